@@ -1,0 +1,33 @@
+// Package deps pins.
+package deps
+
+import (
+	_ "fyne.io/fyne/v2/app"
+	_ "fyne.io/fyne/v2/test"
+	_ "fyne.io/systray"
+	_ "filippo.io/edwards25519"
+	_ "github.com/alecthomas/kong"
+	_ "github.com/fxamacker/cbor/v2"
+	_ "github.com/godbus/dbus/v5"
+	_ "github.com/google/go-cmp/cmp"
+	_ "github.com/google/nftables"
+	_ "github.com/kardianos/service"
+	_ "github.com/miekg/dns"
+	_ "github.com/quic-go/quic-go"
+	_ "github.com/tyler-smith/go-bip39"
+	_ "github.com/vishvananda/netlink"
+	_ "go.etcd.io/bbolt"
+	_ "go.uber.org/goleak"
+	_ "golang.org/x/crypto/chacha20poly1305"
+	_ "golang.org/x/crypto/hkdf"
+	_ "golang.org/x/net/bpf"
+	_ "golang.org/x/net/icmp"
+	_ "golang.org/x/net/ipv6"
+	_ "golang.org/x/net/route"
+	_ "golang.org/x/sys/unix"
+	_ "golang.zx2c4.com/wireguard/device"
+	_ "golang.zx2c4.com/wireguard/tun/tuntest"
+	_ "rsc.io/qr"
+	_ "github.com/fsnotify/fsnotify"
+	_ "golang.org/x/text/language"
+)

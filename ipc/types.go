@@ -1,0 +1,417 @@
+// Package ipc holds what travels between the helper and its clients: requests,
+// answers, error codes and the protocol's version. It is a leaf: it imports
+// nothing of ours, does no I/O and holds no words for people.
+package ipc
+
+import (
+	"net/netip"
+	"time"
+)
+
+// Version is the protocol's version. A client and a helper whose versions
+// differ still read each other's version and status; all else answers
+// CodeVersion.
+const Version = 1
+
+// Schema numbers the JSON of Status and of the command line's --json. It only
+// grows.
+const Schema = 1
+
+// State is the helper's state as a whole.
+type State string
+
+const (
+	StateOff      State = "off"      // stopped by the user ("down"); lasts over restarts
+	StateStarting State = "starting" // a network is being set up
+	StateRunning  State = "running"
+	StateStopping State = "stopping"
+	StateError    State = "error" // the helper runs but can do nothing; see Health
+)
+
+// PathKind is how packets reach a peer.
+type PathKind string
+
+const (
+	PathLAN       PathKind = "lan"       // link-local or on a directly connected prefix
+	PathDirect    PathKind = "direct"    // no third device in between
+	PathRelayed   PathKind = "relayed"   // through a device with the relay role
+	PathForwarded PathKind = "forwarded" // through any other member
+	PathNone      PathKind = "none"      // no way known
+)
+
+// Severity orders health entries.
+type Severity string
+
+const (
+	SeverityInfo    Severity = "info"
+	SeverityWarning Severity = "warning"
+	SeverityError   Severity = "error"
+)
+
+// Status is the whole state that any local user may read. Lists are never
+// null, unknown is null, times are RFC 3339.
+type Status struct {
+	Schema   int       `json:"schema"`
+	Version  string    `json:"version"` // the helper's build
+	State    State     `json:"state"`
+	Networks []Network `json:"networks"`
+	Joining  []Joining `json:"joining"`
+	Health   []Health  `json:"health"`
+	// May tells what the caller may do: an empty list is "read only".
+	May []Right `json:"may"`
+}
+
+// Right is what a caller may do.
+type Right string
+
+const (
+	RightOperate Right = "operate" // act on networks; see endpoints and traffic
+	RightMachine Right = "machine" // name operators
+)
+
+// Network is one network as this device sees it.
+type Network struct {
+	Name   string  `json:"name"`  // the network's own name
+	Alias  string  `json:"alias"` // the name it goes by on this device; equals Name unless two share it
+	ID     string  `json:"id"`    // 64 hex digits
+	Active bool    `json:"active"`
+	Self   Self    `json:"self"`
+	Exit   Exit    `json:"exit"`
+	Relay  Relay   `json:"relay"`
+	Peers  []Peer  `json:"peers"` // without self, sorted by name
+	Shares []Share `json:"shares"`
+}
+
+// Role is what a device's grants let it do.
+type Role string
+
+const (
+	RoleOwner   Role = "owner"
+	RoleAdmin   Role = "admin"
+	RoleSponsor Role = "sponsor"
+	RolePlain   Role = "plain"
+	RoleRemoved Role = "removed" // revoked or expired: the network is kept to say so, nothing passes
+)
+
+// Self is this device in a network.
+type Self struct {
+	Name    string          `json:"name"`
+	FQDN    string          `json:"fqdn"` // no trailing dot
+	IPv4    *netip.Addr     `json:"ipv4"`
+	IPv6    *netip.Addr     `json:"ipv6"`
+	DNS     *netip.AddrPort `json:"dns"` // where the stub answers
+	Role    Role            `json:"role"`
+	Key     string          `json:"key"` // device key, as in the roster
+	Port    uint16          `json:"port"`
+	Expires *time.Time      `json:"expires"`
+}
+
+type Exit struct {
+	Using    *string `json:"using"`
+	Offering bool    `json:"offering"`
+}
+
+type Relay struct {
+	On         bool     `json:"on"`
+	Advertised []string `json:"advertised"`
+}
+
+// Peer is another device of the network. Endpoint, RxBytes, TxBytes and
+// LastHandshake are null for callers without RightOperate.
+type Peer struct {
+	Name          string          `json:"name"`
+	FQDN          string          `json:"fqdn"`
+	IPv4          *netip.Addr     `json:"ipv4"`
+	IPv6          *netip.Addr     `json:"ipv6"`
+	Online        bool            `json:"online"`
+	Active        bool            `json:"active"` // a session exists now; false: path is the one last confirmed
+	Path          PathKind        `json:"path"`
+	Via           *string         `json:"via"`
+	Endpoint      *netip.AddrPort `json:"endpoint"`
+	LatencyMS     *float64        `json:"latency_ms"`
+	RxBytes       *uint64         `json:"rx_bytes"`
+	TxBytes       *uint64         `json:"tx_bytes"`
+	LastHandshake *time.Time      `json:"last_handshake"`
+	LastSeen      *time.Time      `json:"last_seen"`
+	OS            *string         `json:"os"`
+	Tags          []string        `json:"tags"`
+	Role          Role            `json:"role"`
+	Key           string          `json:"key"`
+}
+
+// Share is one share, outgoing or incoming.
+type Share struct {
+	ID        string     `json:"id"`
+	Name      string     `json:"name"`
+	FQDN      string     `json:"fqdn"`
+	Network   string     `json:"network"`
+	Ports     []string   `json:"ports"`
+	Expires   *time.Time `json:"expires"`
+	Direction string     `json:"direction"` // "in" or "out"
+}
+
+// Joining is a request to join that has not been answered yet.
+type Joining struct {
+	Network string    `json:"network"` // name in the link
+	ID      string    `json:"id"`
+	Sponsor string    `json:"sponsor"` // device name of the sponsor
+	Stage   JoinStage `json:"stage"`
+	Since   time.Time `json:"since"`
+	Expires time.Time `json:"expires"`
+}
+
+// JoinStage is how far a join has come.
+type JoinStage string
+
+const (
+	JoinSearching JoinStage = "searching" // looking for the sponsor
+	JoinAsking    JoinStage = "asking"    // the sponsor answers
+	JoinAdmitted  JoinStage = "admitted"  // the roster is here, the tunnel comes up
+)
+
+// Health is one coded warning. It clears itself.
+type Health struct {
+	Code     string            `json:"code"`
+	Severity Severity          `json:"severity"`
+	Text     string            `json:"text"`    // English, for logs and the command line
+	Network  string            `json:"network"` // alias, or ""
+	Args     map[string]string `json:"args"`    // what a translation needs; never null
+}
+
+// Health codes.
+const (
+	HealthIPv4Conflict  = "ipv4-conflict"       // args: with
+	HealthIPv4Blocked   = "ipv4-blocked"        // args: rule
+	HealthNoIPv6        = "no-ipv6"             // the host has IPv6 switched off
+	HealthNoTUN         = "no-tun"              // /dev/net/tun is missing or refused
+	HealthPortTaken     = "port-taken"          // args: port, using
+	HealthClock         = "clock-wrong"         // args: offset
+	HealthDNSOverridden = "dns-overridden"      // args: by
+	HealthDNSFailed     = "dns-failed"          // args: why
+	HealthPhrase        = "phrase-not-shown"    // the root phrase is still held
+	HealthDiskFull      = "disk-full"           // args: why
+	HealthRemoved       = "removed"             // args: by
+	HealthUpgrade       = "upgrade-required"    // the roster's format is newer
+	HealthFork          = "roster-fork"         // args: device
+	HealthNoNetwork     = "no-uplink"           // no interface is up
+	HealthExpiring      = "membership-expiring" // args: at
+)
+
+// Roster, devices, invites.
+
+// Device is one row of "kith device list": members first, then those waiting
+// for approval.
+type Device struct {
+	Name    string      `json:"name"`
+	FQDN    string      `json:"fqdn"`
+	IPv4    *netip.Addr `json:"ipv4"`
+	IPv6    *netip.Addr `json:"ipv6"`
+	Role    Role        `json:"role"`
+	Tags    []string    `json:"tags"`
+	Key     string      `json:"key"`
+	Self    bool        `json:"self"`
+	Online  bool        `json:"online"`
+	Added   *time.Time  `json:"added"`
+	AddedBy string      `json:"added_by"` // device name, or "root"
+	Expires *time.Time  `json:"expires"`
+	Pending *Request    `json:"pending"` // what it asks an admin for, null for none
+}
+
+// Request is what a device asks an admin for.
+type Request struct {
+	Kind  string `json:"kind"`  // "rename", "renew"
+	Value string `json:"value"` // the new name
+}
+
+type DeviceList struct {
+	Schema  int      `json:"schema"`
+	Devices []Device `json:"devices"`
+}
+
+// Record is one row of "kith roster".
+type Record struct {
+	ID     string    `json:"id"`
+	Type   string    `json:"type"`
+	Author string    `json:"author"` // device name or short key; "root"
+	Clock  uint64    `json:"clock"`
+	Time   time.Time `json:"time"` // the clock read as milliseconds; a hint alone
+	Text   string    `json:"text"` // what it says, in one line
+	Valid  bool      `json:"valid"`
+	Why    string    `json:"why"` // why it counts or not
+}
+
+type RosterList struct {
+	Schema  int      `json:"schema"`
+	Network string   `json:"network"`
+	ID      string   `json:"id"`
+	Digest  string   `json:"digest"`
+	Members int      `json:"members"`
+	Records []Record `json:"records"`
+}
+
+// Requests name a network by name, alias or ID prefix; "" is the only one.
+
+type CreateRequest struct {
+	Name   string `json:"name"`
+	Device string `json:"device"` // "" is the host's name
+	// ShowPhrase asks for the root phrase in the answer; the helper then
+	// forgets it. Else it keeps it until it has been shown once.
+	ShowPhrase bool `json:"show_phrase"`
+}
+
+type CreateAnswer struct {
+	Schema  int     `json:"schema"`
+	Network Network `json:"network"`
+	Phrase  string  `json:"phrase,omitempty"` // 24 words
+}
+
+type InviteRequest struct {
+	Network string   `json:"network"`
+	Uses    int      `json:"uses"` // 0 is unlimited
+	Expires Seconds  `json:"expires"`
+	Tags    []string `json:"tags"`
+}
+
+type InviteAnswer struct {
+	Schema  int       `json:"schema"`
+	ID      string    `json:"id"`
+	Link    string    `json:"link"`
+	Expires time.Time `json:"expires"`
+}
+
+// Seconds is a duration in whole seconds; 0 is the default.
+type Seconds int64
+
+// Preview is what a link says, read without sending a packet.
+type Preview struct {
+	Schema      int       `json:"schema"`
+	Kind        string    `json:"kind"` // "join" or "share"
+	Network     string    `json:"network"`
+	ID          string    `json:"id"`
+	Sponsor     string    `json:"sponsor"`
+	Fingerprint []string  `json:"fingerprint"` // four words of the network's ID
+	Expires     time.Time `json:"expires"`
+	Expired     bool      `json:"expired"`
+	Known       bool      `json:"known"` // this device is already in that network
+	Reach       []string  `json:"reach"` // what it lets one reach; "" for the whole network
+}
+
+type LinkRequest struct {
+	Link string `json:"link"`
+}
+
+type JoinRequest struct {
+	Link   string  `json:"link"`
+	Device string  `json:"device"`
+	Wait   Seconds `json:"wait"` // 0 is 30
+}
+
+// NetworkRequest names a network; for up and down "" is all.
+type NetworkRequest struct {
+	Network string `json:"network"`
+}
+
+type NetworkAnswer struct {
+	Schema  int     `json:"schema"`
+	Network Network `json:"network"`
+}
+
+type PingRequest struct {
+	Network     string `json:"network"`
+	Host        string `json:"host"` // name, FQDN or overlay address
+	Count       int    `json:"count"`
+	UntilDirect bool   `json:"until_direct"`
+}
+
+// PingReply is one line of the answer to a ping, one JSON object a line.
+type PingReply struct {
+	Seq      int             `json:"seq"`
+	Addr     netip.Addr      `json:"addr"`
+	Name     string          `json:"name"`
+	RTTMS    *float64        `json:"rtt_ms"` // null: no answer in time
+	Path     PathKind        `json:"path"`
+	Via      *string         `json:"via"`
+	Endpoint *netip.AddrPort `json:"endpoint"`
+	Done     bool            `json:"done"` // the last line; holds the error if any
+	Error    *Error          `json:"error"`
+}
+
+type DeviceRequest struct {
+	Network string `json:"network"`
+	Device  string `json:"device"` // name, FQDN or key prefix; "" is this device where that makes sense
+	Name    string `json:"name"`   // the new name, for rename
+}
+
+// DeviceAnswer says what became of a change to a device.
+type DeviceAnswer struct {
+	Schema  int    `json:"schema"`
+	Device  string `json:"device"`  // its name now
+	Pending bool   `json:"pending"` // asked for; an admin has to approve
+	// Dropped names the devices that a revocation took along.
+	Dropped []string `json:"dropped"`
+}
+
+// RecoverRequest uses the root phrase. Exactly one of Show and Phrase is set.
+type RecoverRequest struct {
+	Network string   `json:"network"`
+	Show    bool     `json:"show"`   // give the phrase that is still held, once
+	Phrase  string   `json:"phrase"` // make this device an owner
+	Cut     []string `json:"cut"`    // owners to cut, names or keys
+}
+
+type RecoverAnswer struct {
+	Schema  int      `json:"schema"`
+	Phrase  string   `json:"phrase,omitempty"`
+	Owner   bool     `json:"owner"`
+	Dropped []string `json:"dropped"`
+}
+
+type OperatorRequest struct {
+	User string `json:"user"` // login name or numeric ID
+}
+
+type OperatorList struct {
+	Schema    int      `json:"schema"`
+	Operators []string `json:"operators"`
+}
+
+// Check is one row of "kith diag".
+type Check struct {
+	Code   string `json:"code"`
+	OK     bool   `json:"ok"`
+	Text   string `json:"text"`
+	Detail string `json:"detail"`
+	Fix    string `json:"fix"`
+}
+
+type Diag struct {
+	Schema int     `json:"schema"`
+	Checks []Check `json:"checks"`
+}
+
+// VersionAnswer is readable by clients of every version.
+type VersionAnswer struct {
+	Protocol int    `json:"protocol"`
+	Version  string `json:"version"`
+}
+
+// Event is one line of GET /v1/watch. The first holds a snapshot; each later
+// one is a delta with the next revision: the networks, joins or health that
+// changed, whole. A client that misses a revision connects anew.
+type Event struct {
+	Rev      uint64      `json:"rev"`
+	Snapshot *Status     `json:"snapshot,omitempty"`
+	State    *State      `json:"state,omitempty"`
+	Networks []Network   `json:"networks,omitempty"` // changed or new, peers included
+	Peers    []PeerDelta `json:"peers,omitempty"`    // changed peers of networks not in Networks
+	Removed  []string    `json:"removed,omitempty"`  // IDs of networks that are gone
+	Joining  *[]Joining  `json:"joining,omitempty"`
+	Health   *[]Health   `json:"health,omitempty"`
+	May      *[]Right    `json:"may,omitempty"`
+}
+
+// PeerDelta is a changed or new peer of a network.
+type PeerDelta struct {
+	Network string `json:"network"` // ID
+	Peer    Peer   `json:"peer"`
+}
