@@ -1,0 +1,92 @@
+// Package udptest is a network in memory: hosts with interfaces on segments,
+// whose ports are udp.Conns and whose multicast is discover.Multicast. It is the
+// fake of both and the ground that simulations stand on. It uses mutexes only
+// around what never waits, and channels and timers for the rest, so it runs
+// inside synctest bubbles; it starts no goroutine.
+package udptest
+
+import (
+	"container/heap"
+	"math/rand/v2"
+	"net/netip"
+	"sync"
+	"time"
+)
+
+// Net is a network of hosts and segments. Its dice are seeded alike each time.
+type Net struct {
+	mu     sync.Mutex
+	rng    *rand.Rand
+	hosts  []*Host
+	ifaces int // handed out so far: an index names one interface in the whole net
+	queue  queue
+	timer  *time.Timer
+	sent   uint64
+}
+
+// NewNet is an empty network.
+func NewNet() *Net { return &Net{rng: rand.New(rand.NewPCG(1, 2))} }
+
+// Datagram is one packet on a segment.
+type Datagram struct {
+	From, To netip.AddrPort // without zones
+	Payload  []byte
+}
+
+// event is a datagram under way.
+type event struct {
+	at      time.Time
+	seq     uint64
+	deliver func()
+}
+
+// queue is a heap by time, then by order of sending.
+type queue []event
+
+func (q queue) Len() int { return len(q) }
+func (q queue) Less(i, j int) bool {
+	if !q[i].at.Equal(q[j].at) {
+		return q[i].at.Before(q[j].at)
+	}
+	return q[i].seq < q[j].seq
+}
+func (q queue) Swap(i, j int) { q[i], q[j] = q[j], q[i] }
+func (q *queue) Push(x any)   { *q = append(*q, x.(event)) }
+func (q *queue) Pop() any {
+	last := len(*q) - 1
+	e := (*q)[last]
+	(*q)[last] = event{}
+	*q = (*q)[:last]
+	return e
+}
+
+// after runs deliver, with the net locked, when delay has passed. Equal delays
+// keep their order.
+func (n *Net) after(delay time.Duration, deliver func()) {
+	if delay <= 0 {
+		deliver()
+		return
+	}
+	n.sent++
+	heap.Push(&n.queue, event{time.Now().Add(delay), n.sent, deliver})
+	n.schedule()
+}
+
+func (n *Net) schedule() {
+	if n.timer != nil {
+		n.timer.Stop()
+		n.timer = nil
+	}
+	if len(n.queue) > 0 {
+		n.timer = time.AfterFunc(time.Until(n.queue[0].at), n.run)
+	}
+}
+
+func (n *Net) run() {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	for now := time.Now(); len(n.queue) > 0 && !n.queue[0].at.After(now); {
+		heap.Pop(&n.queue).(event).deliver()
+	}
+	n.schedule()
+}
