@@ -85,6 +85,9 @@ func (c *conn) read(in chan arrival, pkts []udp.Packet) (int, error) {
 		return 0, os.ErrDeadlineExceeded
 	default:
 	}
+	if len(pkts) == 0 {
+		return 0, nil
+	}
 	select {
 	case <-c.closed:
 		return 0, net.ErrClosed
