@@ -90,8 +90,8 @@ func (c *sockets) WriteBatch(bufs [][]byte, to netip.AddrPort, src Source) error
 	s := c.v4
 	if addr.Is6() {
 		s = c.v6
-		if addr.Zone() != "" && Index(addr) == 0 {
-			return fmt.Errorf("send to %v: the zone is no interface index: %w", to, syscall.EINVAL)
+		if (addr.Zone() != "" || addr.IsLinkLocalUnicast()) && Index(addr) == 0 {
+			return fmt.Errorf("send to %v: no interface index as zone: %w", to, syscall.EINVAL)
 		}
 	}
 	if s == nil || !addr.IsValid() {
