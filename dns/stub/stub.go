@@ -1,0 +1,172 @@
+// Package stub owns the DNS server on this device's overlay addresses: it
+// answers the host's own queries for names of the networks from memory and
+// hands the rest to a Forwarder. It imports of ours only the package of names.
+package stub
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"maps"
+	"net/netip"
+	"slices"
+	"sync"
+	"sync/atomic"
+
+	"kith.internal/dns"
+)
+
+const (
+	maxForwards = 256  // queries at upstreams at once; past it SERVFAIL
+	maxTCP      = 64   // connections at once; past it they are closed
+	maxQuery    = 4096 // bytes of a query; no honest one comes near
+	maxUDP      = 1232 // bytes of an answer over UDP (DNS flag day 2020)
+	minUDP      = 512  // without EDNS0 (RFC 1035 §4.2.1)
+)
+
+// Forwarder answers what is not ours. Query and answer are whole messages; the
+// answer carries the query's ID and question. Any error is a SERVFAIL.
+type Forwarder interface {
+	Forward(ctx context.Context, query []byte) (answer []byte, err error)
+}
+
+// Config is what a Server needs.
+type Config struct {
+	Forward Forwarder // nil: only our own names resolve
+	Sockets Sockets   // nil: the OS's
+	Port    uint16    // 0: 53
+	Log     *slog.Logger
+	// Changed is told, from any goroutine, when a socket begins or ceases to
+	// answer after SetAddrs has returned.
+	Changed func()
+}
+
+// Server answers queries. Its methods may be called by any goroutine.
+type Server struct {
+	cfg      Config
+	zones    atomic.Pointer[dns.Zones]
+	own      atomic.Pointer[map[netip.Addr]struct{}]
+	forwards chan struct{} // slots
+	conns    chan struct{} // slots
+	ctx      context.Context
+	cancel   context.CancelFunc
+	work     sync.WaitGroup // forwards and connections
+
+	mu        sync.Mutex // guards what follows
+	closed    bool
+	listeners map[netip.Addr][]*listener
+}
+
+// New makes a server that has no zones and listens nowhere yet.
+func New(cfg Config) *Server {
+	if cfg.Sockets == nil {
+		cfg.Sockets = osSockets{}
+	}
+	if cfg.Port == 0 {
+		cfg.Port = 53
+	}
+	if cfg.Log == nil {
+		cfg.Log = slog.New(slog.DiscardHandler)
+	}
+	s := &Server{
+		cfg:       cfg,
+		forwards:  make(chan struct{}, maxForwards),
+		conns:     make(chan struct{}, maxTCP),
+		listeners: make(map[netip.Addr][]*listener),
+	}
+	s.ctx, s.cancel = context.WithCancel(context.Background())
+	s.own.Store(&map[netip.Addr]struct{}{})
+	return s
+}
+
+// Set replaces the zones; queries under way finish with the old ones.
+func (s *Server) Set(z *dns.Zones) { s.zones.Store(z) }
+
+// SetAddrs makes the server listen on these addresses, over UDP and TCP, and
+// no others, and answer queries that come from them or from loopback. Each new
+// socket is tried once before it returns; the error tells which do not answer
+// yet. Those are tried again until they do or are no longer asked for.
+func (s *Server) SetAddrs(addrs []netip.Addr) error {
+	own := make(map[netip.Addr]struct{}, len(addrs))
+	for _, a := range addrs {
+		if a = a.Unmap(); a.IsValid() {
+			own[a] = struct{}{}
+		}
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closed {
+		return errors.New("stub is closed")
+	}
+	s.own.Store(&own)
+	for a, ls := range s.listeners {
+		if _, keep := own[a]; !keep {
+			for _, l := range ls {
+				l.close()
+			}
+			delete(s.listeners, a)
+		}
+	}
+	for a := range own {
+		if s.listeners[a] == nil {
+			ap := netip.AddrPortFrom(a, s.cfg.Port)
+			s.listeners[a] = []*listener{s.listen("udp", ap), s.listen("tcp", ap)}
+		}
+	}
+	var errs []error
+	for _, st := range s.status() {
+		errs = append(errs, st.Err)
+	}
+	return errors.Join(errs...)
+}
+
+// Socket is one place where the server answers, or fails to.
+type Socket struct {
+	Network string // "udp" or "tcp"
+	Addr    netip.AddrPort
+	Err     error // nil: it answers
+}
+
+// Status lists the sockets, by address.
+func (s *Server) Status() []Socket {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.status()
+}
+
+func (s *Server) status() []Socket {
+	var out []Socket
+	for _, a := range slices.SortedFunc(maps.Keys(s.listeners), netip.Addr.Compare) {
+		for _, l := range s.listeners[a] {
+			out = append(out, Socket{l.network, l.addr, l.failure()})
+		}
+	}
+	return out
+}
+
+// Close stops answering and waits until all is quiet.
+func (s *Server) Close() error {
+	s.mu.Lock()
+	s.closed = true
+	s.cancel()
+	for _, ls := range s.listeners {
+		for _, l := range ls {
+			l.close()
+		}
+	}
+	clear(s.listeners)
+	s.mu.Unlock()
+	s.work.Wait()
+	return nil
+}
+
+// local reports whether a query from src is this host's own. Others get no
+// answer at all, so nobody can be flooded through us.
+func (s *Server) local(src netip.Addr) bool {
+	src = src.Unmap().WithZone("")
+	if src.IsLoopback() {
+		return true
+	}
+	_, ok := (*s.own.Load())[src]
+	return ok
+}
