@@ -1,0 +1,155 @@
+package netnstest
+
+import (
+	"fmt"
+	"net"
+	"net/netip"
+	"os/exec"
+	"runtime"
+	"strings"
+
+	"golang.org/x/sys/unix"
+
+	"kith.internal/helper/internal/osnet/netmon"
+)
+
+// Host is a network namespace.
+type Host struct {
+	bed       *Bed
+	number    int
+	Namespace string // as `ip netns` knows it
+	links     int
+}
+
+// Host adds a host with nothing but a loopback. Its addresses are usable at
+// once: there is no duplicate address detection.
+func (b *Bed) Host(name string) *Host {
+	b.t.Helper()
+	b.hosts++
+	h := &Host{bed: b, number: b.hosts, Namespace: b.namespace(name)}
+	h.Run("sysctl", "-qw", "net.ipv6.conf.all.accept_dad=0", "net.ipv6.conf.default.accept_dad=0")
+	b.run("ip", "-n", h.Namespace, "link", "set", "lo", "up")
+	return h
+}
+
+// Attach plugs the host into l with these addresses beside its link-local one
+// and returns the interface's name: that of the LAN.
+func (h *Host) Attach(l *LAN, addrs ...netip.Prefix) string {
+	b := h.bed
+	b.t.Helper()
+	h.links++
+	port := fmt.Sprintf("h%d-%d", h.number, h.links)
+	b.run("ip", "-n", b.fabric, "link", "add", port, "type", "veth", "peer", "name", l.name, "netns", h.Namespace)
+	if l.wireLike {
+		offloads := []string{"tso", "off", "gso", "off", "tx-udp-segmentation", "off", "gro", "on"}
+		b.run("ip", append([]string{"netns", "exec", b.fabric, "ethtool", "-K", port}, offloads...)...)
+		h.Run("ethtool", append([]string{"-K", l.name}, offloads...)...)
+	}
+	for _, a := range addrs {
+		b.run("ip", "-n", h.Namespace, "addr", "add", a.String(), "dev", l.name)
+	}
+	b.run("ip", "-n", b.fabric, "link", "set", port, "master", l.bridge, "up")
+	b.run("ip", "-n", h.Namespace, "link", "set", l.name, "up")
+	return l.name
+}
+
+// Detach removes the host's interface on l.
+func (h *Host) Detach(l *LAN) {
+	h.bed.t.Helper()
+	h.bed.run("ip", "-n", h.Namespace, "link", "del", l.name)
+}
+
+// Do runs f on a thread inside the namespace. What it opens stays there; the
+// goroutines that it starts do not run there. It must not end the test.
+func (h *Host) Do(f func()) {
+	h.bed.t.Helper()
+	done := make(chan error)
+	go func() { done <- h.inside(f) }()
+	if err := <-done; err != nil {
+		h.bed.t.Fatalf("enter namespace %s: %v", h.Namespace, err)
+	}
+}
+
+// inside leaves its thread locked, to die with the goroutine, unless the thread
+// is back where it was.
+func (h *Host) inside(f func()) error {
+	runtime.LockOSThread()
+	old, err := unix.Open("/proc/thread-self/ns/net", unix.O_RDONLY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return err
+	}
+	defer unix.Close(old)
+	ns, err := unix.Open("/run/netns/"+h.Namespace, unix.O_RDONLY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return err
+	}
+	defer unix.Close(ns)
+	if err := unix.Setns(ns, unix.CLONE_NEWNET); err != nil {
+		return err
+	}
+	f()
+	if err := unix.Setns(old, unix.CLONE_NEWNET); err != nil {
+		return err
+	}
+	runtime.UnlockOSThread()
+	return nil
+}
+
+// Command is a command to run in the namespace.
+func (h *Host) Command(name string, args ...string) *exec.Cmd {
+	return exec.Command("ip", append([]string{"netns", "exec", h.Namespace, name}, args...)...)
+}
+
+// Run runs a command in the namespace to its end and returns what it says.
+func (h *Host) Run(name string, args ...string) string {
+	h.bed.t.Helper()
+	return output(h.bed.t, h.Command(name, args...))
+}
+
+// NFT loads nftables rules.
+func (h *Host) NFT(rules string) {
+	h.bed.t.Helper()
+	cmd := h.Command("nft", "-f", "-")
+	cmd.Stdin = strings.NewReader(rules)
+	output(h.bed.t, cmd)
+}
+
+// Interfaces is what netmon would see on the host.
+func (h *Host) Interfaces() (out []netmon.Interface) {
+	h.bed.t.Helper()
+	var err error
+	h.Do(func() { out, err = interfaces() })
+	if err != nil {
+		h.bed.t.Fatal(err)
+	}
+	return out
+}
+
+func interfaces() (out []netmon.Interface, err error) {
+	all, err := net.Interfaces()
+	if err != nil {
+		return nil, err
+	}
+	for _, i := range all {
+		addrs, err := i.Addrs()
+		if err != nil {
+			return nil, err
+		}
+		n := netmon.Interface{
+			Index: i.Index, Name: i.Name, MTU: i.MTU,
+			Up:           i.Flags&net.FlagUp != 0 && i.Flags&net.FlagRunning != 0,
+			Multicast:    i.Flags&net.FlagMulticast != 0,
+			PointToPoint: i.Flags&net.FlagPointToPoint != 0,
+			Loopback:     i.Flags&net.FlagLoopback != 0,
+		}
+		for _, a := range addrs {
+			p, err := netip.ParsePrefix(a.String())
+			if err != nil {
+				return nil, err
+			}
+			n.Prefixes = append(n.Prefixes, p)
+		}
+		out = append(out, n)
+	}
+	return out, nil
+}
