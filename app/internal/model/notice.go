@@ -1,0 +1,90 @@
+package model
+
+import (
+	"time"
+
+	"kith.internal/app/internal/text"
+	"kith.internal/ipc"
+)
+
+// Long is how long a connection must be gone before a person is told.
+const Long = 30 * time.Second
+
+// Notice is one notification.
+type Notice struct {
+	Title, Body text.Msg
+	Problem     *Problem // Body is this problem's words
+}
+
+// Notifier decides what a person is told: a loss of over Long and its end,
+// problems that ask for a person, joins that came through. Nothing twice.
+type Notifier struct {
+	since  time.Time // when the connection went; zero: it is there
+	told   bool      // the loss was told
+	was    bool      // a connection was there once
+	joined map[string]string
+	said   map[string]bool
+}
+
+// worthTelling lists the health codes that a person hears of with no window open.
+var worthTelling = map[string]bool{
+	ipc.HealthRemoved: true, ipc.HealthUpgrade: true, ipc.HealthFork: true, ipc.HealthExpiring: true,
+	ipc.HealthDiskFull: true, ipc.HealthNoTUN: true, ipc.HealthClock: true,
+}
+
+// Step takes the View of a moment. It gives what to tell now and when to step
+// again without a new View; zero: not.
+func (n *Notifier) Step(v View, now time.Time) (list []Notice, next time.Time) {
+	if n.said == nil {
+		n.said, n.joined = map[string]bool{}, map[string]string{}
+	}
+	switch {
+	case v.Icon == IconOn:
+		if n.told {
+			list = append(list, Notice{Title: text.M("notice.restored"), Body: v.Title})
+		}
+		n.since, n.told, n.was = time.Time{}, false, true
+	case v.Icon == IconOff: // by the user's will
+		n.since, n.told, n.was = time.Time{}, false, false
+	case n.was && n.since.IsZero():
+		n.since = now
+	}
+	if !n.since.IsZero() && !n.told {
+		if due := n.since.Add(Long); now.Before(due) {
+			next = due
+		} else {
+			n.told = true
+			list = append(list, Notice{Title: text.M("notice.lost"), Body: v.Title, Problem: v.Banner})
+		}
+	}
+	if v.Known {
+		list = append(list, n.news(v)...)
+	}
+	return list, next
+}
+
+// news tells problems that were not told before and joins that came through.
+func (n *Notifier) news(v View) (list []Notice) {
+	standing := map[string]bool{}
+	for _, p := range v.Problems {
+		k := p.Code + "\x00" + p.Network
+		if !worthTelling[p.Code] {
+			continue
+		}
+		standing[k] = true
+		if !n.said[k] {
+			list = append(list, Notice{Title: text.M("notice.problem"), Body: p.Text, Problem: &p})
+		}
+	}
+	n.said = standing
+	for _, net := range v.Nets {
+		if _, waited := n.joined[net.ID]; waited && !net.Removed {
+			list = append(list, Notice{Title: text.M("notice.problem"), Body: text.M("notice.joined", "network", net.Name)})
+		}
+	}
+	n.joined = map[string]string{}
+	for _, j := range v.Joining {
+		n.joined[j.ID] = j.Network
+	}
+	return list
+}

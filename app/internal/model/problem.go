@@ -1,0 +1,157 @@
+package model
+
+import (
+	"cmp"
+	"slices"
+	"strings"
+	"time"
+
+	"kith.internal/app/internal/text"
+	"kith.internal/ipc"
+)
+
+// transient lists what comes and goes by itself: it waits for Settle before
+// it shows.
+var transient = map[string]bool{
+	ipc.HealthNoNetwork:     true,
+	ipc.HealthDNSOverridden: true,
+	ipc.HealthDNSFailed:     true,
+}
+
+// problems lists what is wrong, worst first, and when that list changes by
+// time alone.
+func (s State) problems(now time.Time) (list []Problem, next time.Time) {
+	switch s.link {
+	case LinkAbsent:
+		if until := s.lost.Add(Settle); !s.lost.IsZero() && now.Before(until) {
+			return nil, until
+		}
+		return []Problem{{Code: "absent", Severity: ipc.SeverityError, Text: text.M("problem.absent"), Action: ActStart}}, next
+	case LinkVersions:
+		service := s.service
+		if service == "" {
+			service = "?"
+		}
+		m := text.M("problem.versions", "app", s.app, "service", service)
+		return []Problem{{Code: "versions", Severity: ipc.SeverityError, Text: m, Action: ActRestart}}, next
+	case LinkRefused:
+		return []Problem{{Code: "refused", Severity: ipc.SeverityError, Text: text.M("problem.refused"), Action: ActAllow}}, next
+	}
+	if !s.have || s.link != LinkUp {
+		return nil, next
+	}
+	for _, h := range s.status.Health {
+		if until := s.first[healthKey(h)].Add(Settle); transient[h.Code] && now.Before(until) {
+			if next.IsZero() || until.Before(next) {
+				next = until
+			}
+			continue
+		}
+		list = append(list, problem(h, s.status.Networks))
+	}
+	if s.status.State == ipc.StateError && !slices.ContainsFunc(list, func(p Problem) bool { return p.Severity == ipc.SeverityError }) {
+		list = append(list, Problem{Code: "error", Severity: ipc.SeverityError, Text: text.M("problem.error"), Action: ActDiagnostics})
+	}
+	if !slices.Contains(s.status.May, ipc.RightOperate) {
+		list = append(list, Problem{Code: "readonly", Severity: ipc.SeverityInfo, Text: text.M("problem.readonly"), Action: ActAllow})
+	}
+	slices.SortStableFunc(list, func(a, b Problem) int {
+		return cmp.Or(cmp.Compare(rank(b), rank(a)), cmp.Compare(a.Code, b.Code))
+	})
+	return list, next
+}
+
+// rank orders problems: severity first, then what hides the others.
+func rank(p Problem) int {
+	r := map[ipc.Severity]int{ipc.SeverityError: 30, ipc.SeverityWarning: 20, ipc.SeverityInfo: 10}[p.Severity]
+	switch p.Code {
+	case ipc.HealthNoNetwork:
+		r += 5
+	case ipc.HealthRemoved:
+		r += 4
+	case ipc.HealthClock:
+		r += 3
+	case "readonly":
+		r -= 5
+	}
+	return r
+}
+
+// problem turns a health entry into one with words and an action.
+func problem(h ipc.Health, nets []ipc.Network) Problem {
+	args := text.Args{"network": h.Network}
+	for k, v := range h.Args {
+		args[k] = v
+	}
+	p := Problem{
+		Code: h.Code, Severity: h.Severity, Network: h.Network,
+		Text:   text.Msg{Key: text.HealthKey(h.Code), Args: args, Fallback: h.Text},
+		Action: ActDiagnostics,
+	}
+	switch h.Code {
+	case ipc.HealthPhrase:
+		p.Action = ActPhrase
+	case ipc.HealthRemoved:
+		p.Action = ActJoin
+		if args["by"] == "" {
+			p.Text.Key = "health.removed.anon"
+		}
+		if role, ok := roleOf(nets, args["by"]); ok {
+			args["role"] = string(role)
+		}
+	case ipc.HealthNoNetwork, ipc.HealthExpiring:
+		p.Action = ActNone
+	}
+	return p
+}
+
+func roleOf(nets []ipc.Network, name string) (ipc.Role, bool) {
+	for _, n := range nets {
+		for _, p := range n.Peers {
+			if p.Name == name && (p.Role == ipc.RoleOwner || p.Role == ipc.RoleAdmin) {
+				return p.Role, true
+			}
+		}
+	}
+	return "", false
+}
+
+// Say words a problem. Times and spans in its arguments are said as a person
+// would.
+func Say(c *text.Catalogue, p Problem, now time.Time) string {
+	m := p.Text
+	m.Args = make(text.Args, len(p.Text.Args))
+	for k, v := range p.Text.Args {
+		switch {
+		case p.Code == ipc.HealthClock && k == "offset":
+			v = c.Offset(v)
+		case p.Code == ipc.HealthExpiring && k == "at":
+			if t, err := time.Parse(time.RFC3339, v); err == nil {
+				v = c.When(t, now)
+			}
+		case p.Code == ipc.HealthRemoved && k == "by" && p.Text.Args["role"] != "":
+			v += " (" + strings.ToLower(RoleWord(c, ipc.Role(p.Text.Args["role"]))) + ")"
+		}
+		m.Args[k] = v
+	}
+	return c.Say(m)
+}
+
+// ActionWord is the word on an action's button, "" for none.
+func ActionWord(c *text.Catalogue, a Action) string {
+	switch a {
+	case ActStart:
+		return c.S("action.start")
+	case ActRestart:
+		return c.S("action.restart")
+	case ActAllow:
+		return c.S("action.allow")
+	case ActPhrase:
+		return c.S("action.phrase")
+	case ActDiagnostics:
+		return c.S("action.diagnostics")
+	case ActJoin:
+		return c.S("action.join")
+	}
+	return ""
+}

@@ -1,0 +1,30 @@
+package text
+
+import (
+	"strconv"
+	"time"
+)
+
+// ErrorKey is the message of an error's code: what happened and what to do.
+func ErrorKey(code string) Key { return Key("error." + code) }
+
+// HealthKey is the message of a health code.
+func HealthKey(code string) Key { return Key("health." + code) }
+
+// Error says an error of the helper. msg is its English, shown where the code
+// is unknown to this build.
+func (c *Catalogue) Error(code, msg string, args map[string]string) string {
+	return c.Say(Msg{Key: ErrorKey(code), Args: args, Fallback: msg})
+}
+
+// Offset says the "offset" argument of a clock warning ("9m12s" or seconds).
+// What cannot be read is said as it came.
+func (c *Catalogue) Offset(s string) string {
+	if d, err := time.ParseDuration(s); err == nil {
+		return c.Span(d)
+	}
+	if n, err := strconv.ParseFloat(s, 64); err == nil {
+		return c.Span(time.Duration(n * float64(time.Second)))
+	}
+	return s
+}
