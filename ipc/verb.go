@@ -28,3 +28,48 @@ const (
 	VerbOperatorList   Verb = "operator/list"
 	VerbDiag           Verb = "diag" // NetworkRequest -> Diag
 )
+
+// Verbs are all verbs, in the order above.
+var Verbs = []Verb{
+	VerbVersion, VerbStatus, VerbWatch, VerbCreate, VerbInvite, VerbPreview, VerbJoin, VerbLeave, VerbUp, VerbDown,
+	VerbPing, VerbDeviceList, VerbDeviceRename, VerbDeviceRevoke, VerbDeviceRenew, VerbDeviceApprove, VerbRoster,
+	VerbRecover, VerbOperatorAdd, VerbOperatorRemove, VerbOperatorList, VerbDiag,
+}
+
+// Path is the URL path of v.
+func (v Verb) Path() string { return "/v1/" + string(v) }
+
+// Method is the HTTP method of v.
+func (v Verb) Method() string {
+	switch v {
+	case VerbVersion, VerbStatus, VerbWatch:
+		return "GET"
+	}
+	return "POST"
+}
+
+// ReadsAcrossVersions tells whether v answers clients of another protocol
+// version.
+func (v Verb) ReadsAcrossVersions() bool { return v == VerbVersion || v == VerbStatus }
+
+// What a request looks like on the wire, for both sides.
+const (
+	// Host is the only Host header that is answered: no name a browser could
+	// have resolved.
+	Host = "kith"
+	// ProtocolHeader carries Version, both ways.
+	ProtocolHeader = "Kith-Protocol"
+	// MaxRequest bounds a request's body, in bytes.
+	MaxRequest = 64 << 10
+)
+
+// Failure is the body of an answer that is not 200.
+type Failure struct {
+	Error *Error `json:"error"`
+}
+
+// StreamEnd is the last line of a stream of answers (not of watch).
+type StreamEnd struct {
+	Done  bool   `json:"done"`
+	Error *Error `json:"error"`
+}

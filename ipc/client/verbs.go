@@ -1,0 +1,149 @@
+package client
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"io"
+	"time"
+
+	"kith.internal/ipc"
+)
+
+// Version asks what the helper is; helpers of every version answer.
+func (c *Client) Version(ctx context.Context) (ipc.VersionAnswer, error) {
+	return call[ipc.VersionAnswer](ctx, c, ipc.VerbVersion, nil, c.opts.Timeout)
+}
+
+// Status is the state now; helpers of every version answer.
+func (c *Client) Status(ctx context.Context) (ipc.Status, error) {
+	return call[ipc.Status](ctx, c, ipc.VerbStatus, nil, c.opts.Timeout)
+}
+
+// Create founds a network.
+func (c *Client) Create(ctx context.Context, r ipc.CreateRequest) (ipc.CreateAnswer, error) {
+	return call[ipc.CreateAnswer](ctx, c, ipc.VerbCreate, r, c.opts.Timeout)
+}
+
+// Invite makes a link that lets devices join.
+func (c *Client) Invite(ctx context.Context, r ipc.InviteRequest) (ipc.InviteAnswer, error) {
+	return call[ipc.InviteAnswer](ctx, c, ipc.VerbInvite, r, c.opts.Timeout)
+}
+
+// Preview reads a link; nothing is sent to anyone.
+func (c *Client) Preview(ctx context.Context, link string) (ipc.Preview, error) {
+	return call[ipc.Preview](ctx, c, ipc.VerbPreview, ipc.LinkRequest{Link: link}, c.opts.Timeout)
+}
+
+// Join asks to be let in and waits for it as long as r says. Past that it fails
+// with CodeTimeout and the helper goes on asking.
+func (c *Client) Join(ctx context.Context, r ipc.JoinRequest) (ipc.NetworkAnswer, error) {
+	wait := time.Duration(r.Wait) * time.Second
+	if wait <= 0 {
+		wait = DefaultJoinWait
+	}
+	return call[ipc.NetworkAnswer](ctx, c, ipc.VerbJoin, r, wait+joinSlack)
+}
+
+// Leave leaves a network, or ends a join that is under way.
+func (c *Client) Leave(ctx context.Context, network string) (ipc.NetworkAnswer, error) {
+	return call[ipc.NetworkAnswer](ctx, c, ipc.VerbLeave, ipc.NetworkRequest{Network: network}, c.opts.Timeout)
+}
+
+// Up connects a network, all for "".
+func (c *Client) Up(ctx context.Context, network string) (ipc.Status, error) {
+	return call[ipc.Status](ctx, c, ipc.VerbUp, ipc.NetworkRequest{Network: network}, c.opts.Timeout)
+}
+
+// Down disconnects a network, all for "", until Up.
+func (c *Client) Down(ctx context.Context, network string) (ipc.Status, error) {
+	return call[ipc.Status](ctx, c, ipc.VerbDown, ipc.NetworkRequest{Network: network}, c.opts.Timeout)
+}
+
+// Ping calls got for each reply, until the helper is done, got fails or ctx
+// ends.
+func (c *Client) Ping(ctx context.Context, r ipc.PingRequest, got func(ipc.PingReply) error) error {
+	resp, err := c.do(ctx, ipc.VerbPing, r)
+	if err != nil {
+		return err
+	}
+	defer resp.Body.Close()
+	lines := newLineReader(resp.Body)
+	for {
+		line, err := lines.next()
+		if err != nil {
+			if errors.Is(err, io.EOF) {
+				err = io.ErrUnexpectedEOF
+			}
+			return c.broken(ctx, err)
+		}
+		var reply ipc.PingReply
+		if err := json.Unmarshal(line, &reply); err != nil {
+			return ipc.Errorf(ipc.CodeInternal, "the helper's answer makes no sense: %w", err)
+		}
+		if reply.Done {
+			if reply.Error != nil {
+				return reply.Error
+			}
+			return nil
+		}
+		if err := got(reply); err != nil {
+			return err
+		}
+	}
+}
+
+// DeviceList lists a network's devices and what they ask for.
+func (c *Client) DeviceList(ctx context.Context, network string) (ipc.DeviceList, error) {
+	return call[ipc.DeviceList](ctx, c, ipc.VerbDeviceList, ipc.NetworkRequest{Network: network}, c.opts.Timeout)
+}
+
+// DeviceRename gives a device another name, or asks for it.
+func (c *Client) DeviceRename(ctx context.Context, r ipc.DeviceRequest) (ipc.DeviceAnswer, error) {
+	return call[ipc.DeviceAnswer](ctx, c, ipc.VerbDeviceRename, r, c.opts.Timeout)
+}
+
+// DeviceRevoke removes a device.
+func (c *Client) DeviceRevoke(ctx context.Context, r ipc.DeviceRequest) (ipc.DeviceAnswer, error) {
+	return call[ipc.DeviceAnswer](ctx, c, ipc.VerbDeviceRevoke, r, c.opts.Timeout)
+}
+
+// DeviceRenew gives a device new keys, or asks for them.
+func (c *Client) DeviceRenew(ctx context.Context, r ipc.DeviceRequest) (ipc.DeviceAnswer, error) {
+	return call[ipc.DeviceAnswer](ctx, c, ipc.VerbDeviceRenew, r, c.opts.Timeout)
+}
+
+// DeviceApprove grants what a device asks for.
+func (c *Client) DeviceApprove(ctx context.Context, r ipc.DeviceRequest) (ipc.DeviceAnswer, error) {
+	return call[ipc.DeviceAnswer](ctx, c, ipc.VerbDeviceApprove, r, c.opts.Timeout)
+}
+
+// Roster lists every record of a network.
+func (c *Client) Roster(ctx context.Context, network string) (ipc.RosterList, error) {
+	return call[ipc.RosterList](ctx, c, ipc.VerbRoster, ipc.NetworkRequest{Network: network}, c.opts.Timeout)
+}
+
+// Recover uses the root phrase, or shows the one that is still held.
+func (c *Client) Recover(ctx context.Context, r ipc.RecoverRequest) (ipc.RecoverAnswer, error) {
+	return call[ipc.RecoverAnswer](ctx, c, ipc.VerbRecover, r, c.opts.Timeout)
+}
+
+// OperatorAdd lets a user of this machine act.
+func (c *Client) OperatorAdd(ctx context.Context, user string) (ipc.OperatorList, error) {
+	return call[ipc.OperatorList](ctx, c, ipc.VerbOperatorAdd, ipc.OperatorRequest{User: user}, c.opts.Timeout)
+}
+
+// OperatorRemove takes that back.
+func (c *Client) OperatorRemove(ctx context.Context, user string) (ipc.OperatorList, error) {
+	return call[ipc.OperatorList](ctx, c, ipc.VerbOperatorRemove, ipc.OperatorRequest{User: user}, c.opts.Timeout)
+}
+
+// OperatorList lists the users who may act.
+func (c *Client) OperatorList(ctx context.Context) (ipc.OperatorList, error) {
+	return call[ipc.OperatorList](ctx, c, ipc.VerbOperatorList, struct{}{}, c.opts.Timeout)
+}
+
+// Diag runs the checks.
+func (c *Client) Diag(ctx context.Context, network string) (ipc.Diag, error) {
+	return call[ipc.Diag](ctx, c, ipc.VerbDiag, ipc.NetworkRequest{Network: network}, c.opts.Timeout)
+}

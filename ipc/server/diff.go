@@ -1,0 +1,127 @@
+package server
+
+import (
+	"maps"
+	"slices"
+	"time"
+
+	"kith.internal/ipc"
+)
+
+// diff is the event that leads from old to new, both as redact leaves them, and
+// whether there is anything to say. Without an old state, or where a delta
+// cannot say it, it is a snapshot. It shares memory with new.
+func diff(old, new *ipc.Status) (ipc.Event, bool) {
+	if old == nil || old.Version != new.Version || old.Schema != new.Schema {
+		return ipc.Event{Snapshot: new}, true
+	}
+	var ev ipc.Event
+	changed := false
+	if old.State != new.State {
+		ev.State, changed = &new.State, true
+	}
+	if !slices.Equal(old.May, new.May) {
+		ev.May, changed = &new.May, true
+	}
+	if !slices.EqualFunc(old.Joining, new.Joining, joiningEqual) {
+		ev.Joining, changed = &new.Joining, true
+	}
+	if !slices.EqualFunc(old.Health, new.Health, healthEqual) {
+		ev.Health, changed = &new.Health, true
+	}
+	return ev, diffNetworks(&ev, old.Networks, new.Networks) || changed
+}
+
+func diffNetworks(ev *ipc.Event, old, new []ipc.Network) bool {
+	was := make(map[string]*ipc.Network, len(old))
+	for i := range old {
+		was[old[i].ID] = &old[i]
+	}
+	for i := range new {
+		n := &new[i]
+		o := was[n.ID]
+		delete(was, n.ID)
+		if o == nil || !networkEqual(o, n) {
+			ev.Networks = append(ev.Networks, *n)
+			continue
+		}
+		peers, ok := diffPeers(o, n)
+		if !ok {
+			ev.Networks = append(ev.Networks, *n)
+			continue
+		}
+		ev.Peers = append(ev.Peers, peers...)
+	}
+	ev.Removed = slices.Sorted(maps.Keys(was))
+	return len(ev.Networks)+len(ev.Peers)+len(ev.Removed) > 0
+}
+
+// diffPeers are the peers of n that are new or differ from o's. It fails where
+// one is gone: then the whole network has to be sent.
+func diffPeers(o, n *ipc.Network) ([]ipc.PeerDelta, bool) {
+	if len(n.Peers) < len(o.Peers) {
+		return nil, false
+	}
+	var out []ipc.PeerDelta
+	was := make(map[string]*ipc.Peer, len(o.Peers))
+	for i := range o.Peers {
+		was[o.Peers[i].Key] = &o.Peers[i]
+	}
+	if len(was) != len(o.Peers) {
+		return nil, false // keys do not tell them apart
+	}
+	seen := make(map[string]bool, len(n.Peers))
+	for i := range n.Peers {
+		p := &n.Peers[i]
+		op := was[p.Key]
+		delete(was, p.Key)
+		seen[p.Key] = true
+		if op == nil || !peerEqual(op, p) {
+			out = append(out, ipc.PeerDelta{Network: n.ID, Peer: *p})
+		}
+	}
+	return out, len(was) == 0 && len(seen) == len(n.Peers)
+}
+
+func networkEqual(a, b *ipc.Network) bool {
+	return a.Name == b.Name && a.Alias == b.Alias && a.ID == b.ID && a.Active == b.Active &&
+		selfEqual(&a.Self, &b.Self) &&
+		same(a.Exit.Using, b.Exit.Using) && a.Exit.Offering == b.Exit.Offering &&
+		a.Relay.On == b.Relay.On && slices.Equal(a.Relay.Advertised, b.Relay.Advertised) &&
+		slices.EqualFunc(a.Shares, b.Shares, shareEqual)
+}
+
+func selfEqual(a, b *ipc.Self) bool {
+	return a.Name == b.Name && a.FQDN == b.FQDN && same(a.IPv4, b.IPv4) && same(a.IPv6, b.IPv6) && same(a.DNS, b.DNS) &&
+		a.Role == b.Role && a.Key == b.Key && a.Port == b.Port && sameTime(a.Expires, b.Expires)
+}
+
+func peerEqual(a, b *ipc.Peer) bool {
+	return a.Name == b.Name && a.FQDN == b.FQDN && same(a.IPv4, b.IPv4) && same(a.IPv6, b.IPv6) &&
+		a.Online == b.Online && a.Active == b.Active && a.Path == b.Path && same(a.Via, b.Via) &&
+		same(a.Endpoint, b.Endpoint) && same(a.LatencyMS, b.LatencyMS) && same(a.RxBytes, b.RxBytes) &&
+		same(a.TxBytes, b.TxBytes) && sameTime(a.LastHandshake, b.LastHandshake) && sameTime(a.LastSeen, b.LastSeen) &&
+		same(a.OS, b.OS) && slices.Equal(a.Tags, b.Tags) && a.Role == b.Role && a.Key == b.Key
+}
+
+func shareEqual(a, b ipc.Share) bool {
+	return a.ID == b.ID && a.Name == b.Name && a.FQDN == b.FQDN && a.Network == b.Network &&
+		slices.Equal(a.Ports, b.Ports) && sameTime(a.Expires, b.Expires) && a.Direction == b.Direction
+}
+
+func joiningEqual(a, b ipc.Joining) bool {
+	return a.Network == b.Network && a.ID == b.ID && a.Sponsor == b.Sponsor && a.Stage == b.Stage &&
+		a.Since.Equal(b.Since) && a.Expires.Equal(b.Expires)
+}
+
+func healthEqual(a, b ipc.Health) bool {
+	return a.Code == b.Code && a.Severity == b.Severity && a.Text == b.Text && a.Network == b.Network && maps.Equal(a.Args, b.Args)
+}
+
+func same[T comparable](a, b *T) bool {
+	return a == b || a != nil && b != nil && *a == *b
+}
+
+func sameTime(a, b *time.Time) bool {
+	return a == b || a != nil && b != nil && a.Equal(*b)
+}
