@@ -38,7 +38,8 @@ func devices(st ipc.Status) []Device {
 }
 
 func haystack(net string, p ipc.Peer) string {
-	parts := []string{p.Name, p.FQDN, net}
+	// Without ".internal", which would match every search for a part of it.
+	parts := []string{p.Name + "." + net}
 	for _, a := range []*netip.Addr{p.IPv4, p.IPv6} {
 		if a != nil {
 			parts = append(parts, a.String())
@@ -70,7 +71,7 @@ next:
 			continue
 		}
 		for _, w := range words {
-			if !strings.Contains(d.Haystack, w) {
+			if !strings.Contains(d.Haystack, strings.TrimSuffix(w, ".internal")) {
 				continue next
 			}
 		}

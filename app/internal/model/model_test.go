@@ -261,6 +261,7 @@ func TestSearch(t *testing.T) {
 	}{
 		{"", FilterAll, []string{"nas", "phone"}},
 		{"NA", FilterAll, []string{"nas"}},
+		{"nas.home.internal", FilterAll, []string{"nas"}},
 		{"0.77", FilterAll, []string{"phone"}},
 		{"kids", FilterAll, []string{"phone"}},
 		{"home pho", FilterAll, []string{"phone"}},
