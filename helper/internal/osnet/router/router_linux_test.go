@@ -1,0 +1,163 @@
+package router_test
+
+import (
+	"encoding/json"
+	"errors"
+	"net/netip"
+	"strings"
+	"testing"
+
+	"github.com/vishvananda/netlink"
+
+	"kith.internal/helper/internal/osnet/internal/nstest"
+	"kith.internal/helper/internal/osnet/router"
+	"kith.internal/helper/internal/osnet/router/routertest"
+	"kith.internal/helper/internal/osnet/tun"
+)
+
+// look reads the interface through ip(8): addresses, routes of the main table
+// but the kernel's own for multicast.
+func look(t *testing.T, name string) router.Config {
+	var links []struct {
+		MTU   int
+		Flags []string
+		Info  []struct {
+			Local     string
+			Prefixlen int
+			Scope     string
+			Tentative bool
+			Noprefix  bool `json:"noprefixroute"`
+		} `json:"addr_info"`
+	}
+	if err := json.Unmarshal([]byte(nstest.Sh(t, "ip -json address show dev "+name)), &links); err != nil {
+		t.Fatal(err)
+	}
+	c := router.Config{MTU: links[0].MTU}
+	for _, f := range links[0].Flags {
+		c.Up = c.Up || f == "UP"
+	}
+	for _, a := range links[0].Info {
+		if a.Local == "" {
+			continue
+		}
+		if a.Tentative || !a.Noprefix {
+			t.Errorf("address %+v: want noprefixroute and not tentative", a)
+		}
+		c.Addrs = append(c.Addrs, netip.PrefixFrom(netip.MustParseAddr(a.Local), a.Prefixlen))
+	}
+	for _, family := range []string{"-4", "-6"} {
+		var routes []struct{ Dst, Dev, Protocol string }
+		out := nstest.Sh(t, "ip -json "+family+" route show table main dev "+name)
+		if err := json.Unmarshal([]byte(out), &routes); out != "" && err != nil {
+			t.Fatalf("%v: %s", err, out)
+		}
+		for _, r := range routes {
+			if !strings.Contains(r.Dst, "/") {
+				r.Dst += map[string]string{"-4": "/32", "-6": "/128"}[family]
+			}
+			c.Routes = append(c.Routes, netip.MustParsePrefix(r.Dst))
+		}
+	}
+	return c
+}
+
+// bed makes a TUN of ours in a fresh namespace.
+func bed(t *testing.T, f func(t *testing.T, b routertest.Bed)) {
+	nstest.Run(t, func(t *testing.T) {
+		dev, name, index, err := tun.Create("", 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer dev.Close()
+		r, err := router.New(name, index)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer r.Close()
+		f(t, routertest.Bed{
+			Router:      r,
+			Look:        func() router.Config { return look(t, name) },
+			DisableIPv6: func() { nstest.Sh(t, "sysctl -qw net.ipv6.conf.all.disable_ipv6=1") },
+			Delete: func() {
+				if err := netlink.LinkDel(&netlink.GenericLink{LinkAttrs: netlink.LinkAttrs{Index: index}}); err != nil {
+					t.Fatal(err)
+				}
+			},
+		})
+	})
+}
+
+func TestNetnsContract(t *testing.T) {
+	routertest.Contract(t, func(t *testing.T, part func(*testing.T, routertest.Bed)) { bed(t, part) })
+}
+
+func prefixes(list ...string) []netip.Prefix {
+	var out []netip.Prefix
+	for _, s := range list {
+		out = append(out, netip.MustParsePrefix(s))
+	}
+	return out
+}
+
+func TestNetnsRouteOfAnother(t *testing.T) {
+	bed(t, func(t *testing.T, b routertest.Bed) {
+		nstest.Sh(t, `ip link add other type bridge; ip link set other up
+			ip route add 100.80.0.0/16 dev other; ip -6 route add fd12::/48 dev other`)
+		before := nstest.Sh(t, "ip route show dev other; ip -6 route show dev other")
+		c := router.Config{Addrs: prefixes("100.80.0.1/32"), Routes: prefixes("100.80.0.0/16", "10.9.0.0/16"), Up: true}
+		if err := b.Router.Set(c); !errors.Is(err, router.ErrTaken) {
+			t.Errorf("got %v, want %v", err, router.ErrTaken)
+		}
+		if got := b.Look().Routes; len(got) != 1 || got[0] != netip.MustParsePrefix("10.9.0.0/16") {
+			t.Errorf("the other route was not set: %v", got)
+		}
+		if after := nstest.Sh(t, "ip route show dev other; ip -6 route show dev other"); after != before {
+			t.Errorf("another interface's routes changed:\n%s\nbecame\n%s", before, after)
+		}
+	})
+}
+
+func TestNetnsLeavesOthersAlone(t *testing.T) {
+	bed(t, func(t *testing.T, b routertest.Bed) {
+		const state = `ip -o address; ip route show table all | grep -v kith0; ip rule; ip -6 rule; sysctl -a 2>/dev/null | grep -v kith0 | grep -e '^net.ipv[46].conf'`
+		nstest.Sh(t, "ip link set lo up; ip link add eth0 type veth peer eth1; ip link set eth1 up; ip address add 192.0.2.7/24 dev eth0; ip link set eth0 up; sleep 0.1")
+		before := nstest.Sh(t, state)
+		c := router.Config{Addrs: prefixes("100.80.0.1/32", "fd12::1/128"), Routes: prefixes("100.80.0.0/16", "fd12::/48"), MTU: 1420, Up: true}
+		if err := b.Router.Set(c); err != nil {
+			t.Fatal(err)
+		}
+		nstest.Sh(t, "ip route add 198.51.100.0/24 dev kith0")
+		if err := b.Router.Set(c); err != nil {
+			t.Fatal(err)
+		}
+		if got := nstest.Sh(t, "ip route show 198.51.100.0/24"); got == "" {
+			t.Error("an administrator's route into our interface was removed")
+		}
+		if err := b.Router.Set(router.Config{}); err != nil {
+			t.Fatal(err)
+		}
+		// The kernel leaves multicast routes of a link that was up, and renumbers nothing.
+		if after := nstest.Sh(t, state); after != before {
+			t.Errorf("the host is not as before:\n%s\nbecame\n%s", before, after)
+		}
+	})
+}
+
+func BenchmarkNetnsSetAgain(b *testing.B) {
+	dev, name, index, err := tun.Create("", 0)
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer dev.Close()
+	r, err := router.New(name, index)
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer r.Close()
+	c := router.Config{Addrs: prefixes("100.127.255.1/32", "fd12::1/128"), MTU: 1420, Up: true}
+	for b.Loop() {
+		if err := r.Set(c); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
