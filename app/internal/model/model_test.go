@@ -40,11 +40,7 @@ func status(nets ...ipc.Network) ipc.Status {
 
 // up is a State connected to a helper with that status.
 func up(st ipc.Status) State {
-	s, ok := New("1.4").Apply(ipc.Event{Rev: 7, Snapshot: &st}, t0)
-	if !ok {
-		panic("a snapshot was refused")
-	}
-	return s
+	return New("1.4").Take(st, t0)
 }
 
 func health(code string, sev ipc.Severity, net string, args ...string) ipc.Health {
@@ -159,13 +155,13 @@ func TestViewTellsWhenItChanges(t *testing.T) {
 		t.Errorf("next %v after it showed", v.Next)
 	}
 	// A warning that stays keeps the time it was first seen.
-	st := s.status.Health
-	s, _ = s.Apply(ipc.Event{Rev: 8, Health: &st}, t0.Add(4*time.Second))
+	st := s.status
+	s = s.Take(st, t0.Add(4*time.Second))
 	if v := s.View(t0.Add(Settle)); v.Banner == nil {
 		t.Error("a repeated warning waits anew")
 	}
-	none := []ipc.Health{}
-	s, _ = s.Apply(ipc.Event{Rev: 9, Health: &none}, t0.Add(6*time.Second))
+	st.Health = nil
+	s = s.Take(st, t0.Add(6*time.Second))
 	if v := s.View(t0.Add(time.Minute)); v.Banner != nil {
 		t.Error("a cleared warning stays")
 	}
@@ -216,37 +212,18 @@ func TestWhy(t *testing.T) {
 	}
 }
 
-func TestApply(t *testing.T) {
-	s := up(status(network("home", peer("nas", true))))
+func TestNothingIsKnownOfALostHelper(t *testing.T) {
+	s := with()
 	before := s.View(t0)
-	next, ok := s.Apply(ipc.Event{Rev: 8, Peers: []ipc.PeerDelta{{Network: "id-home", Peer: peer("nas", false)}, {Network: "id-home", Peer: peer("box", true)}}}, t0)
-	if !ok {
-		t.Fatal("a delta was refused")
-	}
-	var names []string
-	for _, d := range next.View(t0).Devices {
-		names = append(names, d.Peer.Name+"/"+Word(c, d.Dot))
-	}
-	if d := cmp.Diff([]string{"box/Online", "nas/Offline"}, names); d != "" {
-		t.Error(d)
+	lost := s.SetLink(LinkAbsent, "", t0)
+	if v := lost.View(t0); v.Known || v.May || len(v.Devices)+len(v.Nets) != 0 {
+		t.Error("devices of a helper that is gone are shown as known")
 	}
 	if !s.View(t0).Equal(before) {
 		t.Error("an old State changed")
 	}
-	next, _ = next.Apply(ipc.Event{Rev: 9, Networks: []ipc.Network{network("work")}}, t0)
-	next, ok = next.Apply(ipc.Event{Rev: 10, Removed: []string{"id-home"}}, t0)
-	if v := next.View(t0); !ok || len(v.Nets) != 1 || v.Nets[0].Name != "work" {
-		t.Errorf("networks: %+v", v.Nets)
-	}
-	if _, ok = next.Apply(ipc.Event{Rev: 12}, t0); ok {
-		t.Error("a missing revision went unseen")
-	}
-	if _, ok = New("1").Apply(ipc.Event{Rev: 1}, t0); ok {
-		t.Error("a delta before the snapshot was taken")
-	}
-	lost := next.SetLink(LinkAbsent, "", t0)
-	if v := lost.View(t0); v.Known || len(v.Devices)+len(v.Nets) != 0 {
-		t.Error("devices of a helper that is gone are shown as known")
+	if v := lost.Take(s.status, t0.Add(time.Hour)).View(t0.Add(time.Hour)); !v.Equal(before) {
+		t.Error("a helper that is back looks different")
 	}
 }
 
