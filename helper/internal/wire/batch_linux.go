@@ -1,0 +1,5 @@
+package wire
+
+import "kith.internal/helper/internal/wire/udp"
+
+const batchSize = udp.MaxBatch

@@ -1,0 +1,181 @@
+package wire
+
+import (
+	"fmt"
+	"net/netip"
+	"sync"
+	"sync/atomic"
+
+	"golang.zx2c4.com/wireguard/conn"
+
+	"kith.internal/helper/internal/key"
+	"kith.internal/helper/internal/wire/udp"
+)
+
+// Endpoint is a peer as wireguard-go sees it: one object a peer, whatever the
+// path. What it sends there goes along the best path of the time.
+type Endpoint struct{ p *peer }
+
+var _ conn.Endpoint = (*Endpoint)(nil)
+
+func (e *Endpoint) ClearSrc()           {}
+func (e *Endpoint) SrcToString() string { return "" }
+func (e *Endpoint) SrcIP() netip.Addr   { return netip.Addr{} }
+
+// DstToString is what Wire.Endpoint gives.
+func (e *Endpoint) DstToString() string { return e.p.id.String() }
+
+// DstToBytes is the peer's key: cookies are bound to the peer.
+func (e *Endpoint) DstToBytes() []byte { return e.p.id[:] }
+
+func (e *Endpoint) DstIP() netip.Addr {
+	if r := e.p.route.Load(); r != nil {
+		return r.addr.Addr()
+	}
+	return netip.Addr{}
+}
+
+// rawEndpoint is an address that is not known to be a peer's: a peer that has
+// moved, a stranger. Once it has an owner, it stands for the owner.
+type rawEndpoint struct {
+	w     *Wire
+	addr  netip.AddrPort
+	src   udp.Source
+	owner atomic.Pointer[peer]
+}
+
+func (e *rawEndpoint) ClearSrc()           {}
+func (e *rawEndpoint) SrcToString() string { return "" }
+func (e *rawEndpoint) SrcIP() netip.Addr   { return e.src.Addr }
+func (e *rawEndpoint) DstToString() string { return e.addr.String() }
+func (e *rawEndpoint) DstIP() netip.Addr   { return e.addr.Addr() }
+func (e *rawEndpoint) DstToBytes() []byte {
+	b, _ := e.addr.MarshalBinary() // cannot fail
+	return b
+}
+
+func (e *rawEndpoint) send(bufs [][]byte) error {
+	p := e.owner.Load()
+	if p == nil {
+		if o := (*e.w.owners.Load())[e.addr]; o != nil {
+			p = o.p
+			e.owner.Store(p)
+		}
+	}
+	if p != nil {
+		return p.send(bufs)
+	}
+	return e.w.conn.WriteBatch(bufs, e.addr, e.src)
+}
+
+// rawCache keeps the endpoints of unknown addresses for as long as they are
+// the latest, so that a flow from one costs no allocation a packet.
+type rawCache struct {
+	mu   sync.Mutex
+	last [8]*rawEndpoint
+	next int
+}
+
+func (c *rawCache) get(w *Wire, addr netip.AddrPort, src udp.Source) *rawEndpoint {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, e := range c.last {
+		if e != nil && e.addr == addr && e.src == src {
+			return e
+		}
+	}
+	e := &rawEndpoint{w: w, addr: addr, src: src}
+	c.last[c.next%len(c.last)] = e
+	c.next++
+	return e
+}
+
+// send sends WireGuard packets to the peer. What the system refuses to send is
+// lost, as on any network; it makes the path doubtful.
+func (p *peer) send(bufs [][]byte) error {
+	if p.cut.Load() {
+		return nil
+	}
+	if isInitiation(bufs) {
+		p.wire.hold(p, bufs[0])
+		return nil
+	}
+	p.sent.n.Add(1)
+	if !p.watched.Load() {
+		p.watch()
+	}
+	r := p.route.Load()
+	if r == nil {
+		return nil
+	}
+	if err := p.wire.conn.WriteBatch(bufs, r.addr, r.src); err != nil {
+		p.failed.Store(true)
+	}
+	if r.addr2.IsValid() {
+		p.wire.conn.WriteBatch(bufs, r.addr2, r.src2)
+	}
+	return nil
+}
+
+// watch has the schedule look at what is sent, from the first packet on.
+func (p *peer) watch() {
+	if !p.watched.CompareAndSwap(false, true) {
+		return
+	}
+	select {
+	case p.wire.watchq <- p:
+	default:
+		p.watched.Store(false)
+	}
+}
+
+// bind is the wire as wireguard-go's Bind.
+type bind struct{ w *Wire }
+
+var _ conn.Bind = (*bind)(nil)
+
+// Bind is what to give to wireguard-go's NewDevice.
+func (w *Wire) Bind() conn.Bind { return &bind{w} }
+
+// Open takes over receiving. The port is the wire's, whatever is asked for.
+func (b *bind) Open(uint16) ([]conn.ReceiveFunc, uint16, error) {
+	fns, err := b.w.pump.open()
+	if err != nil {
+		return nil, 0, err
+	}
+	return fns, b.w.conn.Port(), nil
+}
+
+// Close gives receiving back to the wire; the sockets stay open.
+func (b *bind) Close() error {
+	b.w.pump.close()
+	return nil
+}
+
+func (b *bind) SetMark(mark uint32) error { return b.w.conn.SetMark(mark) }
+func (b *bind) BatchSize() int            { return batchSize }
+
+func (b *bind) Send(bufs [][]byte, ep conn.Endpoint) error {
+	switch e := ep.(type) {
+	case *Endpoint:
+		return e.p.send(bufs)
+	case *rawEndpoint:
+		return e.send(bufs)
+	}
+	return conn.ErrWrongEndpointType
+}
+
+func (b *bind) ParseEndpoint(s string) (conn.Endpoint, error) {
+	id, err := key.Parse(s)
+	if err != nil {
+		return nil, fmt.Errorf("parse endpoint: %w", err)
+	}
+	p := b.w.dir.Load().byID[id]
+	if p == nil {
+		return nil, fmt.Errorf("parse endpoint: %w", ErrUnknownPeer)
+	}
+	return &p.ep, nil
+}
+
+// Endpoint is what ParseEndpoint takes for the peer.
+func (w *Wire) Endpoint(id key.Public) string { return id.String() }

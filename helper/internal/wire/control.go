@@ -1,0 +1,303 @@
+package wire
+
+import (
+	"encoding/binary"
+	"net/netip"
+	"time"
+
+	"kith.internal/helper/internal/wire/udp"
+)
+
+// outbox collects what to send once Wire.mu is free.
+type outbox struct{ items []outgoing }
+
+// outgoing is a control datagram, or packets that are sent as they are.
+type outgoing struct {
+	p    *peer
+	h    header
+	body []byte
+	raw  []byte
+	to   netip.AddrPort
+	src  udp.Source
+}
+
+// add queues a control datagram; to is what the peer's boot is taken to be.
+func (o *outbox) add(p *peer, k kind, to boot, body []byte, addr netip.AddrPort, src udp.Source) {
+	h := header{kind: k, from: p.wire.boot, to: to, flags: p.c.ownWord()}
+	o.items = append(o.items, outgoing{p: p, h: h, body: body, to: addr, src: src})
+}
+
+// ownWord is our control word to the peer.
+func (c *contact) ownWord() (f flags) {
+	if c.want {
+		f |= flagWant
+	}
+	if c.configured {
+		f |= flagHave
+	}
+	return f
+}
+
+// transmit sends what was collected. Candidates may well be out of reach, so
+// the system's refusals are no news here.
+func (w *Wire) transmit(o *outbox) {
+	var buf [2 * maxDatagram]byte
+	for i := range o.items {
+		it := &o.items[i]
+		if it.p.cut.Load() {
+			continue
+		}
+		if it.raw != nil {
+			w.conn.WriteBatch([][]byte{it.raw}, it.to, it.src)
+			continue
+		}
+		if b, err := it.p.sealDatagram(buf[:0], it.h, it.body); err == nil {
+			w.conn.WriteBatch([][]byte{b}, it.to, it.src)
+		}
+	}
+}
+
+// sealDatagram appends one sealed datagram to b.
+func (p *peer) sealDatagram(b []byte, h header, body []byte) ([]byte, error) {
+	s, err := p.sealer()
+	if err != nil {
+		return nil, err
+	}
+	h.counter = p.counter.Add(1)
+	var inner [maxDatagram]byte
+	return s.seal(b, appendInner(inner[:0], h, body)), nil
+}
+
+func appendTxid(b []byte, txid uint64) []byte { return binary.BigEndian.AppendUint64(b, txid) }
+
+// receive takes a datagram that is neither WireGuard's nor STUN's. It changes
+// b.
+func (w *Wire) receive(b []byte, from netip.AddrPort, src udp.Source) {
+	if len(b) < minSealed || len(b) > maxDatagram {
+		w.drops.malformed.Add(1)
+		return
+	}
+	p := w.dir.Load().byTag[w.mask.apply(tag(b[:tagLen]), b[tagLen:outerLen])]
+	if p == nil || w.local.Load().forbidden(from.Addr()) {
+		w.drops.strangers.Add(1)
+		return
+	}
+	now := time.Now()
+	if (*w.owners.Load())[from] == nil && !w.limits.unknown.allow(now) ||
+		p.sealed.Load() == nil && !w.limits.derive.allow(now) {
+		w.drops.limited.Add(1)
+		return
+	}
+	s, err := p.sealer()
+	if err != nil {
+		return
+	}
+	inner, err := s.open(b)
+	if err != nil {
+		w.drops.forged.Add(1)
+		return
+	}
+	h, body, err := parseInner(inner)
+	if err != nil {
+		w.drops.malformed.Add(1)
+		return
+	}
+	var out outbox
+	w.mu.Lock()
+	if !p.cut.Load() && !w.closed {
+		w.handle(p, h, body, arrival{from, src, now}, &out)
+	}
+	w.mu.Unlock()
+	w.transmit(&out)
+}
+
+// arrival is where and when a datagram came in.
+type arrival struct {
+	from netip.AddrPort
+	src  udp.Source
+	now  time.Time
+}
+
+// handle acts on a datagram that the peer has sealed, some time, for someone
+// whose keys are ours. Only what names our boot is for us and of today; only
+// an answer to our own question proves the sender's boot. All else changes
+// nothing: it gets an answer at most, from which the sender learns our boot.
+func (w *Wire) handle(p *peer, h header, body []byte, a arrival, out *outbox) {
+	if q := p.instance(h.from); q != nil {
+		p = q
+	}
+	c := p.contact()
+	switch {
+	case h.to != w.boot:
+		p.unproven(h, body, a, out)
+	case h.kind == kindPong:
+		p.handlePong(h, body, a, out)
+	case h.from != c.boot:
+		p.unproven(h, body, a, out)
+	case !c.window.take(h.counter):
+		w.drops.replayed.Add(1)
+	default:
+		p.hears(h, a, out)
+		p.handleProven(h, body, a, out)
+	}
+}
+
+// unproven answers a datagram whose sender does not know our boot, or whose
+// boot we do not know: a restart on either side, or a recorded datagram.
+func (p *peer) unproven(h header, body []byte, a arrival, out *outbox) {
+	w, c := p.wire, p.c
+	if h.kind == kindPing && c.answers.allow(a.now) && w.limits.answers.allow(a.now) {
+		p.pong(h, body, a, out)
+	}
+	if h.kind != kindPong {
+		p.challenge(a, out)
+	}
+}
+
+// challenge asks an address that has sent something whether the peer is there.
+func (p *peer) challenge(a arrival, out *outbox) {
+	if p.wire.usable(p.wire.local.Load(), a.from) && p.c.challenges.allow(a.now) && p.wire.limits.answers.allow(a.now) {
+		p.ping(a.from, a.src, a.now, out)
+	}
+}
+
+func (p *peer) pong(h header, body []byte, a arrival, out *outbox) {
+	if txid, err := parsePing(body); err == nil {
+		out.add(p, kindPong, h.from, appendAddr(appendTxid(nil, txid), a.from), a.from, a.src)
+	}
+}
+
+// hears takes what every proven datagram says.
+func (p *peer) hears(h header, a arrival, out *outbox) {
+	c := p.c
+	c.lastHeard = a.now
+	if q := c.paths.at(a.from); q != nil {
+		q.hear(a.now)
+	}
+	if h.counter < c.wordAt {
+		return // overtaken by a newer word
+	}
+	old := c.word
+	c.word, c.wordAt = h.flags, h.counter
+	if h.flags&^old&flagWant != 0 {
+		p.wire.events.add(func(h Handler) { h.PeerWants(p.id) })
+	}
+	if h.flags&^old&flagHave != 0 {
+		p.releaseHeld(a.now, out)
+	}
+}
+
+func (p *peer) handlePong(h header, body []byte, a arrival, out *outbox) {
+	txid, seen, err := parsePong(body)
+	if err != nil {
+		p.wire.drops.malformed.Add(1)
+		return
+	}
+	rtt, ok := p.c.takePing(txid, a.from, a.now)
+	if !ok {
+		p.wire.drops.replayed.Add(1)
+		return
+	}
+	if p.shared {
+		if p = p.addInstance(h.from, a.now); p == nil {
+			return
+		}
+	}
+	c := p.c
+	if h.from != c.boot {
+		p.reborn(h.from, a.now)
+	}
+	if !c.window.take(h.counter) {
+		return
+	}
+	p.hears(h, a, out)
+	p.confirm(a, rtt, out)
+	if l := p.wire.local.Load(); l.kind(a.from.Addr()) == Direct && !l.ours(seen.Addr()) && p.wire.observed.note(p.id, seen, a.now) {
+		p.wire.tellAll(out, a.now)
+	}
+}
+
+// handleProven acts on a datagram of the peer's present life.
+func (p *peer) handleProven(h header, body []byte, a arrival, out *outbox) {
+	c := p.c
+	switch h.kind {
+	case kindPing:
+		p.pong(h, body, a, out)
+		if c.paths.at(a.from) == nil {
+			p.challenge(a, out)
+		}
+		// The peer uses another address than we do: it may have moved.
+		if b := c.paths.best; b != nil && b.addr != a.from && a.now.Sub(b.heard) >= silence && a.now.Sub(b.pinged) >= suspectEvery {
+			p.ping(b.addr, b.src, a.now, out)
+			p.wire.soon(p, a.now)
+		}
+	case kindWord:
+	case kindCandidates:
+		if addrs, err := parseAddrs(body); err == nil && c.toldLimit.allow(a.now) {
+			p.learn(addrs, a, out)
+		}
+	case kindFragment:
+		p.takeFragment(body, a.now)
+	default: // a newer peer's: it is none of ours
+	}
+}
+
+// reborn takes a boot ID that the peer has proved to be its present one.
+func (p *peer) reborn(b boot, now time.Time) {
+	c := p.c
+	restarted := c.boot != 0
+	c.boot, c.window = b, window{}
+	c.word, c.wordAt = 0, 0
+	c.frags = reassembly{}
+	if restarted {
+		p.closeSessions(errRestarted)
+		p.wire.events.add(func(h Handler) { h.PeerRestarted(p.id) })
+		p.wire.log.Debug("peer restarted", "peer", p.id.Short())
+	}
+	c.told = nil
+}
+
+// confirm takes an address at which the peer has just answered as a path.
+func (p *peer) confirm(a arrival, rtt time.Duration, out *outbox) {
+	c, w := p.c, p.wire
+	q := c.paths.at(a.from)
+	first := q == nil
+	if first {
+		q = &path{addr: a.from, kind: w.local.Load().kind(a.from.Addr())}
+		if gone := c.paths.add(q); gone != nil {
+			w.disown(gone.addr, p)
+		}
+		p.addGiven([]netip.AddrPort{a.from})
+	}
+	q.count = w.own(a.from, p)
+	q.pong(a.now, rtt, a.src)
+	c.paths.compare(q)
+	p.settle(a.now, out)
+	if first {
+		p.tell(out, a.now)
+	}
+	w.soon(p, a.now)
+}
+
+// learn takes the addresses that the peer names as its own.
+func (p *peer) learn(addrs []netip.AddrPort, a arrival, out *outbox) {
+	c, w := p.c, p.wire
+	l := w.local.Load()
+	var told []netip.AddrPort
+	for _, addr := range addrs {
+		if len(told) < maxTold && !addr.Addr().IsLoopback() && addr.Addr().Zone() == "" {
+			told = append(told, addr)
+		}
+	}
+	before := p.targets(l)
+	c.told = told
+	known := map[netip.AddrPort]bool{}
+	for _, addr := range before {
+		known[addr] = true
+	}
+	for _, addr := range p.targets(l) {
+		if !known[addr] {
+			p.ping(addr, udp.Source{}, a.now, out)
+		}
+	}
+}

@@ -1,0 +1,39 @@
+package wire
+
+import (
+	"sync"
+	"time"
+)
+
+// bucket is a token bucket. The zero one with a rate is full.
+type bucket struct {
+	rate  float64 // tokens a second
+	burst float64
+	used  float64
+	at    time.Time
+}
+
+// allow takes a token if there is one.
+func (b *bucket) allow(now time.Time) bool {
+	if !b.at.IsZero() {
+		b.used = max(0, b.used-b.rate*now.Sub(b.at).Seconds())
+	}
+	b.at = now
+	if b.used+1 > b.burst {
+		return false
+	}
+	b.used++
+	return true
+}
+
+// limiter is a bucket for use from several goroutines.
+type limiter struct {
+	mu sync.Mutex
+	b  bucket
+}
+
+func (l *limiter) allow(now time.Time) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.allow(now)
+}

@@ -1,0 +1,83 @@
+package wire
+
+import (
+	"net/netip"
+	"slices"
+
+	"kith.internal/helper/internal/osnet/netmon"
+	"kith.internal/helper/internal/wire/udp"
+)
+
+// local is what the host's interfaces mean for addresses. It is immutable.
+type local struct {
+	connected []netip.Prefix // of interfaces that are up, not our own TUNs
+	own       []netip.Prefix // of our own TUNs: never an endpoint
+	links     []int          // interfaces with IPv6 link-local addresses
+	addrs     []netip.Addr   // ours, the most useful for peers first, no zones
+}
+
+func newLocal(ifaces []netmon.Interface, own map[int]bool) *local {
+	l := &local{}
+	var far []netip.Addr
+	for _, i := range ifaces {
+		for _, p := range i.Prefixes {
+			ip := p.Addr().Unmap().WithZone("")
+			switch {
+			case own[i.Index]:
+				l.own = append(l.own, p.Masked())
+				continue
+			case !i.Up:
+				continue
+			case ip.Is6() && ip.IsLinkLocalUnicast():
+				if !slices.Contains(l.links, i.Index) && !i.Loopback {
+					l.links = append(l.links, i.Index)
+				}
+			case !i.PointToPoint:
+				l.connected = append(l.connected, p.Masked())
+			}
+			switch {
+			case i.Loopback || ip.IsLoopback():
+			case i.PointToPoint: // another VPN's, or a modem's
+				far = append(far, ip)
+			case !slices.Contains(l.addrs, ip):
+				l.addrs = append(l.addrs, ip)
+			}
+		}
+	}
+	l.addrs = append(l.addrs, far...)
+	return l
+}
+
+// kind is the class of paths to an address.
+func (l *local) kind(a netip.Addr) PathKind {
+	if a.IsLinkLocalUnicast() || contains(l.connected, a) {
+		return LAN
+	}
+	return Direct
+}
+
+// forbidden tells addresses that must never be an endpoint: those of our own
+// TUNs, and those that are nobody's.
+func (l *local) forbidden(a netip.Addr) bool {
+	return !a.IsValid() || a.IsUnspecified() || a.IsMulticast() || contains(l.own, a.WithZone(""))
+}
+
+// ours tells addresses of this host.
+func (l *local) ours(a netip.Addr) bool { return slices.Contains(l.addrs, a.WithZone("")) }
+
+// expand gives the address with a zone on each link if it needs one and has
+// none.
+func (l *local) expand(a netip.AddrPort, to []netip.AddrPort) []netip.AddrPort {
+	ip := a.Addr()
+	if !ip.Is6() || !ip.IsLinkLocalUnicast() || ip.Zone() != "" {
+		return append(to, a)
+	}
+	for _, index := range l.links {
+		to = append(to, netip.AddrPortFrom(udp.WithIndex(ip, index), a.Port()))
+	}
+	return to
+}
+
+func contains(prefixes []netip.Prefix, a netip.Addr) bool {
+	return slices.ContainsFunc(prefixes, func(p netip.Prefix) bool { return p.Contains(a) })
+}

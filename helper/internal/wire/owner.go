@@ -1,0 +1,56 @@
+package wire
+
+import (
+	"maps"
+	"net/netip"
+
+	"kith.internal/helper/internal/key"
+)
+
+// directory finds peers. It is replaced whole when the set of peers changes.
+type directory struct {
+	byID  map[key.Public]*peer
+	byTag map[tag]*peer
+}
+
+// owner says whose a confirmed address is.
+type owner struct {
+	p     *peer
+	count counter // batches of WireGuard packets from the address
+}
+
+// owners is replaced whole when a path comes or goes, which is seldom: the
+// packet path reads it without a lock.
+type owners map[netip.AddrPort]*owner
+
+// own makes the address the peer's and returns its counter. Callers hold
+// Wire.mu.
+func (w *Wire) own(addr netip.AddrPort, p *peer) *counter {
+	old := *w.owners.Load()
+	if o := old[addr]; o != nil && o.p == p {
+		return &o.count
+	}
+	if o := old[addr]; o != nil {
+		// A NAT has given the address to someone else.
+		if q := o.p.c.paths.at(addr); q != nil {
+			o.p.c.paths.remove(q)
+			w.soon(o.p, q.ponged)
+		}
+	}
+	next := maps.Clone(old)
+	o := &owner{p: p}
+	next[addr] = o
+	w.owners.Store(&next)
+	return &o.count
+}
+
+// disown forgets that the addresses are the peer's. Callers hold Wire.mu.
+func (w *Wire) disown(addr netip.AddrPort, p *peer) {
+	old := *w.owners.Load()
+	if o := old[addr]; o == nil || o.p != p {
+		return
+	}
+	next := maps.Clone(old)
+	delete(next, addr)
+	w.owners.Store(&next)
+}

@@ -1,0 +1,237 @@
+package wire
+
+import (
+	"net/netip"
+	"slices"
+	"time"
+
+	"kith.internal/helper/internal/wire/udp"
+)
+
+// PathKind is the class of a path. A higher one is better.
+type PathKind uint8
+
+const (
+	None   PathKind = iota // no way known
+	Direct                 // no third device in between
+	LAN                    // link-local, or on a directly connected prefix
+)
+
+func (k PathKind) String() string {
+	switch k {
+	case LAN:
+		return "lan"
+	case Direct:
+		return "direct"
+	}
+	return "none"
+}
+
+// Path is how packets reach a peer.
+type Path struct {
+	Kind  PathKind
+	Addr  netip.AddrPort // zero for None
+	RTT   time.Duration  // smoothed
+	Since time.Time      // when it became the best path
+}
+
+const (
+	deadAfter     = 6 * time.Second        // unanswered
+	doubtAtLeast  = 200 * time.Millisecond // unanswered
+	doubtAtMost   = 600 * time.Millisecond
+	pathForgotten = 5 * time.Minute // not confirmed again
+	maxPaths      = 8
+
+	betterBy    = 2 * time.Millisecond // and by a third
+	betterHolds = 3                    // probes
+)
+
+// health is how far a path is to be trusted. A higher one is better.
+type health uint8
+
+const (
+	doubted health = iota
+	sound
+)
+
+// path is an address at which a peer has answered.
+type path struct {
+	addr  netip.AddrPort
+	src   udp.Source // where its answers came in
+	kind  PathKind
+	rtt   time.Duration
+	count *counter // what came from it
+
+	health    health
+	ponged    time.Time // the last answer
+	heard     time.Time // the last answer or traffic
+	pinged    time.Time // the last ping
+	unheard   time.Time // the first ping since heard, zero if none
+	unponged  time.Time // the first ping since ponged, zero if none
+	lost      int       // pings since ponged
+	streak    int       // probes in a row at which it was better than the best
+	countSeen uint64
+}
+
+// ping notes a ping that goes out.
+func (p *path) ping(now time.Time) {
+	p.pinged = now
+	p.lost++
+	if p.unheard.IsZero() {
+		p.unheard = now
+	}
+	if p.unponged.IsZero() {
+		p.unponged = now
+	}
+}
+
+// pong notes an answer.
+func (p *path) pong(now time.Time, rtt time.Duration, src udp.Source) {
+	if p.rtt == 0 {
+		p.rtt = rtt
+	} else {
+		p.rtt += (rtt - p.rtt) / 8
+	}
+	p.src = src
+	p.ponged = now
+	p.unponged, p.lost = time.Time{}, 0
+	p.hear(now)
+	p.health = sound
+}
+
+// hear notes anything that came from the address. Traffic is not authenticated
+// here, so it cannot end a doubt.
+func (p *path) hear(now time.Time) {
+	p.heard = now
+	p.unheard = time.Time{}
+}
+
+// doubt is for when the network below has changed.
+func (p *path) doubt(now time.Time) {
+	p.health, p.src = doubted, udp.Source{}
+	if p.unheard.IsZero() {
+		p.unheard = now
+	}
+}
+
+// patience is how long an answer may take before the path is doubted.
+func (p *path) patience() time.Duration {
+	return min(max(3*p.rtt+50*time.Millisecond, doubtAtLeast), doubtAtMost)
+}
+
+// age doubts the path if it owes an answer for too long; it tells whether the
+// path has become doubtful by that.
+func (p *path) age(now time.Time) bool {
+	late := !p.unheard.IsZero() && now.Sub(p.unheard) >= p.patience() ||
+		p.lost >= 4 && now.Sub(p.unponged) >= deadAfter/2
+	if !late || p.health == doubted {
+		return false
+	}
+	p.health = doubted
+	return true
+}
+
+// dead tells whether the path has owed an answer for so long that it is gone.
+// Traffic keeps a path alive that has no alternative: on a lossy one pings may
+// all be lost.
+func (p *path) dead(now time.Time, alone bool) bool {
+	if p.unponged.IsZero() || now.Sub(p.unponged) < deadAfter {
+		return false
+	}
+	return !alone || now.Sub(p.heard) >= deadAfter
+}
+
+// paths are a peer's confirmed paths, the best first once chosen.
+type paths struct {
+	all  []*path
+	best *path // nil: none
+}
+
+func (ps *paths) at(addr netip.AddrPort) *path {
+	for _, p := range ps.all {
+		if p.addr == addr {
+			return p
+		}
+	}
+	return nil
+}
+
+// add takes a new path, in the place of the worst if there are too many. It
+// returns the one that had to go.
+func (ps *paths) add(p *path) (gone *path) {
+	if len(ps.all) >= maxPaths {
+		worst := slices.MinFunc(ps.all, func(a, b *path) int {
+			switch {
+			case a == ps.best:
+				return 1
+			case b == ps.best:
+				return -1
+			}
+			return a.ponged.Compare(b.ponged)
+		})
+		ps.remove(worst)
+		gone = worst
+	}
+	ps.all = append(ps.all, p)
+	return gone
+}
+
+func (ps *paths) remove(p *path) {
+	ps.all = slices.DeleteFunc(ps.all, func(q *path) bool { return q == p })
+	if ps.best == p {
+		ps.best = nil
+	}
+}
+
+// choose picks the best path: a sound one before a doubted one, then by class,
+// then by latency, with hysteresis.
+func (ps *paths) choose() {
+	for _, p := range ps.all {
+		if ps.best == nil || p != ps.best && p.beats(ps.best) {
+			ps.best = p
+		}
+	}
+}
+
+func (p *path) beats(best *path) bool {
+	if p.health != best.health {
+		return p.health > best.health
+	}
+	if p.kind != best.kind {
+		return p.kind > best.kind
+	}
+	return p.streak >= betterHolds
+}
+
+// compare counts at an answer from p how long it has been faster than the best
+// path.
+func (ps *paths) compare(p *path) {
+	if ps.best == nil || p == ps.best {
+		p.streak = 0
+		return
+	}
+	gain := ps.best.rtt - p.rtt
+	if gain >= betterBy && gain*3 >= ps.best.rtt {
+		p.streak++
+	} else {
+		p.streak = 0
+	}
+}
+
+// second is the path to send on beside the best one while there is doubt:
+// about the best one, or about the one that it has just replaced.
+func (ps *paths) second(now time.Time) *path {
+	if ps.best == nil {
+		return nil
+	}
+	var second *path
+	for _, p := range ps.all {
+		if p == ps.best || ps.best.health == sound && (p.health == sound || now.Sub(p.heard) >= deadAfter) {
+			continue
+		}
+		if second == nil || p.beats(second) || p.health == second.health && p.kind == second.kind && p.rtt < second.rtt {
+			second = p
+		}
+	}
+	return second
+}

@@ -1,0 +1,242 @@
+package wire
+
+import (
+	"net/netip"
+	"slices"
+	"sync/atomic"
+	"time"
+
+	"kith.internal/helper/internal/key"
+	"kith.internal/helper/internal/wire/udp"
+)
+
+const (
+	maxGiven     = 32 // candidates that we were given or that have answered
+	maxTold      = 16 // that the peer itself names
+	maxProbes    = 48 // addresses pinged at once
+	maxPings     = 96 // outstanding
+	maxInstances = 64 // devices that hold one shared key
+
+	pingLives     = 5 * time.Second
+	instanceLives = time.Minute // idle
+)
+
+// counter counts batches on the packet path. Its size keeps two of them off
+// one cache line.
+type counter struct {
+	n atomic.Uint64
+	_ [56]byte
+}
+
+// peer is one peer. An idle one costs little more than its keys.
+type peer struct {
+	id      key.Public
+	control key.Exchange
+	tag     tag
+	shared  bool
+	wire    *Wire
+	ep      Endpoint
+
+	// What follows is used on the packet path, without a lock.
+	sent    counter
+	route   atomic.Pointer[route] // nil: no path
+	watched atomic.Bool           // the schedule looks at what is sent
+	failed  atomic.Bool           // the system refused to send
+	cut     atomic.Bool
+	sealed  atomic.Pointer[sealer] // nil until it is needed
+	counter atomic.Uint64          // of the last datagram sealed
+
+	// What follows is guarded by Wire.mu.
+	given []netip.AddrPort // newest first
+	due   due
+	c     *contact // nil until there was something to say
+}
+
+// contact is what there is to know about a peer that we deal with.
+type contact struct {
+	base *peer // of an instance of a shared key, else nil
+
+	boot      boot // 0: not known
+	window    window
+	word      flags // the peer's
+	wordAt    uint64
+	lastHeard time.Time // authenticated
+
+	told      []netip.AddrPort
+	toldLimit bucket
+	pings     []outstanding
+	paths     paths
+	notified  Path
+	since     time.Time // of the best path
+
+	answers    bucket // to pings that prove nothing
+	challenges bucket
+
+	want       bool
+	configured bool
+	soughtTill time.Time
+	sessions   map[*session]struct{}
+	dialing    map[*dialing]struct{}
+	handshakes bucket
+	packets    uint32        // QUIC packets sent
+	ready      chan struct{} // closed when there is a path, nil if nobody waits
+
+	round     int
+	nextRound time.Time
+	sentSeen  uint64
+	lastSent  time.Time // WireGuard or session packets
+	active    time.Time // the last sign of traffic that matters
+	failedAt  time.Time
+	held      *held
+	frags     reassembly
+
+	instances map[boot]*peer
+	addr      *peerAddr
+}
+
+// outstanding is a ping that waits for its pong.
+type outstanding struct {
+	txid uint64
+	addr netip.AddrPort
+	at   time.Time
+}
+
+// route is where to send to, as the packet path reads it.
+type route struct {
+	addr, addr2 netip.AddrPort // addr2 only while in doubt
+	src, src2   udp.Source
+}
+
+func newPeer(w *Wire, q Peer) *peer {
+	p := &peer{id: q.ID, control: q.Control, tag: tagOf(q.Control), shared: q.Shared, wire: w}
+	p.ep.p = p
+	p.due.at = -1
+	return p
+}
+
+// contact gives the peer's state, made on first use.
+func (p *peer) contact() *contact {
+	if p.c == nil {
+		p.c = &contact{
+			answers:    bucket{rate: 5, burst: 10},
+			challenges: bucket{rate: 5, burst: 10},
+			toldLimit:  bucket{rate: 2, burst: 4},
+			handshakes: bucket{rate: 1, burst: 8},
+			addr:       newPeerAddr(p),
+		}
+	}
+	return p.c
+}
+
+// sealer gives the keys shared with the peer, derived on first use.
+func (p *peer) sealer() (*sealer, error) {
+	if s := p.sealed.Load(); s != nil {
+		return s, nil
+	}
+	s, err := newSealer(p.wire.control, p.wire.public, p.control)
+	if err != nil {
+		return nil, err
+	}
+	p.sealed.CompareAndSwap(nil, s)
+	return p.sealed.Load(), nil
+}
+
+// instance gives the peer that is the life b of a shared key, nil if there is
+// none.
+func (p *peer) instance(b boot) *peer {
+	if p.c == nil {
+		return nil
+	}
+	return p.c.instances[b]
+}
+
+// addInstance makes a peer for a life of a shared key that has proved itself.
+func (p *peer) addInstance(b boot, now time.Time) *peer {
+	c := p.contact()
+	if c.instances == nil {
+		c.instances = map[boot]*peer{}
+	}
+	for b, q := range c.instances {
+		if len(q.c.sessions) == 0 && now.Sub(q.c.lastHeard) > instanceLives {
+			p.wire.cutPeer(q)
+			delete(c.instances, b)
+		}
+	}
+	if len(c.instances) >= maxInstances {
+		return nil
+	}
+	q := newPeer(p.wire, Peer{ID: p.id, Control: p.control})
+	q.sealed.Store(p.sealed.Load())
+	q.contact().base = p
+	c.instances[b] = q
+	return q
+}
+
+// addGiven puts addresses before the known ones and tells whether any is new.
+func (p *peer) addGiven(addrs []netip.AddrPort) (fresh bool) {
+	for _, a := range slices.Backward(addrs) {
+		a = netip.AddrPortFrom(a.Addr().Unmap(), a.Port())
+		i := slices.Index(p.given, a)
+		if i < 0 {
+			fresh = true
+			p.given = append(p.given, a)
+			i = len(p.given) - 1
+		}
+		copy(p.given[1:i+1], p.given[:i])
+		p.given[0] = a
+	}
+	p.given = p.given[:min(len(p.given), maxGiven)]
+	return fresh
+}
+
+// targets are the addresses to probe: all candidates on all links.
+func (p *peer) targets(l *local) []netip.AddrPort {
+	var all, out []netip.AddrPort
+	for _, path := range p.c.paths.all {
+		all = append(all, path.addr)
+	}
+	for _, list := range [][]netip.AddrPort{p.given, p.c.told} {
+		for _, a := range list {
+			all = l.expand(a, all)
+		}
+	}
+	for _, a := range all {
+		if len(out) < maxProbes && p.wire.usable(l, a) && !slices.Contains(out, a) {
+			out = append(out, a)
+		}
+	}
+	return out
+}
+
+// usable tells whether the address may be a peer's.
+func (w *Wire) usable(l *local, a netip.AddrPort) bool {
+	ip := a.Addr()
+	return a.Port() != 0 && !l.forbidden(ip) &&
+		!(a.Port() == w.conn.Port() && (l.ours(ip) || ip.IsLoopback())) &&
+		(ip.Is4() && w.conn.Has4() || ip.Is6() && w.conn.Has6())
+}
+
+// takePing tells whether a pong answers a ping that we sent there, and how
+// long it took. It is answered once.
+func (c *contact) takePing(txid uint64, from netip.AddrPort, now time.Time) (time.Duration, bool) {
+	for i, o := range c.pings {
+		if o.txid == txid && o.addr == from {
+			c.pings = slices.Delete(c.pings, i, i+1)
+			return now.Sub(o.at), now.Sub(o.at) <= pingLives
+		}
+	}
+	return 0, false
+}
+
+func (c *contact) notePing(o outstanding) {
+	if old := slices.IndexFunc(c.pings, func(q outstanding) bool { return o.at.Sub(q.at) <= pingLives }); old != 0 {
+		if old < 0 {
+			old = len(c.pings)
+		}
+		c.pings = slices.Delete(c.pings, 0, old)
+	}
+	if len(c.pings) >= maxPings {
+		c.pings = slices.Delete(c.pings, 0, 1)
+	}
+	c.pings = append(c.pings, o)
+}

@@ -1,0 +1,282 @@
+package wire
+
+import (
+	"math/rand/v2"
+	"net/netip"
+	"time"
+
+	"kith.internal/helper/internal/wire/udp"
+)
+
+const (
+	activeFor     = 45 * time.Second // after the last traffic
+	watchEvery    = 100 * time.Millisecond
+	watchFor      = time.Second // after the last packet sent
+	silence       = 200 * time.Millisecond
+	suspectEvery  = 500 * time.Millisecond
+	activeEvery   = 3 * time.Second
+	doubtEvery    = 300 * time.Millisecond
+	holdEvery     = 250 * time.Millisecond // while an initiation waits
+	keepNAT       = 25 * time.Second
+	allEvery      = time.Minute // all candidates, while active
+	activeBackoff = 2 * time.Second
+	streakEvery   = time.Second // a path that has begun to be better
+	seekFor       = 2 * time.Minute
+)
+
+// backoff is how long to wait after each round of probing.
+var backoff = [...]time.Duration{
+	100 * time.Millisecond, 200 * time.Millisecond, 700 * time.Millisecond, time.Second, 3 * time.Second,
+	5 * time.Second, 10 * time.Second, 30 * time.Second, time.Minute,
+}
+
+// jittered spreads what many devices would do at once.
+func jittered(d time.Duration) time.Duration {
+	return d - d/10 + rand.N(d/5+1)
+}
+
+// seeking tells whether we want a path, traffic or not.
+func (c *contact) seeking(now time.Time) bool {
+	return c.want || len(c.dialing) > 0 || len(c.sessions) > 0 || now.Before(c.soughtTill)
+}
+
+func (c *contact) isActive(now time.Time) bool {
+	return !c.active.IsZero() && now.Sub(c.active) < activeFor
+}
+
+// step looks at what has happened to the peer's paths, probes what is due and
+// returns when it wants the next step: zero for never.
+func (p *peer) step(now time.Time, out *outbox) time.Time {
+	c := p.c
+	if c == nil || p.cut.Load() {
+		return time.Time{}
+	}
+	next := agenda{now: now}
+	p.sample(now, &next)
+	p.judge(now, out, &next)
+	p.pushHeld(now, out, &next)
+	if !c.seeking(now) && !c.isActive(now) {
+		c.round, c.nextRound = 0, time.Time{}
+		return next.when
+	}
+	p.keepAlive(now, out, &next)
+	p.probeRound(now, out, &next)
+	return next.when
+}
+
+// agenda collects the earliest of several times.
+type agenda struct{ now, when time.Time }
+
+func (a *agenda) at(t time.Time) {
+	if floor := a.now.Add(time.Millisecond); t.Before(floor) {
+		t = floor
+	}
+	if a.when.IsZero() || t.Before(a.when) {
+		a.when = t
+	}
+}
+
+// sample reads the packet path's counters.
+func (p *peer) sample(now time.Time, next *agenda) {
+	c := p.c
+	for _, q := range c.paths.all {
+		if n := q.count.n.Load(); n != q.countSeen {
+			q.countSeen = n
+			q.hear(now)
+			c.active = now
+		}
+	}
+	if n := p.sent.n.Load(); n != c.sentSeen {
+		c.sentSeen = n
+		c.lastSent, c.active = now, now
+	}
+	if !p.watched.Load() {
+		return
+	}
+	if now.Sub(c.lastSent) < watchFor {
+		next.at(now.Add(watchEvery))
+		return
+	}
+	p.watched.Store(false)
+	if p.sent.n.Load() != c.sentSeen && p.watched.CompareAndSwap(false, true) {
+		next.at(now.Add(watchEvery))
+	}
+}
+
+// judge doubts and drops paths, and chooses among them.
+func (p *peer) judge(now time.Time, out *outbox, next *agenda) {
+	c := p.c
+	doubt := false
+	if p.failed.Swap(false) && now.Sub(c.failedAt) >= time.Second {
+		c.failedAt = now
+		if b := c.paths.best; b != nil && b.health == sound {
+			b.doubt(now)
+			doubt = true
+		}
+	}
+	for _, q := range append([]*path(nil), c.paths.all...) {
+		if q.age(now) && q == c.paths.best {
+			doubt = true
+		}
+		alone := len(c.paths.all) == 1
+		if q.dead(now, alone) || now.Sub(q.ponged) >= pathForgotten && q != c.paths.best {
+			p.dropPath(q)
+			doubt = true
+			continue
+		}
+		if !q.unheard.IsZero() && q.health == sound {
+			next.at(q.unheard.Add(q.patience()))
+		}
+	}
+	if doubt {
+		c.round, c.nextRound = 0, now
+	}
+	p.settle(now, out)
+}
+
+// settle chooses the best path and tells whoever it concerns.
+func (p *peer) settle(now time.Time, out *outbox) {
+	c := p.c
+	before := c.paths.best
+	c.paths.choose()
+	best := c.paths.best
+	if best != before {
+		c.since = now
+		for _, q := range c.paths.all {
+			q.streak = 0
+		}
+	}
+	p.publish(now)
+	told := Path{}
+	if best != nil {
+		told = Path{Kind: best.kind, Addr: best.addr, RTT: best.rtt, Since: c.since}
+	}
+	if told.Kind != c.notified.Kind || told.Addr != c.notified.Addr {
+		c.notified = told
+		p.wire.events.add(func(h Handler) { h.PathChanged(p.id, told) })
+	}
+	if best != nil && c.boot != 0 && c.ready != nil {
+		close(c.ready)
+		c.ready = nil
+	}
+	p.releaseHeld(now, out)
+}
+
+// publish tells the packet path where to send to.
+func (p *peer) publish(now time.Time) {
+	var r route
+	ps := &p.c.paths
+	if ps.best == nil || p.cut.Load() {
+		p.route.Store(nil)
+		return
+	}
+	r.addr, r.src = ps.best.addr, ps.best.src
+	if second := ps.second(now); second != nil {
+		r.addr2, r.src2 = second.addr, second.src
+	}
+	if old := p.route.Load(); old == nil || *old != r {
+		p.route.Store(&r)
+	}
+}
+
+// dropPath forgets a path; its address stays a candidate.
+func (p *peer) dropPath(q *path) {
+	p.c.paths.remove(q)
+	p.wire.disown(q.addr, p)
+}
+
+// keepAlive pings the paths as their use demands.
+func (p *peer) keepAlive(now time.Time, out *outbox, next *agenda) {
+	c := p.c
+	best := c.paths.best
+	if best == nil {
+		return
+	}
+	for _, q := range c.paths.all {
+		if q.health == doubted || q.streak > 0 && q != best {
+			every := doubtEvery
+			if q.health == sound {
+				every = streakEvery
+			}
+			p.pingEvery(q, every, now, out, next)
+		}
+	}
+	if best.health == doubted {
+		return
+	}
+	switch unheard := now.Sub(best.heard); {
+	case c.held != nil && c.word&flagHave == 0:
+		p.pingEvery(best, holdEvery, now, out, next)
+	case c.lastSent.After(best.heard) && unheard >= silence:
+		// We talk and hear nothing: it may be the path's fault. The others are
+		// asked too, to be fresh if they are needed.
+		for _, q := range c.paths.all {
+			p.pingEvery(q, suspectEvery, now, out, next)
+		}
+	case c.isActive(now):
+		p.pingEvery(best, activeEvery, now, out, next)
+	case best.kind != LAN:
+		last := best.pinged
+		if c.lastSent.After(last) {
+			last = c.lastSent
+		}
+		if now.Sub(last) >= keepNAT {
+			p.ping(best.addr, best.src, now, out)
+			last = now
+		}
+		next.at(last.Add(keepNAT))
+	}
+}
+
+func (p *peer) pingEvery(q *path, every time.Duration, now time.Time, out *outbox, next *agenda) {
+	if now.Sub(q.pinged) >= every {
+		p.ping(q.addr, q.src, now, out)
+		next.at(now.Add(q.patience()))
+	}
+	next.at(q.pinged.Add(every))
+}
+
+// probeRound pings all candidates at once, ever less often.
+func (p *peer) probeRound(now time.Time, out *outbox, next *agenda) {
+	c := p.c
+	if now.Before(c.nextRound) {
+		next.at(c.nextRound)
+		return
+	}
+	best := c.paths.best
+	lost := best == nil || best.health == doubted
+	active := c.isActive(now)
+	for _, a := range p.targets(p.wire.local.Load()) {
+		if !lost && !active && p.wire.local.Load().kind(a.Addr()) <= best.kind {
+			continue // an idle peer needs no better latency
+		}
+		p.ping(a, udp.Source{}, now, out)
+	}
+	wait := backoff[min(c.round, len(backoff)-1)]
+	switch {
+	case lost && active:
+		wait = min(wait, activeBackoff)
+	case !lost && best.kind == LAN:
+		wait = max(wait, allEvery)
+	}
+	c.round++
+	c.nextRound = now.Add(jittered(wait))
+	next.at(c.nextRound)
+}
+
+// again restarts the probing.
+func (p *peer) again(now time.Time) {
+	c := p.contact()
+	c.round, c.nextRound = 0, now
+	p.wire.soon(p, now)
+}
+
+// ping sends a ping, and notes that its answer is due.
+func (p *peer) ping(to netip.AddrPort, src udp.Source, now time.Time, out *outbox) {
+	txid := rand.Uint64()
+	p.c.notePing(outstanding{txid: txid, addr: to, at: now})
+	if q := p.c.paths.at(to); q != nil {
+		q.ping(now)
+	}
+	out.add(p, kindPing, p.c.boot, appendTxid(nil, txid), to, src)
+}

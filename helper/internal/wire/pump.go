@@ -1,0 +1,226 @@
+package wire
+
+import (
+	"errors"
+	"net"
+	"net/netip"
+	"os"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"golang.zx2c4.com/wireguard/conn"
+
+	"kith.internal/helper/internal/wire/udp"
+)
+
+// ownBatch and ownBuffer suffice for control datagrams, which are all that
+// matters while wireguard-go does not run.
+const (
+	ownBatch  = 16
+	ownBuffer = 2048
+
+	// readPause slows down after an error of a socket that may pass.
+	readPause = 10 * time.Millisecond
+)
+
+// pump says who reads the sockets: wireguard-go's receive functions while its
+// bind is open, else goroutines of ours. Each hand-over begins a new age, in
+// which the readers of older ages may not read.
+type pump struct {
+	w       *Wire
+	readers []*reader
+	age     atomic.Uint64
+	wg      sync.WaitGroup
+
+	mu     sync.Mutex // one hand-over at a time
+	isOpen bool       // wireguard-go reads
+	closed bool
+}
+
+// reader is one socket.
+type reader struct {
+	pump *pump
+	mu   sync.Mutex // held while reading
+	fn   func([]udp.Packet) (int, error)
+}
+
+func (u *pump) start(w *Wire) {
+	u.w = w
+	for _, fn := range w.conn.Readers() {
+		u.readers = append(u.readers, &reader{pump: u, fn: fn})
+	}
+	u.run(u.age.Add(1))
+}
+
+// run reads with goroutines of ours.
+func (u *pump) run(age uint64) {
+	for _, r := range u.readers {
+		u.wg.Go(func() { r.run(age) })
+	}
+}
+
+// turn begins a new age: when it returns, no reader of an older one reads.
+func (u *pump) turn() uint64 {
+	age := u.age.Add(1)
+	u.w.conn.Interrupt()
+	for _, r := range u.readers {
+		r.mu.Lock()
+	}
+	u.w.conn.Resume()
+	for _, r := range u.readers {
+		r.mu.Unlock()
+	}
+	return age
+}
+
+func (u *pump) open() ([]conn.ReceiveFunc, error) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	if u.closed {
+		return nil, net.ErrClosed
+	}
+	if u.isOpen {
+		return nil, conn.ErrBindAlreadyOpen
+	}
+	u.isOpen = true
+	age := u.turn()
+	var fns []conn.ReceiveFunc
+	for _, r := range u.readers {
+		fns = append(fns, newReceiver(r, age).receive)
+	}
+	return fns, nil
+}
+
+func (u *pump) close() {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	if !u.isOpen || u.closed {
+		return
+	}
+	u.isOpen = false
+	u.run(u.turn())
+}
+
+func (u *pump) stop() {
+	u.mu.Lock()
+	u.closed = true
+	u.turn()
+	u.mu.Unlock()
+	u.wg.Wait()
+}
+
+// read reads a batch; net.ErrClosed once the age is over.
+func (r *reader) read(age uint64, pkts []udp.Packet) (int, error) {
+	for {
+		r.mu.Lock()
+		if r.pump.age.Load() != age {
+			r.mu.Unlock()
+			return 0, net.ErrClosed
+		}
+		n, err := r.fn(pkts)
+		r.mu.Unlock()
+		switch {
+		case err == nil:
+			return n, nil
+		case errors.Is(err, net.ErrClosed):
+			return 0, net.ErrClosed
+		case !errors.Is(err, os.ErrDeadlineExceeded):
+			// wireguard-go would give the socket up.
+			r.pump.w.drops.readErrors.Add(1)
+			select {
+			case <-r.pump.w.done:
+			case <-time.After(readPause):
+			}
+		}
+	}
+}
+
+func (r *reader) run(age uint64) {
+	pkts := make([]udp.Packet, ownBatch)
+	for i := range pkts {
+		pkts[i].Buf = make([]byte, ownBuffer)
+	}
+	for {
+		n, err := r.read(age, pkts)
+		if err != nil {
+			return
+		}
+		for i := range pkts[:n] {
+			p := &pkts[i]
+			switch classify(p.Buf[:p.N]) {
+			case classControl:
+				r.pump.w.receive(p.Buf[:p.N], p.Addr, p.Src)
+			case classSTUN:
+				r.pump.w.drops.stun.Add(1)
+			}
+		}
+	}
+}
+
+// receiver is a receive function of wireguard-go with what it remembers of the
+// last packet: most come from the same address as the one before.
+type receiver struct {
+	r      *reader
+	age    uint64
+	pkts   []udp.Packet
+	addr   netip.AddrPort
+	owners *owners // as they were when
+	ep     conn.Endpoint
+	owner  *owner // nil: unknown
+}
+
+func newReceiver(r *reader, age uint64) *receiver {
+	return &receiver{r: r, age: age, pkts: make([]udp.Packet, batchSize)}
+}
+
+func (v *receiver) receive(bufs [][]byte, sizes []int, eps []conn.Endpoint) (int, error) {
+	pkts := v.pkts[:min(len(bufs), len(v.pkts))]
+	for i := range pkts {
+		pkts[i].Buf = bufs[i]
+	}
+	n, err := v.r.read(v.age, pkts)
+	if err != nil {
+		return 0, err
+	}
+	w := v.r.pump.w
+	if v.owner == nil {
+		v.owners = nil // look again, and be reminded of the stranger
+	}
+	var counted *owner
+	for i := range pkts[:n] {
+		p := &pkts[i]
+		sizes[i] = 0
+		switch classify(p.Buf[:p.N]) {
+		case classWireGuard:
+			if owners := w.owners.Load(); p.Addr != v.addr || owners != v.owners {
+				v.find(p, owners)
+			}
+			if v.owner != nil && v.owner != counted {
+				counted = v.owner
+				counted.count.n.Add(1)
+			}
+			sizes[i], eps[i] = p.N, v.ep
+		case classSTUN:
+			w.drops.stun.Add(1)
+		default:
+			w.receive(p.Buf[:p.N], p.Addr, p.Src)
+		}
+	}
+	return n, nil
+}
+
+// find looks up whose a packet's address is.
+func (v *receiver) find(p *udp.Packet, o *owners) {
+	w := v.r.pump.w
+	v.addr, v.owners, v.owner = p.Addr, o, (*o)[p.Addr]
+	if v.owner != nil {
+		v.ep = &v.owner.p.ep
+		return
+	}
+	v.ep = w.raws.get(w, p.Addr, p.Src)
+	select {
+	case w.strangers <- p.Addr:
+	default:
+	}
+}

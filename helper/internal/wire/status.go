@@ -1,0 +1,95 @@
+package wire
+
+import (
+	"net/netip"
+	"slices"
+	"time"
+
+	"kith.internal/helper/internal/key"
+)
+
+// Reason says how a peer's path has come about, or why there is none.
+type Reason uint8
+
+const (
+	Idle         Reason = iota // nobody has asked for it
+	Confirmed                  // it has a path
+	Doubtful                   // its path owes an answer
+	NoCandidates               // it is sought, and no address of it is known
+	Silent                     // it is sought, and no address of it answers
+)
+
+func (r Reason) String() string {
+	return [...]string{"idle", "confirmed", "doubtful", "no candidates", "silent"}[r]
+}
+
+// PeerStatus is what the wire knows of a peer.
+type PeerStatus struct {
+	ID         key.Public
+	Path       Path // of an idle peer: the last
+	Reason     Reason
+	LastHeard  time.Time // authenticated; zero: never
+	Active     bool      // traffic within the last 45 s
+	Wanted     bool      // by us
+	Wants      bool      // the peer does
+	Configured bool      // by the peer, as it says
+	Sessions   int
+	Candidates []netip.AddrPort // the newest first
+}
+
+// Status is about all peers, in the order of their keys.
+func (w *Wire) Status() []PeerStatus {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	now := time.Now()
+	peers := w.dir.Load().byID
+	out := make([]PeerStatus, 0, len(peers))
+	for _, p := range peers {
+		out = append(out, p.status(now))
+	}
+	slices.SortFunc(out, func(a, b PeerStatus) int { return slices.Compare(a.ID[:], b.ID[:]) })
+	return out
+}
+
+// PeerStatus is about one peer; false if there is no such peer.
+func (w *Wire) PeerStatus(id key.Public) (PeerStatus, bool) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	p := w.dir.Load().byID[id]
+	if p == nil {
+		return PeerStatus{}, false
+	}
+	return p.status(time.Now()), true
+}
+
+func (p *peer) status(now time.Time) PeerStatus {
+	s := PeerStatus{ID: p.id, Candidates: slices.Clone(p.given)}
+	c := p.c
+	if c == nil {
+		return s
+	}
+	s.LastHeard = c.lastHeard
+	s.Active = c.isActive(now)
+	s.Wanted, s.Wants, s.Configured = c.want, c.word&flagWant != 0, c.word&flagHave != 0
+	s.Sessions = len(c.sessions)
+	for _, a := range c.told {
+		if !slices.Contains(s.Candidates, a) {
+			s.Candidates = append(s.Candidates, a)
+		}
+	}
+	b := c.paths.best
+	switch {
+	case b != nil:
+		s.Path = Path{Kind: b.kind, Addr: b.addr, RTT: b.rtt, Since: c.since}
+		s.Reason = Confirmed
+		if b.health == doubted {
+			s.Reason = Doubtful
+		}
+	case !c.seeking(now) && !c.isActive(now):
+	case len(s.Candidates) == 0:
+		s.Reason = NoCandidates
+	default:
+		s.Reason = Silent
+	}
+	return s
+}

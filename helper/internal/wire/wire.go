@@ -1,0 +1,348 @@
+package wire
+
+import (
+	"crypto/rand"
+	"encoding/binary"
+	"log/slog"
+	"net/netip"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"kith.internal/helper/internal/key"
+	"kith.internal/helper/internal/osnet/netmon"
+	"kith.internal/helper/internal/wire/udp"
+)
+
+// Config is what a wire needs. All fields but Log are required.
+type Config struct {
+	Conn    udp.Conn            // stays the caller's: Close leaves it open
+	Device  key.Private         // who we are in control sessions; a joiner: the invite's key
+	Control key.ExchangePrivate // seals control datagrams; a joiner: Device.Exchange()
+	Handler Handler
+	Log     *slog.Logger
+}
+
+// Handler is told what happens. Its methods are called from one goroutine, in
+// order, and must not block; but Accept has a goroutine of its own.
+type Handler interface {
+	// PeerWants tells that the peer has begun to want a WireGuard session.
+	PeerWants(id key.Public)
+	// PeerRestarted tells that the peer has forgotten all: its WireGuard peer
+	// must be configured afresh, or a clock set back would lock it out.
+	PeerRestarted(id key.Public)
+	// PathChanged tells of a new best path, or that there is none.
+	PathChanged(id key.Public, p Path)
+	// Accept hands over a control session that the peer has opened.
+	Accept(id key.Public, s Session)
+}
+
+// Peer is who may talk to us.
+type Peer struct {
+	ID      key.Public
+	Control key.Exchange
+	// Shared is set for an invite's key: several devices may hold it at once,
+	// each of which is then a peer of its own with the same ID.
+	Shared     bool
+	Candidates []netip.AddrPort
+}
+
+// Wire is one network's share of the host's network. Its methods may be called
+// from any goroutine.
+type Wire struct {
+	conn    udp.Conn
+	device  key.Private
+	control key.ExchangePrivate
+	public  key.Exchange // of control
+	mask    maskKey      // ours
+	boot    boot
+	handler Handler
+	log     *slog.Logger
+
+	// The packet path reads these without a lock.
+	dir    atomic.Pointer[directory]
+	owners atomic.Pointer[owners]
+	local  atomic.Pointer[local]
+
+	drops  drops
+	limits limits
+	raws   rawCache
+	events events
+	pump   pump
+	quic   quicEnd
+
+	wake      chan struct{}       // the schedule has an earlier time
+	watchq    chan *peer          // has begun to send
+	strangers chan netip.AddrPort // sent WireGuard packets from an unknown address
+	done      chan struct{}
+	wg        sync.WaitGroup
+
+	mu       sync.Mutex
+	schedule schedule
+	observed observed
+	closed   bool
+}
+
+// limits bound the work that strangers and replays can cause.
+type limits struct {
+	unknown limiter // datagrams opened that come from no known path
+	derive  limiter // keys derived because of a datagram
+	answers limiter // sent to who has not proved to be there
+	meet    limiter // unknown addresses asked who they are
+}
+
+// New starts a wire on the sockets. It has no peers.
+func New(cfg Config) (*Wire, error) {
+	w := &Wire{
+		conn: cfg.Conn, device: cfg.Device, control: cfg.Control, handler: cfg.Handler, log: cfg.Log,
+		wake:      make(chan struct{}, 1),
+		watchq:    make(chan *peer, 64),
+		strangers: make(chan netip.AddrPort, 16),
+		done:      make(chan struct{}),
+	}
+	if w.log == nil {
+		w.log = slog.New(slog.DiscardHandler)
+	}
+	w.limits.unknown.b = bucket{rate: 2000, burst: 4000}
+	w.limits.derive.b = bucket{rate: 200, burst: 400}
+	w.limits.answers.b = bucket{rate: 400, burst: 800}
+	w.limits.meet.b = bucket{rate: 10, burst: 20}
+	w.public = cfg.Control.Public()
+	w.mask = maskKeyOf(w.public)
+	for w.boot == 0 {
+		var b [8]byte
+		rand.Read(b[:])
+		w.boot = boot(binary.BigEndian.Uint64(b[:]))
+	}
+	w.dir.Store(&directory{})
+	w.owners.Store(&owners{})
+	w.local.Store(&local{})
+	if err := w.quic.start(w); err != nil {
+		return nil, err
+	}
+	w.events.start(w)
+	w.pump.start(w)
+	w.wg.Add(1)
+	go w.loop()
+	return w, nil
+}
+
+// Close stops the wire and its sessions, and waits until it has stopped, the
+// Handler's calls included. The sockets stay open, for another wire.
+func (w *Wire) Close() {
+	w.mu.Lock()
+	if w.closed {
+		w.mu.Unlock()
+		return
+	}
+	w.closed = true
+	var wg sync.WaitGroup
+	w.eachContact(func(p *peer) {
+		for s := range p.c.sessions {
+			wg.Go(func() { s.Close(CodeClosed) })
+		}
+	})
+	w.mu.Unlock()
+	wg.Wait() // while the peers can still be told
+
+	w.mu.Lock()
+	for _, p := range w.dir.Load().byID {
+		w.cutPeer(p)
+	}
+	w.dir.Store(&directory{})
+	w.mu.Unlock()
+	close(w.done)
+	w.pump.stop()
+	w.quic.stop()
+	w.wg.Wait()
+}
+
+// SetPeers sets who may talk to us, all of them. Who is gone is cut at once;
+// who is unchanged keeps paths and sessions.
+func (w *Wire) SetPeers(peers []Peer) {
+	now := time.Now()
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.closed {
+		return
+	}
+	old := w.dir.Load()
+	next := &directory{byID: make(map[key.Public]*peer, len(peers)), byTag: make(map[tag]*peer, len(peers))}
+	for _, q := range peers {
+		p := old.byID[q.ID]
+		if p == nil || p.control != q.Control || p.shared != q.Shared {
+			p = newPeer(w, q)
+		}
+		if next.byID[q.ID] != nil || next.byTag[p.tag] != nil || q.Control == w.public {
+			continue // named twice, or ourselves
+		}
+		next.byID[q.ID], next.byTag[p.tag] = p, p
+		p.addCandidates(q.Candidates, now)
+	}
+	w.dir.Store(next)
+	for id, p := range old.byID {
+		if next.byID[id] != p {
+			w.cutPeer(p)
+		}
+	}
+}
+
+// cutPeer stops all traffic with the peer. Callers hold Wire.mu.
+func (w *Wire) cutPeer(p *peer) {
+	p.cut.Store(true)
+	p.route.Store(nil)
+	w.schedule.set(p, time.Time{})
+	if p.c == nil {
+		return
+	}
+	for _, q := range p.c.instances {
+		w.cutPeer(q)
+	}
+	for _, q := range p.c.paths.all {
+		w.disown(q.addr, p)
+	}
+	p.closeSessions(errCut)
+}
+
+// AddCandidates adds addresses at which the peer may be, the newest first; a
+// peer has at most 32. They are probed at once if the peer is sought.
+func (w *Wire) AddCandidates(id key.Public, addrs ...netip.AddrPort) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if p := w.dir.Load().byID[id]; p != nil {
+		p.addCandidates(addrs, time.Now())
+	}
+}
+
+func (p *peer) addCandidates(addrs []netip.AddrPort, now time.Time) {
+	if p.addGiven(addrs) && p.c != nil && p.c.seeking(now) {
+		p.again(now)
+	}
+}
+
+// SetLocal tells the host's interfaces, and by index which of them are our own
+// TUNs: their addresses are never endpoints.
+func (w *Wire) SetLocal(ifaces []netmon.Interface, own map[int]bool) {
+	w.mu.Lock()
+	var out outbox
+	now := time.Now()
+	l := newLocal(ifaces, own)
+	before := w.candidates()
+	w.local.Store(l)
+	w.eachContact(func(p *peer) {
+		for _, q := range append([]*path(nil), p.c.paths.all...) {
+			q.kind = l.kind(q.addr.Addr())
+			if l.forbidden(q.addr.Addr()) {
+				p.dropPath(q)
+			}
+		}
+		p.settle(now, &out)
+	})
+	if !slices.Equal(before, w.candidates()) {
+		w.tellAll(&out, now)
+	}
+	w.mu.Unlock()
+	w.transmit(&out)
+}
+
+// NetworkChanged probes everything again at once: the host's network has
+// changed, or it has slept.
+func (w *Wire) NetworkChanged() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	now := time.Now()
+	w.observed = nil
+	w.eachContact(func(p *peer) {
+		for _, q := range p.c.paths.all {
+			q.doubt(now)
+		}
+		p.publish(now)
+		if p.c.seeking(now) || p.c.isActive(now) {
+			p.again(now)
+		}
+	})
+}
+
+// Want says whether a WireGuard session with the peer is wanted: a path is
+// sought, and the peer is told.
+func (w *Wire) Want(id key.Public, want bool) {
+	w.change(id, func(c *contact) bool {
+		changed := c.want != want
+		c.want = want
+		return changed
+	})
+}
+
+// SetConfigured says whether WireGuard has the peer configured; the peer is
+// told at once.
+func (w *Wire) SetConfigured(id key.Public, configured bool) {
+	w.change(id, func(c *contact) bool {
+		changed := c.configured != configured
+		c.configured = configured
+		return changed
+	})
+}
+
+// change changes our word to the peer.
+func (w *Wire) change(id key.Public, set func(*contact) bool) {
+	var out outbox
+	w.mu.Lock()
+	if p := w.dir.Load().byID[id]; p != nil && !w.closed {
+		now := time.Now()
+		if c := p.contact(); set(c) {
+			if r := p.route.Load(); r != nil && c.boot != 0 {
+				out.add(p, kindWord, c.boot, nil, r.addr, r.src)
+			}
+			if c.want && (c.paths.best == nil || c.paths.best.health == doubted) {
+				p.again(now)
+			}
+			w.soon(p, now)
+		}
+	}
+	w.mu.Unlock()
+	w.transmit(&out)
+}
+
+// Seek finds a path to the peer, for two minutes, and keeps it open.
+func (w *Wire) Seek(id key.Public) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	p := w.dir.Load().byID[id]
+	if p == nil || w.closed {
+		return
+	}
+	now := time.Now()
+	c := p.contact()
+	fresh := !c.seeking(now)
+	c.soughtTill = now.Add(seekFor)
+	if fresh && (c.paths.best == nil || c.paths.best.health == doubted) {
+		p.again(now)
+	}
+	w.soon(p, now)
+}
+
+// meet asks an unknown address that sends WireGuard packets which of the peers
+// that we want sessions with it is.
+func (w *Wire) meet(addr netip.AddrPort) {
+	now := time.Now()
+	if !w.limits.meet.allow(now) {
+		return
+	}
+	var out outbox
+	w.mu.Lock()
+	if l := w.local.Load(); w.usable(l, addr) && (*w.owners.Load())[addr] == nil {
+		asked := 0
+		for _, p := range w.dir.Load().byID {
+			if c := p.c; c != nil && (c.want || c.configured) && asked < maxMeet {
+				p.ping(addr, udp.Source{}, now, &out)
+				asked++
+			}
+		}
+	}
+	w.mu.Unlock()
+	w.transmit(&out)
+}
+
+// maxMeet is how many peers an unknown address may be.
+const maxMeet = 32
