@@ -115,6 +115,9 @@ func TestStates(t *testing.T) {
 		{"no network, at once", with(health(ipc.HealthNoNetwork, ipc.SeverityWarning, "")), t0, seen{IconOn, on, "", "", SwitchDisconnect}},
 		{"no network", with(health(ipc.HealthNoNetwork, ipc.SeverityWarning, "")), later, seen{IconOffline, "No network", "No network. Kith reconnects by itself.", "", SwitchDisconnect}},
 		{"no TUN", with(health(ipc.HealthNoTUN, ipc.SeverityError, "")), t0, seen{IconProblem, on, "This system lets Kith have no network device (/dev/net/tun). In a container it must be passed in.", "Diagnostics", SwitchDisconnect}},
+		{"removed from all", change(with(), func(st *ipc.Status) {
+			st.Networks = []ipc.Network{{Name: "home", Alias: "home", Active: true, Self: ipc.Self{Role: ipc.RoleRemoved}}}
+		}), t0, seen{IconProblem, "Removed from home", "", "", SwitchNone}},
 		{"removed", with(health(ipc.HealthRemoved, ipc.SeverityError, "home", "by", "nas")), t0, seen{IconProblem, on, "nas (admin) removed this device from home.", "Join…", SwitchDisconnect}},
 		{"removed by the root key", with(health(ipc.HealthRemoved, ipc.SeverityError, "home")), t0, seen{IconProblem, on, "This device was removed from home.", "Join…", SwitchDisconnect}},
 		{"DNS overridden", with(health(ipc.HealthDNSOverridden, ipc.SeverityWarning, "", "by", "NetworkManager")), later, seen{IconOn, on, "NetworkManager replaced our DNS; names may not resolve. Addresses work.", "Diagnostics", SwitchDisconnect}},

@@ -195,8 +195,11 @@ func (s State) worse(v *View) {
 }
 
 func running(nets []Net, joining []Join) (Icon, text.Msg, Switch) {
-	active, up, total := 0, 0, 0
+	active, up, total, gone := 0, 0, 0, 0
 	for _, n := range nets {
+		if n.Removed {
+			gone++
+		}
 		if n.Active && !n.Removed {
 			active++
 			up, total = up+n.Up, total+n.Total
@@ -207,6 +210,8 @@ func running(nets []Net, joining []Join) (Icon, text.Msg, Switch) {
 		return IconConnecting, text.M("state.joining", "network", joining[0].Network), SwitchNone
 	case len(nets) == 0:
 		return IconOff, text.M("state.none"), SwitchNone
+	case gone == len(nets):
+		return IconProblem, text.M("state.removed", "network", nets[0].Name), SwitchNone
 	case active == 0:
 		return IconOff, text.M("state.inactive"), SwitchConnect
 	case total == 0:

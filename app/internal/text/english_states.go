@@ -30,6 +30,7 @@ var states = map[Key]Entry{
 	"state.none":       {Text: "No networks yet", About: "top line: connected, but this device is in no network"},
 	"state.joining":    {Text: "Joining {network}…", About: "top line: no network yet and one join under way"},
 	"state.inactive":   {Text: "Disconnected from all networks", About: "top line: every network is switched off one by one"},
+	"state.removed":    {Text: "Removed from {network}", About: "top line: this device was removed from its only network"},
 	"state.connected":  {Text: "Connected — {up} of {n} devices", One: "Connected — {up} of {n} device", About: "top line: how many peers are online"},
 	"state.alone":      {Text: "Connected — no other devices yet", About: "top line: a network without peers"},
 	"row.lan":          {Text: "LAN", About: "device row: path on the local network"},
@@ -119,5 +120,6 @@ var codes = map[Key]Entry{
 	"problem.error":    {Text: "The service runs but cannot work. Diagnostics may say why.", About: "banner: StateError without a health entry of severity error"},
 	"problem.notray":   {Text: "This desktop shows no tray icons. Kith works from this window; closing it leaves you connected.", About: "hint in the window where no StatusNotifierWatcher is"},
 	"problem.nogl":     {Text: "The window needs OpenGL, which this session lacks. The tray and kith (command line) go on working. Install a software renderer, such as the package libgl1-mesa-dri.", About: "tray row and notification: the window could not start"},
+	"problem.nogl.row": {Text: "No window: this session lacks OpenGL (libgl1-mesa-dri)", About: "tray row: short form of problem.nogl; a click tries again"},
 	"problem.window":   {Text: "The window could not be opened: {why}", About: "notification: the window process ended at once"},
 }
