@@ -1,0 +1,71 @@
+package main
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+
+	"kith.internal/ipc"
+)
+
+// complain says what happened and what to do about it.
+func (a *app) complain(err error) {
+	var e *ipc.Error
+	if !errors.As(err, &e) {
+		e = ipc.Errorf(ipc.CodeInternal, "%w", err)
+	}
+	advice := a.advice(e)
+	if a.JSON {
+		enc := json.NewEncoder(a.err)
+		enc.SetEscapeHTML(false)
+		enc.Encode(struct {
+			Schema int        `json:"schema"`
+			Error  *ipc.Error `json:"error"`
+			Advice string     `json:"advice"`
+		}{ipc.Schema, e, advice})
+		return
+	}
+	fmt.Fprintf(a.err, "kith: %s\n", clean(e.Msg))
+	if advice != "" {
+		fmt.Fprintln(a.err, advice)
+	}
+}
+
+// advices are what to do, one a code; "" where the message says it.
+var advices = map[ipc.Code]string{
+	ipc.CodeInternal:      "If it happens again, kith diag and the helper's log say more.",
+	ipc.CodeUsage:         "See kith --help.",
+	ipc.CodeUnreachable:   "Start the helper with: sudo kithd start",
+	ipc.CodeVersion:       "Restart the helper to finish the update: sudo kithd stop && sudo kithd start",
+	ipc.CodeNotMember:     "Ask an admin of the network for a new link, or leave it with kith leave.",
+	ipc.CodeNotAdmin:      "Ask an owner or admin of the network to do it; kith device list shows who they are.",
+	ipc.CodeNotFound:      "kith status and kith device list show what there is.",
+	ipc.CodeAmbiguous:     "Say which one with --network and its alias or the start of its ID; kith status --json shows them.",
+	ipc.CodeExists:        "This device is in it already; kith status shows it.",
+	ipc.CodeNameTaken:     "Choose another name.",
+	ipc.CodeNameInvalid:   "A name is one lower-case DNS label: letters, digits and hyphens, at most 63.",
+	ipc.CodeLinkMalformed: "Copy the whole link, in one line, from kith:// to its end.",
+	ipc.CodeLinkExpired:   "Ask for a new link.",
+	ipc.CodeLinkUsed:      "Ask for a new link; one is good for as many devices as its maker said.",
+	ipc.CodeLinkRevoked:   "Ask for a new link.",
+	ipc.CodeLinkForeign:   "Ask whoever sent it for a link to the network that you mean.",
+	ipc.CodeTimeout:       "Try again, or see kith status.",
+	ipc.CodeNotConnected:  "kith status shows which devices are online; kith diag checks this one.",
+	ipc.CodeNoTUN:         "The system gives no TUN device; on Linux try: sudo modprobe tun",
+	ipc.CodeDiskFull:      "Free some space on the disk; nothing that was saved is lost.",
+	ipc.CodePhrase:        "Check the 24 words and their order.",
+	ipc.CodeNotHeld:       "It was shown before and is kept nowhere else; use the copy that was written down.",
+	ipc.CodeLimit:         "Remove what is no longer needed, then try again.",
+	ipc.CodeUpgrade:       "Install a newer Kith on this device.",
+	ipc.CodeBusy:          "Try again in a moment.",
+}
+
+func (a *app) advice(e *ipc.Error) string {
+	if e.Code == ipc.CodePermission {
+		if user := a.login(); user != "" {
+			return "Ask an administrator to let you act: sudo kith operator add " + clean(user)
+		}
+		return "Ask an administrator to do it, or to let you act."
+	}
+	return advices[e.Code]
+}

@@ -1,0 +1,254 @@
+package main
+
+import (
+	"fmt"
+	"strings"
+	"time"
+
+	"kith.internal/ipc"
+)
+
+type statusCmd struct{}
+
+func (c *statusCmd) Run(a *app) error {
+	st, err := a.client.Status(a.ctx)
+	if err != nil {
+		return err
+	}
+	if st.Networks, err = pick(st.Networks, a.Network); err != nil {
+		return err
+	}
+	if a.JSON {
+		return a.json(st)
+	}
+	fmt.Fprintln(a.out, headline(st))
+	for _, j := range st.Joining {
+		fmt.Fprintf(a.out, "Joining %s through %s: %s. The link is good until %s.\n",
+			clean(j.Network), clean(j.Sponsor), stage(j.Stage), a.clock(j.Expires))
+	}
+	for _, n := range st.Networks {
+		a.printNetwork(n)
+	}
+	a.printHealth(st.Health)
+	return nil
+}
+
+func stage(s ipc.JoinStage) string {
+	switch s {
+	case ipc.JoinSearching:
+		return "looking for that device"
+	case ipc.JoinAsking:
+		return "waiting to be let in"
+	case ipc.JoinAdmitted:
+		return "let in, connecting"
+	}
+	return clean(string(s))
+}
+
+// headline says the state as a whole in one line.
+func headline(st ipc.Status) string {
+	switch st.State {
+	case ipc.StateOff:
+		return "Kith is off. Turn it on with kith up."
+	case ipc.StateStarting:
+		return "Kith is starting."
+	case ipc.StateStopping:
+		return "Kith is stopping."
+	case ipc.StateError:
+		return "Kith cannot work; the warnings say why."
+	case ipc.StateRunning:
+	default:
+		return "Kith is in a state that this program does not know: " + clean(string(st.State)) + "."
+	}
+	if len(st.Networks) == 0 && len(st.Joining) == 0 {
+		return "This device is in no network. Create one with kith create NAME or join with kith join -"
+	}
+	on, peers := 0, 0
+	for _, n := range st.Networks {
+		peers += len(n.Peers)
+		for _, p := range n.Peers {
+			if p.Online {
+				on++
+			}
+		}
+	}
+	if peers == 0 {
+		return "Kith is running."
+	}
+	return fmt.Sprintf("Kith is running: %d of %d other devices online.", on, peers)
+}
+
+func (a *app) printNetwork(n ipc.Network) {
+	fmt.Fprintf(a.out, "\nNetwork %s", clean(n.Alias))
+	if n.Alias != n.Name {
+		fmt.Fprintf(a.out, " (named %s)", clean(n.Name))
+	}
+	if !n.Active {
+		fmt.Fprint(a.out, ", off")
+	}
+	fmt.Fprintln(a.out)
+	fmt.Fprintf(a.out, "  This device: %s, %s\n", describe(n.Self), clean(string(n.Self.Role)))
+	if n.Self.Expires != nil {
+		fmt.Fprintf(a.out, "  Membership ends: %s\n", a.clock(*n.Self.Expires))
+	}
+	if n.Exit.Using != nil {
+		fmt.Fprintf(a.out, "  Exit node: %s\n", clean(*n.Exit.Using))
+	}
+	if n.Exit.Offering {
+		fmt.Fprintln(a.out, "  Offered as an exit node")
+	}
+	if n.Relay.On {
+		fmt.Fprintln(a.out, strings.TrimSuffix("  Relay: "+clean(strings.Join(n.Relay.Advertised, ", ")), ": "))
+	}
+	if len(n.Peers) == 0 {
+		fmt.Fprintln(a.out, "  No other devices yet. Let one in with kith invite")
+		return
+	}
+	fmt.Fprintln(a.out)
+	t := table{indent: "  "}
+	t.row("DEVICE", "STATE", "PATH", "LATENCY", "IPV4", "IPV6")
+	for _, p := range n.Peers {
+		t.row(a.peerCells(p)...)
+	}
+	t.print(a.out)
+}
+
+func (a *app) peerCells(p ipc.Peer) []string {
+	return []string{p.Name, a.presence(p), path(p.Path, p.Via), latency(p.LatencyMS), text(p.IPv4), text(p.IPv6)}
+}
+
+func (a *app) presence(p ipc.Peer) string {
+	switch {
+	case p.Online:
+		return "online"
+	case p.LastSeen != nil:
+		return "offline, seen " + ago(a.now().Sub(*p.LastSeen))
+	}
+	return "offline"
+}
+
+func path(k ipc.PathKind, via *string) string {
+	switch {
+	case k == ipc.PathNone || k == "":
+		return "-"
+	case via != nil:
+		return string(k) + " via " + *via
+	}
+	return string(k)
+}
+
+func latency(ms *float64) string {
+	switch {
+	case ms == nil:
+		return "-"
+	case *ms < 10:
+		return fmt.Sprintf("%.1f ms", *ms)
+	}
+	return fmt.Sprintf("%.0f ms", *ms)
+}
+
+// ago is a time span in the largest unit that fits.
+func ago(d time.Duration) string {
+	switch {
+	case d < time.Minute:
+		return "just now"
+	case d < time.Hour:
+		return fmt.Sprintf("%d min ago", int(d.Minutes()))
+	case d < 48*time.Hour:
+		return fmt.Sprintf("%d h ago", int(d.Hours()))
+	}
+	return fmt.Sprintf("%d days ago", int(d.Hours()/24))
+}
+
+func (a *app) printHealth(hs []ipc.Health) {
+	if len(hs) == 0 {
+		return
+	}
+	fmt.Fprintln(a.out)
+	t := table{}
+	for _, h := range hs {
+		where := h.Text
+		if h.Network != "" {
+			where = h.Network + ": " + h.Text
+		}
+		t.row(strings.ToUpper(string(h.Severity)), h.Code, where)
+	}
+	t.print(a.out)
+}
+
+type peersCmd struct{}
+
+// peerRow is a peer with the network it is in.
+type peerRow struct {
+	Network string `json:"network"`
+	ipc.Peer
+}
+
+func (c *peersCmd) Run(a *app) error {
+	st, err := a.client.Status(a.ctx)
+	if err != nil {
+		return err
+	}
+	nets, err := pick(st.Networks, a.Network)
+	if err != nil {
+		return err
+	}
+	rows := []peerRow{}
+	for _, n := range nets {
+		for _, p := range n.Peers {
+			rows = append(rows, peerRow{n.Alias, p})
+		}
+	}
+	if a.JSON {
+		return a.json(struct {
+			Schema int       `json:"schema"`
+			Peers  []peerRow `json:"peers"`
+		}{ipc.Schema, rows})
+	}
+	switch {
+	case len(nets) == 0:
+		a.note("This device is in no network. Create one with kith create NAME or join with kith join -")
+		return nil
+	case len(rows) == 0:
+		a.note("No other devices yet. Let one in with kith invite")
+		return nil
+	}
+	t := table{}
+	t.row("NETWORK", "DEVICE", "STATE", "PATH", "LATENCY", "IPV4", "IPV6", "ENDPOINT", "RECEIVED", "SENT")
+	for _, r := range rows {
+		cells := append([]string{r.Network}, a.peerCells(r.Peer)...)
+		t.row(append(cells, text(r.Endpoint), bytesOf(r.RxBytes), bytesOf(r.TxBytes))...)
+	}
+	t.print(a.out)
+	return nil
+}
+
+// pick returns the networks that name means, all for "". As the helper does it
+// takes a name, an alias or the start of an ID.
+func pick(nets []ipc.Network, name string) ([]ipc.Network, error) {
+	if name == "" {
+		return nets, nil
+	}
+	var byID, byName []ipc.Network
+	for _, n := range nets {
+		switch {
+		case n.Alias == name || n.ID == name:
+			return []ipc.Network{n}, nil
+		case n.Name == name:
+			byName = append(byName, n)
+		case len(name) >= 4 && strings.HasPrefix(n.ID, name):
+			byID = append(byID, n)
+		}
+	}
+	found := byName
+	if len(found) == 0 {
+		found = byID
+	}
+	switch len(found) {
+	case 0:
+		return nil, ipc.Errorf(ipc.CodeNotFound, "this device is in no network %q", name)
+	case 1:
+		return found, nil
+	}
+	return nil, ipc.Errorf(ipc.CodeAmbiguous, "more than one network matches %q", name)
+}
