@@ -1,0 +1,93 @@
+package roster
+
+// Quotas bound what a set holds. They are never rules of evaluation: what does
+// not fit now is taken later.
+const (
+	quotaAll      = 20000 // records
+	quotaReserved = 4096  // more for owners and the root
+	quotaBranch   = 8192  // a depth-2 grant's subtree
+	quotaCut      = 16384 // held besides, cut and kept for a while
+)
+
+// load counts records, large ones as the 4 KiB pieces that they fill.
+type load struct{ wanted, held int }
+
+func (n *node) units() int { return (len(n.rec.Raw) + MaxRecord - 1) / MaxRecord }
+
+func (s *Set) count(n *node) {
+	u := n.units()
+	s.load.wanted += u
+	s.load.held += u
+	if n.branch >= 0 {
+		s.branch[n.branch] += u
+	}
+}
+
+// fits tells whether a quota leaves room. The root's own always fit: nobody
+// may fill a set so that the thief cannot be removed.
+func (s *Set) fits(n *node) bool {
+	if n.depth == 0 {
+		return true
+	}
+	u := n.units()
+	limit := quotaAll
+	if n.depth == 1 {
+		limit += quotaReserved
+	}
+	over := func() bool {
+		return s.load.wanted+u > limit || s.load.held+u > limit+quotaCut ||
+			n.branch >= 0 && s.branch[n.branch]+u > quotaBranch
+	}
+	if !over() || s.named(n.rec.ID) {
+		return true
+	}
+	s.View() // counts anew what is wanted
+	return !over()
+}
+
+// named tells whether a revocation that waits for the record, or for one that
+// waits for it, would be accepted once all are here: what it keeps must pass.
+func (s *Set) named(id ID) bool {
+	seen := map[ID]bool{}
+	for queue := []ID{id}; len(queue) > 0 && len(seen) < quotaAll; queue = queue[1:] {
+		for _, w := range s.pend.for_[queue[0]] {
+			if seen[w] {
+				continue
+			}
+			seen[w] = true
+			if s.willLive(s.pend.byID[w].rec) {
+				return true
+			}
+			queue = append(queue, w)
+		}
+	}
+	return false
+}
+
+// willLive tells whether a pending revocation comes from live authority.
+func (s *Set) willLive(r *Record) bool {
+	prev, ok := s.byID[r.Prev]
+	if r.Type != TypeRevoke || !ok {
+		return false
+	}
+	n := node{rec: r, prev: prev}
+	if s.place(&n) != nil || s.own(n.grant).Caps&CapRemove == 0 {
+		return false
+	}
+	e := s.View().eval
+	return e.live[n.grant] && !e.ended[n.grant]
+}
+
+// dropCut forgets all that is cut if there is too much of it. It tells whether
+// that made room.
+func (s *Set) dropCut() bool {
+	if s.load.held < quotaAll+quotaCut {
+		return false
+	}
+	e := s.View().eval
+	drop := make([]bool, len(s.nodes))
+	for i := range drop {
+		drop[i] = !e.wanted[i]
+	}
+	return len(s.drop(drop)) > 0
+}
