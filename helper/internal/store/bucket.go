@@ -103,6 +103,22 @@ func (b bucket) eachFrom(prefix []byte, fn func(k, v []byte) error) error {
 	return nil
 }
 
+// next counts up under k, from 1. bbolt's own sequences lie outside the
+// checksums.
+func (b bucket) next(k []byte) (uint64, error) {
+	v, err := b.get(k)
+	switch {
+	case err != nil:
+		return 0, err
+	case v != nil && len(v) != 8:
+		return 0, damaged(stateName, "a count has %d bytes", len(v))
+	case v == nil:
+		v = make([]byte, 8)
+	}
+	n := binary.BigEndian.Uint64(v) + 1
+	return n, b.put(k, binary.BigEndian.AppendUint64(nil, n))
+}
+
 // Values are CBOR where they are structs.
 
 func (b bucket) putCBOR(k []byte, v any) error {

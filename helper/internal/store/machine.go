@@ -13,7 +13,12 @@ type Machine struct {
 	Down      bool     `cbor:"2,keyasint"` // "kith down" lasts over restarts
 }
 
-var nameMachine = []byte("settings")
+// Values in the machine's bucket.
+var (
+	nameMachine      = []byte("settings")
+	nameNetworkCount = []byte("networks made")
+	nameJournalCount = []byte("journal entries made")
+)
 
 // Machine is the machine's settings.
 func (s *Store) Machine() (Machine, error) {
@@ -51,13 +56,12 @@ type Entry struct {
 // never come again.
 func (s *Store) AppendJournal(data []byte) (id uint64, err error) {
 	err = s.state.update(func(tx *bolt.Tx) error {
-		b := top(tx, bucketJournal)
-		n, err := b.b.NextSequence()
+		n, err := top(tx, bucketMachine).next(nameJournalCount)
 		id = n
 		if err != nil {
 			return err
 		}
-		return b.put(binary.BigEndian.AppendUint64(nil, n), data)
+		return top(tx, bucketJournal).put(binary.BigEndian.AppendUint64(nil, n), data)
 	})
 	return id, err
 }

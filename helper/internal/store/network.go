@@ -64,9 +64,10 @@ type Join struct {
 	Since   time.Time   `cbor:"6,keyasint"`
 }
 
-// Names in a network's bucket: one value, and buckets.
+// Names in a network's bucket: two values, and buckets.
 var (
 	nameSettings = []byte("settings")
+	nameArrivals = []byte("records made")
 	nameRecords  = []byte("records")
 	nameUses     = []byte("uses")
 	namePeers    = []byte("peers")
@@ -124,7 +125,7 @@ func (s *Store) AddNetwork(set Settings, secrets Secrets, records ...Record) err
 		if err != nil {
 			return err
 		}
-		n, err := all.b.NextSequence()
+		n, err := top(tx, bucketMachine).next(nameNetworkCount)
 		if err != nil {
 			return err
 		}

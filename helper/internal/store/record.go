@@ -98,7 +98,7 @@ func putRecords(b bucket, records []Record) error {
 		}
 		var order uint64
 		if old == nil {
-			order, err = all.b.NextSequence()
+			order, err = b.next(nameArrivals)
 		} else {
 			var was Record
 			was, order, err = decodeRecord(r.ID[:], old)

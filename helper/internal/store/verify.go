@@ -220,6 +220,9 @@ func elements(p []byte, kind int, from, to []byte) ([]element, error) {
 		return nil, fmt.Errorf("%d entries do not fit", count)
 	}
 	out := make([]element, 0, count)
+	// Entries lie one after the other, from the end of their heads, so that a
+	// wrong count shows.
+	next := uint64(pageHeader + count*elementSize)
 	for i := range count {
 		at := pageHeader + i*elementSize
 		head := p[at : at+elementSize]
@@ -236,9 +239,10 @@ func elements(p []byte, kind int, from, to []byte) ([]element, error) {
 			pos, ksize, vsize = uint64(le.Uint32(head[4:])), uint64(le.Uint32(head[8:])), uint64(le.Uint32(head[12:]))
 		}
 		start := uint64(at) + pos
-		if start+ksize+vsize > uint64(len(p)) {
-			return nil, fmt.Errorf("entry %d reaches beyond it", i)
+		if start != next || ksize == 0 || start+ksize+vsize > uint64(len(p)) {
+			return nil, fmt.Errorf("entry %d is not where it should be", i)
 		}
+		next = start + ksize + vsize
 		e.key, e.value = p[start:start+ksize], p[start+ksize:start+ksize+vsize]
 		if i > 0 && bytes.Compare(out[i-1].key, e.key) >= 0 ||
 			from != nil && bytes.Compare(e.key, from) < 0 || to != nil && bytes.Compare(e.key, to) >= 0 {
