@@ -1,0 +1,260 @@
+// Package forward owns asking other resolvers: which of them, in what order,
+// how long to wait, and whether an answer is one to that question. It imports
+// nothing of ours.
+package forward
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/netip"
+	"strings"
+	"sync"
+	"time"
+)
+
+var (
+	// ErrNoUpstream means that the table names no server for the question.
+	ErrNoUpstream = errors.New("no upstream resolver")
+	// ErrLoop means that a server asks us what we ask it.
+	ErrLoop = errors.New("upstream resolver forwards to us")
+	// ErrMalformed means that the query is none.
+	ErrMalformed = errors.New("malformed query")
+)
+
+// Config is what a Forwarder needs.
+type Config struct {
+	// Dial opens a socket to a server; nil is a net.Dialer. Each query over UDP
+	// has its own, so its source port is the OS's random choice.
+	Dial func(ctx context.Context, network string, server netip.AddrPort) (net.Conn, error)
+	// LocalAddrs are the host's addresses; nil asks the OS. Only a server on one
+	// of them can reach the stub, and so be in a loop with it.
+	LocalAddrs func() []netip.Addr
+	Log        *slog.Logger
+}
+
+// Table says who is asked for what.
+type Table struct {
+	Default []netip.AddrPort            // the system's own resolvers, in its order
+	Split   map[string][]netip.AddrPort // by suffix, "corp.example"; the longest match rules; an empty list: nobody is asked
+	Own     []netip.Addr                // where we answer: never asked
+}
+
+// Forwarder asks servers. Its methods may be called by any goroutine.
+type Forwarder struct {
+	cfg    Config
+	probe  string // names under it that come back to us show a loop
+	ctx    context.Context
+	cancel context.CancelFunc
+	work   sync.WaitGroup
+
+	mu      sync.Mutex // guards what follows, and every server's score
+	closed  bool
+	servers map[netip.AddrPort]*server
+	byName  []*server
+	split   map[string][]*server
+	asked   map[string]int // questions under way
+}
+
+// New makes a forwarder that knows no servers yet.
+func New(cfg Config) *Forwarder {
+	if cfg.Dial == nil {
+		cfg.Dial = func(ctx context.Context, network string, server netip.AddrPort) (net.Conn, error) {
+			var d net.Dialer
+			return d.DialContext(ctx, network, server.String())
+		}
+	}
+	if cfg.LocalAddrs == nil {
+		cfg.LocalAddrs = localAddrs
+	}
+	if cfg.Log == nil {
+		cfg.Log = slog.New(slog.DiscardHandler)
+	}
+	var nonce [8]byte
+	rand.Read(nonce[:])
+	f := &Forwarder{
+		cfg:     cfg,
+		probe:   hex.EncodeToString(nonce[:]) + ".kith-loop.test", // RFC 6761 §6.2: nobody's name
+		servers: make(map[netip.AddrPort]*server),
+		asked:   make(map[string]int),
+	}
+	f.ctx, f.cancel = context.WithCancel(context.Background())
+	return f
+}
+
+func localAddrs() []netip.Addr {
+	var out []netip.Addr
+	addrs, _ := net.InterfaceAddrs()
+	for _, a := range addrs {
+		if p, err := netip.ParsePrefix(a.String()); err == nil {
+			out = append(out, p.Addr().Unmap())
+		}
+	}
+	return out
+}
+
+// Set replaces the table. A server that stays keeps its score; those on this
+// host are probed for a loop.
+func (f *Forwarder) Set(t Table) {
+	local := f.cfg.LocalAddrs()
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	old := f.servers
+	f.servers = make(map[netip.AddrPort]*server)
+	own := make(map[netip.Addr]bool)
+	for _, a := range t.Own {
+		own[a.Unmap().WithZone("")] = true
+	}
+	resolve := func(addrs []netip.AddrPort) []*server {
+		out := []*server{}
+		for _, ap := range addrs {
+			ap = netip.AddrPortFrom(ap.Addr().Unmap(), ap.Port())
+			if !ap.IsValid() || own[ap.Addr().WithZone("")] || ap.Addr().IsUnspecified() || f.has(out, ap) {
+				continue
+			}
+			s := f.servers[ap]
+			if s == nil {
+				if s = old[ap]; s == nil {
+					s = &server{addr: ap}
+				}
+				s.local = isLocal(ap.Addr(), local)
+				f.servers[ap] = s
+			}
+			out = append(out, s)
+		}
+		return out
+	}
+	f.byName = resolve(t.Default)
+	f.split = make(map[string][]*server, len(t.Split))
+	for suffix, addrs := range t.Split {
+		f.split[strings.ToLower(strings.Trim(suffix, "."))] = resolve(addrs)
+	}
+	for _, s := range f.servers {
+		f.probeLoop(s)
+	}
+}
+
+func (f *Forwarder) has(list []*server, ap netip.AddrPort) bool {
+	for _, s := range list {
+		if s.addr == ap {
+			return true
+		}
+	}
+	return false
+}
+
+func isLocal(a netip.Addr, local []netip.Addr) bool {
+	if a.IsLoopback() {
+		return true
+	}
+	for _, l := range local {
+		if l.WithZone("") == a.WithZone("") {
+			return true
+		}
+	}
+	return false
+}
+
+const (
+	totalTime = 4500 * time.Millisecond // less than the 5 s after which clients ask again
+	maxSame   = 8                       // one question so often at once is a loop, or a storm
+)
+
+// Forward asks the servers for the query's name and returns the first answer,
+// whatever its RCODE, with the query's ID and question.
+func (f *Forwarder) Forward(ctx context.Context, query []byte) ([]byte, error) {
+	q, ok := parseQuestion(query)
+	if !ok {
+		return nil, ErrMalformed
+	}
+	if f.loopFound(q.name) {
+		return nil, ErrLoop
+	}
+	servers, done, err := f.begin(q)
+	if err != nil {
+		return nil, err
+	}
+	defer done()
+	ctx, cancel := context.WithTimeout(ctx, totalTime)
+	defer cancel()
+	stop := context.AfterFunc(f.ctx, cancel)
+	defer stop()
+	answer, err := f.race(ctx, query, q, servers)
+	if err != nil {
+		return nil, fmt.Errorf("ask %d upstream resolvers: %w", len(servers), err)
+	}
+	copy(answer[:2], query[:2])
+	copy(answer[headerLen:q.end], query[headerLen:q.end]) // the client's own spelling
+	return answer, nil
+}
+
+// begin picks the servers and counts the question as under way.
+func (f *Forwarder) begin(q question) (servers []*server, done func(), err error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.closed {
+		return nil, nil, net.ErrClosed
+	}
+	now := time.Now()
+	looping := false
+	for _, s := range f.route(q.name) {
+		if s.loopUntil.After(now) {
+			looping = true
+			continue
+		}
+		servers = append(servers, s)
+	}
+	key := q.name + string(q.tail[:])
+	switch {
+	case len(servers) == 0 && looping:
+		return nil, nil, ErrLoop
+	case len(servers) == 0:
+		return nil, nil, ErrNoUpstream
+	case f.asked[key] >= maxSame:
+		for _, s := range servers {
+			f.probeLoop(s)
+		}
+		return nil, nil, ErrLoop
+	}
+	f.asked[key]++
+	f.work.Add(1)
+	return servers, func() {
+		f.mu.Lock()
+		if f.asked[key]--; f.asked[key] == 0 {
+			delete(f.asked, key)
+		}
+		f.mu.Unlock()
+		f.work.Done()
+	}, nil
+}
+
+// route finds the servers for a name, lower-case and without trailing dot.
+func (f *Forwarder) route(name string) []*server {
+	if len(f.split) > 0 {
+		for s := name; ; {
+			if servers, ok := f.split[s]; ok {
+				return servers
+			}
+			i := strings.IndexByte(s, '.')
+			if i < 0 {
+				break
+			}
+			s = s[i+1:]
+		}
+	}
+	return f.byName
+}
+
+// Close ends what is under way and waits for it.
+func (f *Forwarder) Close() error {
+	f.mu.Lock()
+	f.closed = true
+	f.cancel()
+	f.mu.Unlock()
+	f.work.Wait()
+	return nil
+}

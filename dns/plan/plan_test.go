@@ -1,0 +1,113 @@
+package plan
+
+import (
+	"encoding/json"
+	"flag"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"kith.internal/dns"
+)
+
+var update = flag.Bool("update", false, "write the golden files")
+
+func zones(t *testing.T, names ...string) *dns.Zones {
+	t.Helper()
+	var list []*dns.Zone
+	for i, n := range names {
+		p4 := netip.PrefixFrom(netip.AddrFrom4([4]byte{100, byte(101 + i), 0, 0}), 16)
+		p6 := netip.PrefixFrom(netip.AddrFrom16([16]byte{0xfd, byte(i + 1)}), 48)
+		z, _, err := dns.NewZone(n, []netip.Prefix{p4, p6}, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		list = append(list, z)
+	}
+	zs, err := dns.NewZones(list...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return zs
+}
+
+// TestPlanGolden runs every combination of what may differ.
+func TestPlanGolden(t *testing.T) {
+	stub := []netip.Addr{netip.MustParseAddr("100.101.0.1"), netip.MustParseAddr("fd01::1")}
+	long := strings.Repeat("a", 60) + "." + strings.Repeat("b", 60) + "." + strings.Repeat("c", 60) + ".example"
+	nets := map[string]*dns.Zones{
+		"none": nil, "one": zones(t, "home"), "two": zones(t, "home", "work"),
+		"seven": zones(t, "a1", "a2", "a3", "a4", "a5", "a6", "a7"),
+	}
+	stubs := map[string][]netip.Addr{"none": nil, "v6": stub[1:], "both": stub, "four": append(stub, stub...)}
+	searches := map[string][]string{
+		"none": nil, "corp": {"corp.example", "HOME.internal"}, "long": {long, "b.example"}, "bad": {"a\nnameserver 6.6.6.6", ".", "x y"},
+	}
+	oses := map[string]Abilities{"plain": PlainFile, "split": {Split: true}, "unlimited": {}}
+	got := make(map[string]Plan)
+	for n, z := range nets {
+		for s, addrs := range stubs {
+			for b, search := range searches {
+				for o, able := range oses {
+					for _, all := range []bool{false, true} {
+						name := "net=" + n + " stub=" + s + " search=" + b + " os=" + o
+						if all {
+							name += " all"
+						}
+						got[name] = Make(Input{Zones: z, Stub: addrs, BaseSearch: search, TakeAll: all}, able)
+					}
+				}
+			}
+		}
+	}
+	data, err := json.MarshalIndent(got, "", " ") // maps are written in order of their keys
+	if err != nil {
+		t.Fatal(err)
+	}
+	golden := filepath.Join("testdata", "plan.golden")
+	if *update {
+		if err := os.WriteFile(golden, append(data, '\n'), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want, err := os.ReadFile(golden)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if d := cmp.Diff(string(want), string(data)+"\n"); d != "" {
+		t.Error(d)
+	}
+}
+
+func TestPlan(t *testing.T) {
+	v4, v6 := netip.MustParseAddr("100.101.0.1"), netip.MustParseAddr("fd01::1")
+	two := zones(t, "home", "work")
+	tests := []struct {
+		name string
+		in   Input
+		os   Abilities
+		want Plan
+	}{
+		{"no network asks for nothing", Input{Stub: []netip.Addr{v4}, BaseSearch: []string{"corp.example"}}, PlainFile, Plan{}},
+		{"a stub that does not answer is not named", Input{Zones: two}, PlainFile, Plan{}},
+		{"a plain file gets the stub alone, our domains first", Input{Zones: two, Stub: []netip.Addr{v4, v6}, BaseSearch: []string{"corp.example"}}, PlainFile,
+			Plan{OS: OSConfig{Nameservers: []netip.Addr{v4, v6}, Search: []string{"home.internal", "work.internal", "corp.example"}}}},
+		{"an OS that can split gets our domains, never internal itself", Input{Zones: two, Stub: []netip.Addr{v4}, BaseSearch: []string{"corp.example"}}, Abilities{Split: true},
+			Plan{OS: OSConfig{Nameservers: []netip.Addr{v4}, Search: []string{"home.internal", "work.internal"}, Match: []string{
+				"home.internal", "work.internal", "101.100.in-addr.arpa", "0.0.0.0.0.0.0.0.1.0.d.f.ip6.arpa", "102.100.in-addr.arpa", "0.0.0.0.0.0.0.0.2.0.d.f.ip6.arpa"}}}},
+		{"search domains beyond the limit are told", Input{Zones: two, Stub: []netip.Addr{v4}, BaseSearch: []string{"a", "b", "c", "d", "e", "f"}}, PlainFile,
+			Plan{OS: OSConfig{Nameservers: []netip.Addr{v4}, Search: []string{"home.internal", "work.internal", "a", "b", "c", "d"}}, Dropped: []string{"e", "f"}}},
+	}
+	for _, tt := range tests {
+		if d := cmp.Diff(tt.want, Make(tt.in, tt.os), cmp.Comparer(func(a, b netip.Addr) bool { return a == b })); d != "" {
+			t.Errorf("%s: %s", tt.name, d)
+		}
+	}
+	if !(OSConfig{}).IsZero() || !tests[2].want.OS.Equal(tests[2].want.OS) || tests[2].want.OS.Equal(tests[3].want.OS) {
+		t.Error("IsZero or Equal is wrong")
+	}
+}
