@@ -1,0 +1,93 @@
+package osconf
+
+import (
+	"fmt"
+	"path/filepath"
+	"sync"
+	"time"
+
+	"github.com/fsnotify/fsnotify"
+)
+
+const (
+	settle     = 50 * time.Millisecond  // of quiet, so that no half-written file is read
+	settleMost = 500 * time.Millisecond // however busy the writer is
+
+	budgetMost = 10               // times to write ours again
+	budgetGain = 10 * time.Minute // for each more: a lease renewed hourly is no fight
+)
+
+// budget bounds how often ours is written over another program's.
+type budget struct {
+	spent int
+	since time.Time // when spent was last lowered
+}
+
+func (b *budget) spend() bool {
+	now := time.Now()
+	if b.spent == 0 {
+		b.since = now
+	}
+	for b.spent > 0 && now.Sub(b.since) >= budgetGain {
+		b.spent, b.since = b.spent-1, b.since.Add(budgetGain)
+	}
+	if b.spent >= budgetMost {
+		return false
+	}
+	b.spent++
+	return true
+}
+
+// watch follows the file by its directory, which sees it replaced, and by
+// itself, which sees it written through a mount.
+func (m *plain) watch() (stop func(), err error) {
+	w, err := fsnotify.NewWatcher()
+	if err != nil {
+		return nil, fmt.Errorf("watch resolv.conf: %w", err)
+	}
+	if err := w.Add(filepath.Dir(m.path)); err != nil {
+		w.Close()
+		return nil, fmt.Errorf("watch resolv.conf: %w", err)
+	}
+	w.Add(m.path) // not there, or a link to nowhere: the directory tells when it is
+	var wg sync.WaitGroup
+	wg.Go(func() { m.follow(w) })
+	return func() { w.Close(); wg.Wait() }, nil
+}
+
+func (m *plain) follow(w *fsnotify.Watcher) {
+	settled := time.NewTimer(time.Hour)
+	settled.Stop()
+	defer settled.Stop()
+	var first time.Time
+	for {
+		select {
+		case ev, ok := <-w.Events:
+			if !ok {
+				return
+			}
+			if filepath.Base(ev.Name) != filepath.Base(m.path) || ev.Op == fsnotify.Chmod {
+				continue
+			}
+			if first.IsZero() {
+				first = time.Now()
+			}
+			settled.Reset(min(settle, settleMost-time.Since(first)))
+		case _, ok := <-w.Errors: // events were lost: look
+			if !ok {
+				return
+			}
+			settled.Reset(settle)
+		case <-settled.C:
+			first = time.Time{}
+			events := m.check()
+			w.Add(m.path) // the file may be another one now
+			for _, ev := range events {
+				m.cfg.Log.Info("resolv.conf was changed", "kind", ev.Kind, "by", ev.By, "why", ev.Why)
+				if m.cfg.Notify != nil {
+					m.cfg.Notify(ev)
+				}
+			}
+		}
+	}
+}
