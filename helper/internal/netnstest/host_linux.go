@@ -4,9 +4,12 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"os"
 	"os/exec"
 	"runtime"
+	"slices"
 	"strings"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -50,7 +53,32 @@ func (h *Host) Attach(l *LAN, addrs ...netip.Prefix) string {
 	}
 	b.run("ip", "-n", b.fabric, "link", "set", port, "master", l.bridge, "up")
 	b.run("ip", "-n", h.Namespace, "link", "set", l.name, "up")
+	h.await(l.name)
 	return l.name
+}
+
+// await waits until the kernel has noticed the carrier and made the link-local
+// address, unless IPv6 is off.
+func (h *Host) await(name string) {
+	h.bed.t.Helper()
+	tick := time.NewTicker(2 * time.Millisecond)
+	defer tick.Stop()
+	for start := time.Now(); time.Since(start) < 10*time.Second; <-tick.C {
+		for _, i := range h.Interfaces() {
+			if i.Name == name && i.Up && (h.lacks6(name) || slices.ContainsFunc(i.Prefixes, isLinkLocal)) {
+				return
+			}
+		}
+	}
+	h.bed.t.Fatalf("%s in %s is not up after 10 s", name, h.Namespace)
+}
+
+func isLinkLocal(p netip.Prefix) bool { return p.Addr().Is6() && p.Addr().IsLinkLocalUnicast() }
+
+func (h *Host) lacks6(name string) bool {
+	var flag []byte
+	h.Do(func() { flag, _ = os.ReadFile("/proc/sys/net/ipv6/conf/" + name + "/disable_ipv6") })
+	return string(flag) != "0\n"
 }
 
 // Detach removes the host's interface on l.
