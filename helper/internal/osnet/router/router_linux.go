@@ -144,9 +144,9 @@ func (k *linux) route(o op) error {
 }
 
 // off6 reads what the kernel says where IPv6 is disabled on the interface
-// (EACCES), has left it (ENOBUFS, EINVAL) or is not there at all.
+// (EACCES), has left it because of its MTU (EINVAL, ENOBUFS), or is not there.
 func off6(err error) bool {
-	for _, e := range []error{unix.EACCES, unix.ENOBUFS, unix.EAFNOSUPPORT, unix.EOPNOTSUPP, unix.EPROTONOSUPPORT} {
+	for _, e := range []error{unix.EACCES, unix.EINVAL, unix.ENOBUFS, unix.EAFNOSUPPORT, unix.EOPNOTSUPP, unix.EPROTONOSUPPORT} {
 		if errors.Is(err, e) {
 			return true
 		}

@@ -7,6 +7,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
 	"github.com/vishvananda/netlink"
 
 	"kith.internal/helper/internal/osnet/internal/nstest"
@@ -143,21 +145,74 @@ func TestNetnsLeavesOthersAlone(t *testing.T) {
 	})
 }
 
-func BenchmarkNetnsSetAgain(b *testing.B) {
-	dev, name, index, err := tun.Create("", 0)
-	if err != nil {
-		b.Fatal(err)
+// TestNetnsHeals sets again what somebody else undid.
+func TestNetnsHeals(t *testing.T) {
+	c := router.Config{
+		Addrs:  prefixes("100.80.0.1/32", "fd12::1/128"),
+		Routes: prefixes("100.80.0.0/16", "fd12::/48"), MTU: 1420, Up: true,
 	}
-	defer dev.Close()
-	r, err := router.New(name, index)
-	if err != nil {
-		b.Fatal(err)
+	for _, harm := range []string{
+		"ip link set kith0 down",
+		"ip link set kith0 down; ip link set kith0 up",
+		"ip address flush dev kith0",
+		"ip route flush dev kith0; ip -6 route flush dev kith0",
+		"ip link set kith0 mtu 1200", // takes IPv6 off the interface
+		"ip address add 10.1.2.3/24 dev kith0 noprefixroute; ip address add fd99::1/64 dev kith0 noprefixroute nodad",
+		"sysctl -qw net.ipv6.conf.kith0.disable_ipv6=1; sysctl -qw net.ipv6.conf.kith0.disable_ipv6=0",
+	} {
+		t.Run(harm, func(t *testing.T) {
+			bed(t, func(t *testing.T, b routertest.Bed) {
+				if err := b.Router.Set(c); err != nil {
+					t.Fatal(err)
+				}
+				before := b.Look()
+				nstest.Sh(t, harm)
+				if err := b.Router.Set(c); err != nil {
+					t.Fatal(err)
+				}
+				opts := cmp.Options{cmp.Comparer(func(a, b netip.Prefix) bool { return a == b }), cmpopts.SortSlices(func(a, b netip.Prefix) int { return a.Compare(b) })}
+				if d := cmp.Diff(before, b.Look(), opts); d != "" {
+					t.Errorf("not healed (-want +got):\n%s", d)
+				}
+			})
+		})
 	}
-	defer r.Close()
-	c := router.Config{Addrs: prefixes("100.127.255.1/32", "fd12::1/128"), MTU: 1420, Up: true}
-	for b.Loop() {
-		if err := r.Set(c); err != nil {
+}
+
+// TestNetnsTooSmallForIPv6 keeps an MTU that somebody else made too small.
+func TestNetnsTooSmallForIPv6(t *testing.T) {
+	bed(t, func(t *testing.T, b routertest.Bed) {
+		nstest.Sh(t, "ip link set kith0 mtu 1200")
+		c := router.Config{Addrs: prefixes("100.80.0.1/32", "fd12::1/128"), Routes: prefixes("100.80.0.0/16", "fd12::/48"), Up: true}
+		if err := b.Router.Set(c); !errors.Is(err, router.ErrNoIPv6) {
+			t.Errorf("got %v, want %v", err, router.ErrNoIPv6)
+		}
+		if got := b.Look(); len(got.Addrs) != 1 || len(got.Routes) != 1 {
+			t.Errorf("IPv4 was not set: %+v", got)
+		}
+	})
+}
+
+// BenchmarkSetAgain is what a change of the network costs when nothing of
+// ours changed.
+func BenchmarkSetAgain(b *testing.B) {
+	nstest.Run(b, func(b *testing.B) {
+		dev, name, index, err := tun.Create("", 0)
+		if err != nil {
 			b.Fatal(err)
 		}
-	}
+		defer dev.Close()
+		r, err := router.New(name, index)
+		if err != nil {
+			b.Fatal(err)
+		}
+		defer r.Close()
+		c := router.Config{Addrs: prefixes("100.80.0.1/32", "fd12::1/128"), Routes: prefixes("100.80.0.0/16", "fd12::/48"), MTU: 1420, Up: true}
+		b.ReportAllocs()
+		for b.Loop() {
+			if err := r.Set(c); err != nil {
+				b.Fatal(err)
+			}
+		}
+	})
 }

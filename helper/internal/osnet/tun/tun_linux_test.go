@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 
+	"golang.org/x/sys/unix"
 	"golang.zx2c4.com/wireguard/tun"
 
 	"kith.internal/helper/internal/osnet/internal/nstest"
@@ -130,6 +131,54 @@ func TestNetnsCrash(t *testing.T) {
 		c.Wait()
 		if after := nstest.Sh(t, "ip -o link; ip route show table all; ip rule"); after != before {
 			t.Errorf("something is left:\n%s\nbecame\n%s", before, after)
+		}
+	})
+}
+
+// TestNetnsNoTUN takes the device away, in a mount namespace, and then the
+// rights, on the thread alone.
+func TestNetnsNoTUN(t *testing.T) {
+	nstest.Run(t, func(t *testing.T) {
+		must := func(err error) {
+			t.Helper()
+			if err != nil {
+				t.Fatal(err)
+			}
+		}
+		must(unix.Unshare(unix.CLONE_NEWNS))
+		must(unix.Mount("", "/", "", unix.MS_REC|unix.MS_PRIVATE, ""))
+		must(unix.Mount("tmpfs", "/dev/net", "tmpfs", 0, ""))
+		node := func(mode uint32, minor uint32) func() {
+			return func() {
+				os.Remove(cloneDevice)
+				must(unix.Mknod(cloneDevice, unix.S_IFCHR|mode, int(unix.Mkdev(10, minor))))
+				must(unix.Chmod(cloneDevice, mode))
+			}
+		}
+		for _, c := range []struct {
+			name string
+			do   func()
+			want error
+		}{
+			{"no device", func() {}, ErrNoTUN},
+			{"no driver", node(0o600, 999), ErrNoTUN},
+			{"all is well", node(0o600, 200), nil},
+			{"no capability", func() {
+				node(0o666, 200)()
+				// Of the thread alone, which ends with the test.
+				if _, _, errno := unix.RawSyscall(unix.SYS_SETRESUID, 65534, 65534, 65534); errno != 0 {
+					t.Fatal(errno)
+				}
+			}, ErrNoTUN},
+		} {
+			c.do()
+			dev, _, _, err := Create("", 0)
+			if !errors.Is(err, c.want) {
+				t.Errorf("%s: got %v, want %v", c.name, err, c.want)
+			}
+			if err == nil {
+				dev.Close()
+			}
 		}
 	})
 }

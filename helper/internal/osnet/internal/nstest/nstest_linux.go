@@ -1,5 +1,7 @@
-// Package nstest runs a test in a network namespace of its own, which ends
-// with the test.
+// Package nstest runs a whole test inside a network namespace without a name,
+// which ends with the test. Where hosts and LANs are wanted there is netnstest;
+// that one imports netmon, so netmon's own tests cannot. It is imported by
+// tests alone and imports nothing of ours.
 package nstest
 
 import (
@@ -13,8 +15,9 @@ import (
 )
 
 // Run runs f on an OS thread in a new, empty network namespace. Children of
-// the thread are in it, too; goroutines that f starts are not.
-func Run(t *testing.T, f func(t *testing.T)) {
+// the thread are in it, too; goroutines that f starts are not. f may end the
+// test: Run's caller has nothing left to do but to return.
+func Run[T testing.TB](t T, f func(t T)) {
 	t.Helper()
 	if os.Getenv("KITH_NETNS") == "0" {
 		t.Skip("KITH_NETNS=0: the netns tier is switched off")
@@ -36,14 +39,12 @@ func Run(t *testing.T, f func(t *testing.T)) {
 }
 
 // Sh runs a shell's command line in the namespace of the calling thread and
-// gives what it prints. t.Fatal must not be called off the test's goroutine,
-// so a failure is an error of the test and ends the calling goroutine.
-func Sh(t *testing.T, line string) string {
+// gives what it prints. A command that fails ends the test.
+func Sh(t testing.TB, line string) string {
 	t.Helper()
 	out, err := exec.Command("sh", "-ec", line).CombinedOutput()
 	if err != nil {
-		t.Errorf("%s: %v\n%s", line, err, out)
-		runtime.Goexit()
+		t.Fatalf("%s: %v\n%s", line, err, out)
 	}
 	return strings.TrimSpace(string(out))
 }
