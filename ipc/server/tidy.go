@@ -22,16 +22,16 @@ func tidy[T any](v T) T {
 }
 
 // fill works on a value that is ours; what it points to is copied first.
-func fill(v reflect.Value) {
-	if !holdsLists(v.Type()) {
+func fill(v reflect.Value) { fillAs(v, shapeOf(v.Type())) }
+
+func fillAs(v reflect.Value, sh *shape) {
+	if !sh.lists {
 		return
 	}
 	switch v.Kind() {
 	case reflect.Struct:
-		for i := range v.NumField() {
-			if v.Type().Field(i).IsExported() {
-				fill(v.Field(i))
-			}
+		for _, f := range sh.fields {
+			fillAs(v.Field(f.index), f.shape)
 		}
 	case reflect.Pointer:
 		if v.IsNil() {
@@ -39,7 +39,7 @@ func fill(v reflect.Value) {
 		}
 		c := reflect.New(v.Type().Elem())
 		c.Elem().Set(v.Elem())
-		fill(c.Elem())
+		fillAs(c.Elem(), sh.elem)
 		v.Set(c)
 	case reflect.Map:
 		if v.IsNil() {
@@ -49,38 +49,57 @@ func fill(v reflect.Value) {
 		switch {
 		case v.IsNil():
 			v.Set(reflect.MakeSlice(v.Type(), 0, 0))
-		case holdsLists(v.Type().Elem()):
+		case sh.elem.lists:
 			c := reflect.MakeSlice(v.Type(), v.Len(), v.Len())
 			reflect.Copy(c, v)
 			for i := range c.Len() {
-				fill(c.Index(i))
+				fillAs(c.Index(i), sh.elem)
 			}
 			v.Set(c)
 		}
 	}
 }
 
-var listTypes sync.Map // reflect.Type -> bool
+// shape is where values of a type hold slices and maps that we fill.
+type shape struct {
+	lists  bool
+	elem   *shape // of slices and pointers
+	fields []field
+}
 
-// holdsLists tells whether values of t hold a slice or a map that we fill.
-func holdsLists(t reflect.Type) bool {
-	if known, ok := listTypes.Load(t); ok {
-		return known.(bool)
+type field struct {
+	index int
+	shape *shape
+}
+
+var shapes sync.Map // reflect.Type -> *shape
+
+func shapeOf(t reflect.Type) *shape {
+	if known, ok := shapes.Load(t); ok {
+		return known.(*shape)
 	}
-	has := false
+	sh := &shape{}
 	switch t.Kind() {
-	case reflect.Slice, reflect.Map:
-		has = true
+	case reflect.Map:
+		sh.lists = true
+	case reflect.Slice:
+		sh.lists, sh.elem = true, shapeOf(t.Elem())
 	case reflect.Pointer:
-		// Only into types of ours; a pointer may lead back to where it came from.
-		has = t.Elem().Kind() == reflect.Struct && t.Elem().PkgPath() == reflect.TypeFor[ipc.Status]().PkgPath() && holdsLists(t.Elem())
+		// Into types of ours alone, which never lead back to themselves.
+		if t.Elem().PkgPath() == reflect.TypeFor[ipc.Status]().PkgPath() {
+			sh.elem = shapeOf(t.Elem())
+			sh.lists = sh.elem.lists
+		}
 	case reflect.Struct:
 		for i := range t.NumField() {
-			if f := t.Field(i); f.IsExported() && holdsLists(f.Type) {
-				has = true
+			if f := t.Field(i); f.IsExported() {
+				if fs := shapeOf(f.Type); fs.lists {
+					sh.fields = append(sh.fields, field{i, fs})
+				}
 			}
 		}
+		sh.lists = len(sh.fields) > 0
 	}
-	listTypes.Store(t, has)
-	return has
+	shapes.Store(t, sh)
+	return sh
 }
