@@ -67,6 +67,9 @@ func WithIndex(a netip.Addr, index int) netip.Addr {
 // Index is the interface that a's zone names, 0 if it has none or names it
 // otherwise than WithIndex does.
 func Index(a netip.Addr) int {
+	if a.Zone() == "" {
+		return 0 // Atoi would make an error of it, a packet
+	}
 	n, err := strconv.Atoi(a.Zone())
 	if err != nil || n < 0 {
 		return 0
