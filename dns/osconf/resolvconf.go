@@ -21,7 +21,7 @@ type resolvConf struct {
 	nameservers []netip.Addr
 	search      []string
 	options     []string
-	rest        []string // lines that we do not read and keep, such as sortlist
+	rest        []string // sortlist lines, kept as they are
 }
 
 // parseResolvConf reads as glibc does: keywords at the start of a line, the
@@ -48,7 +48,7 @@ func parseResolvConf(data []byte) resolvConf {
 			c.search = validSearch(fields)
 		case "options":
 			c.options = append(c.options, slices.DeleteFunc(fields, unprintable)...)
-		default:
+		case "sortlist":
 			if !unprintable(line) {
 				c.rest = append(c.rest, line)
 			}
