@@ -77,9 +77,12 @@ func encodeKeys(r *keyring) ([]byte, error) {
 		return nil, err
 	}
 	b := append([]byte(keysMagic), keysVersion)
-	b = append(b, body...)
+	return sealKeys(append(b, body...)), nil
+}
+
+func sealKeys(b []byte) []byte {
 	sum := sha256.Sum256(b)
-	return append(b, sum[:]...), nil
+	return append(b, sum[:]...)
 }
 
 func decodeKeys(b []byte) (*keyring, error) {
