@@ -6,7 +6,6 @@ import (
 	"net/netip"
 	"os"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"golang.zx2c4.com/wireguard/conn"
@@ -30,27 +29,51 @@ const (
 type pump struct {
 	w       *Wire
 	readers []*reader
-	age     atomic.Uint64
 	wg      sync.WaitGroup
 
 	mu     sync.Mutex // one hand-over at a time
-	isOpen bool       // wireguard-go reads
+	age    uint64
+	isOpen bool // wireguard-go reads
 	closed bool
 }
 
 // reader is one socket.
 type reader struct {
 	pump *pump
-	mu   sync.Mutex // held while reading
 	fn   func([]udp.Packet) (int, error)
+
+	mu   sync.Mutex
+	age  uint64    // who may read
+	busy bool      // someone does
+	idle sync.Cond // no longer busy
+}
+
+// enter tells whether a reader of the age may read now.
+func (r *reader) enter(age uint64) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.age != age {
+		return false
+	}
+	r.busy = true
+	return true
+}
+
+func (r *reader) leave() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.busy = false
+	r.idle.Signal()
 }
 
 func (u *pump) start(w *Wire) {
 	u.w = w
 	for _, fn := range w.conn.Readers() {
-		u.readers = append(u.readers, &reader{pump: u, fn: fn})
+		r := &reader{pump: u, fn: fn}
+		r.idle.L = &r.mu
+		u.readers = append(u.readers, r)
 	}
-	u.run(u.age.Add(1))
+	u.run(u.age)
 }
 
 // run reads with goroutines of ours.
@@ -62,16 +85,22 @@ func (u *pump) run(age uint64) {
 
 // turn begins a new age: when it returns, no reader of an older one reads.
 func (u *pump) turn() uint64 {
-	age := u.age.Add(1)
+	u.age++
+	for _, r := range u.readers {
+		r.mu.Lock()
+		r.age = u.age
+		r.mu.Unlock()
+	}
 	u.w.conn.Interrupt()
 	for _, r := range u.readers {
 		r.mu.Lock()
-	}
-	u.w.conn.Resume()
-	for _, r := range u.readers {
+		for r.busy {
+			r.idle.Wait()
+		}
 		r.mu.Unlock()
 	}
-	return age
+	u.w.conn.Resume()
+	return u.age
 }
 
 func (u *pump) open() ([]conn.ReceiveFunc, error) {
@@ -113,13 +142,11 @@ func (u *pump) stop() {
 // read reads a batch; net.ErrClosed once the age is over.
 func (r *reader) read(age uint64, pkts []udp.Packet) (int, error) {
 	for {
-		r.mu.Lock()
-		if r.pump.age.Load() != age {
-			r.mu.Unlock()
+		if !r.enter(age) {
 			return 0, net.ErrClosed
 		}
 		n, err := r.fn(pkts)
-		r.mu.Unlock()
+		r.leave()
 		switch {
 		case err == nil:
 			return n, nil
