@@ -116,12 +116,13 @@ func Restore(cfg Config) error {
 	}
 	backup, err := cfg.loadBackup()
 	if err != nil {
-		return err
-	}
-	if backup == nil {
+		// Where nothing of ours is left, a damaged backup is of no use to anybody.
+		if now, takeErr := take(cfg, path); takeErr != nil || isOurs(now.Data) {
+			return fmt.Errorf("%w; put %s back by hand, from %s", err, path, filepath.Join(cfg.StateDir, copyName))
+		}
+	} else if backup == nil {
 		return nil
-	}
-	if err := putBack(cfg, path, *backup); err != nil {
+	} else if err := putBack(cfg, path, *backup); err != nil {
 		return err
 	}
 	if err := cfg.dropBackup(); err != nil {

@@ -249,6 +249,10 @@ func TestRestoreRefusesDamagedBackup(t *testing.T) {
 			t.Errorf("backup %q: %v", bad, err)
 		}
 	}
+	h.write(resolvPath, original)
+	if err := Restore(h.cfg); err != nil || h.read() != original || h.open != 0 {
+		t.Errorf("with nothing of ours left: %v, %q", err, h.read())
+	}
 }
 
 func TestRestoreFinishesHalfRestored(t *testing.T) {
