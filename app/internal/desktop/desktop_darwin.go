@@ -1,0 +1,117 @@
+package desktop
+
+import (
+	"bytes"
+	"context"
+	"encoding/xml"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"time"
+)
+
+// HasDisplay is true: a macOS login has one.
+func HasDisplay() bool { return true }
+
+// HasTray is true: there always is a menu bar.
+func HasTray() bool { return true }
+
+// X11 is false.
+func X11() bool { return false }
+
+// Clipboard sets the pasteboard; macOS keeps the text itself.
+type Clipboard struct{}
+
+// Close has nothing to do.
+func (*Clipboard) Close() {}
+
+// Set puts a text on the pasteboard.
+func (*Clipboard) Set(text string) error {
+	cmd := exec.Command("/usr/bin/pbcopy")
+	cmd.Env = append(os.Environ(), "LC_CTYPE=UTF-8")
+	cmd.Stdin = strings.NewReader(text)
+	if err := cmd.Run(); err != nil {
+		return fmt.Errorf("%w: %w", ErrNoClipboard, err)
+	}
+	return nil
+}
+
+// Notifier shows notifications.
+type Notifier struct{}
+
+// Notify shows one. Title and body are arguments and never part of the script.
+func (*Notifier) Notify(title, body string) error {
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+	defer cancel()
+	return exec.CommandContext(ctx, "/usr/bin/osascript",
+		"-e", "on run argv", "-e", "display notification (item 2 of argv) with title (item 1 of argv)", "-e", "end run", title, body).Run()
+}
+
+const daemonPlist = "/Library/LaunchDaemons/" + ServiceName + ".plist"
+
+// StartService asks launchd to start the helper; macOS asks the person.
+func StartService(ctx context.Context) error {
+	if _, err := os.Stat(daemonPlist); err != nil {
+		return ErrNoService
+	}
+	script := `do shell script "/bin/launchctl kickstart system/` + ServiceName + `" with administrator privileges`
+	if out, err := exec.CommandContext(ctx, "/usr/bin/osascript", "-e", script).CombinedOutput(); err != nil {
+		return fmt.Errorf("starting the service: %w: %s", err, out)
+	}
+	return nil
+}
+
+func agentFile() (string, error) {
+	home, err := os.UserHomeDir()
+	if err != nil {
+		return "", err
+	}
+	return filepath.Join(home, "Library", "LaunchAgents", "internal.kith.app.plist"), nil
+}
+
+// Autostart tells whether the app starts at login.
+func Autostart() bool {
+	path, err := agentFile()
+	if err != nil {
+		return false
+	}
+	_, err = os.Stat(path)
+	return err == nil
+}
+
+// SetAutostart makes the app start at login, or no longer.
+func SetAutostart(on bool) error {
+	path, err := agentFile()
+	if err != nil {
+		return err
+	}
+	if !on {
+		if err := os.Remove(path); !errors.Is(err, os.ErrNotExist) {
+			return err
+		}
+		return nil
+	}
+	exe, err := os.Executable()
+	if err != nil {
+		return err
+	}
+	var quoted bytes.Buffer
+	if err := xml.EscapeText(&quoted, []byte(exe)); err != nil {
+		return err
+	}
+	plist := `<?xml version="1.0" encoding="UTF-8"?>
+<!DOCTYPE plist PUBLIC "-//Apple//DTD PLIST 1.0//EN" "http://www.apple.com/DTDs/PropertyList-1.0.dtd">
+<plist version="1.0"><dict>
+<key>Label</key><string>internal.kith.app</string>
+<key>ProgramArguments</key><array><string>` + quoted.String() + `</string><string>--background</string></array>
+<key>RunAtLoad</key><true/>
+</dict></plist>
+`
+	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+		return err
+	}
+	return os.WriteFile(path, []byte(plist), 0o644)
+}

@@ -1,0 +1,263 @@
+package ui
+
+import (
+	"slices"
+
+	"fyne.io/fyne/v2"
+	"fyne.io/fyne/v2/container"
+	"fyne.io/fyne/v2/widget"
+
+	"kith.internal/app/internal/model"
+	"kith.internal/app/internal/text"
+	"kith.internal/assets"
+)
+
+// devices is the page that lists all peers.
+type devices struct {
+	s        *Shell
+	box      *fyne.Container
+	search   *keyEntry
+	filter   *widget.RadioGroup
+	list     *enterList
+	empty    *fyne.Container
+	emptyTxt *widget.Label
+	joinBtn  *widget.Button
+	makeBtn  *widget.Button
+	invite   *widget.Button
+	count    *widget.Label
+	detail   *details
+	rows     []model.Device
+	selected string // a Device's ID, "" none
+	quiet    bool   // a selection of ours, not the person's
+}
+
+// enterList is a list on which Enter acts.
+type enterList struct {
+	widget.List
+	enter func()
+}
+
+func (l *enterList) TypedKey(k *fyne.KeyEvent) {
+	if k.Name == fyne.KeyReturn || k.Name == fyne.KeyEnter {
+		l.enter()
+		return
+	}
+	l.List.TypedKey(k)
+}
+
+var rowColumns = columns{24, 76, 0.42, 0.16, 0.42}
+
+func newDevices(s *Shell) *devices {
+	d := &devices{s: s}
+	d.search = newKeyEntry(s.say("devices.search"), d.searchKey, s.pass)
+	d.search.OnChanged = func(string) { d.apply() }
+	d.search.OnSubmitted = func(string) { d.copyName() }
+	d.filter = widget.NewRadioGroup([]string{s.say("devices.all"), s.say("devices.online"), s.say("devices.offline")}, func(string) { d.apply() })
+	d.filter.Horizontal, d.filter.Required = true, true
+	d.list = &enterList{enter: d.copyName}
+	d.list.Length = func() int { return len(d.rows) }
+	d.list.CreateItem = newRow
+	d.list.UpdateItem = func(i widget.ListItemID, o fyne.CanvasObject) { d.fill(i, o) }
+	d.list.OnSelected = func(i widget.ListItemID) { d.pick(i) }
+	d.list.ExtendBaseWidget(d.list)
+	d.emptyTxt = para("")
+	d.emptyTxt.Alignment = fyne.TextAlignCenter
+	d.joinBtn = widget.NewButton(s.say("action.join"), func() { s.ShowLink("") })
+	d.makeBtn = widget.NewButton(s.say("tray.create"), s.showCreate)
+	d.joinBtn.Importance = widget.HighImportance
+	d.invite = widget.NewButton(s.say("button.invite"), func() { s.showInvite(s.view.Nets[0]) })
+	d.invite.Importance = widget.HighImportance
+	buttons := container.NewHBox(d.joinBtn, d.makeBtn, d.invite)
+	d.empty = container.NewCenter(container.New(fixedWidth(340), container.NewVBox(d.emptyTxt, container.NewCenter(buttons))))
+	d.count = widget.NewLabel("")
+	d.count.Importance = widget.LowImportance
+	d.detail = newDetails(s)
+	left := container.NewBorder(container.NewVBox(d.search, d.filter), d.count, nil, nil, container.NewStack(d.list, d.empty))
+	split := container.NewHSplit(left, d.detail.object())
+	split.Offset = 0.64
+	d.box = container.NewStack(split)
+	d.filter.SetSelected(s.say("devices.all"))
+	return d
+}
+
+func (d *devices) object() fyne.CanvasObject { return d.box }
+
+// shown gives the search the focus.
+func (d *devices) shown() { d.s.win.Canvas().Focus(d.search) }
+
+func (d *devices) set(v model.View) {
+	d.apply()
+}
+
+// apply filters anew and keeps the selection.
+func (d *devices) apply() {
+	if d.list == nil || d.detail == nil {
+		return
+	}
+	d.rows = model.Search(d.s.view.Devices, d.search.Text, d.filterNow())
+	d.list.Refresh()
+	d.sayEmpty()
+	d.count.SetText("")
+	if len(d.rows) > 0 {
+		d.count.SetText(d.s.say("devices.count", "n", text.Number(len(d.rows))))
+	}
+	if i := d.index(); i >= 0 {
+		d.detail.set(d.rows[i])
+		d.mark(i)
+		return
+	}
+	d.quiet = true
+	d.list.UnselectAll()
+	d.quiet = false
+	d.selected = ""
+	d.detail.none()
+}
+
+func (d *devices) filterNow() model.Filter {
+	switch d.filter.Selected {
+	case d.s.say("devices.online"):
+		return model.FilterOnline
+	case d.s.say("devices.offline"):
+		return model.FilterOffline
+	}
+	return model.FilterAll
+}
+
+func (d *devices) sayEmpty() {
+	v := d.s.view
+	join, invite := false, false
+	var words string
+	switch {
+	case len(d.rows) > 0:
+	case !v.Known:
+		words = d.s.say("devices.unknown")
+	case len(v.Nets) == 0:
+		words, join = d.s.say("devices.nonetwork"), true
+	case len(v.Devices) == 0:
+		words, invite = d.s.say("devices.alone"), canInvite(v.Nets[0])
+	case d.search.Text != "":
+		words = d.s.say("devices.nomatch", "query", d.search.Text)
+	case d.filterNow() == model.FilterOnline:
+		words = d.s.say("devices.none.on")
+	default:
+		words = d.s.say("devices.none.off")
+	}
+	d.emptyTxt.SetText(words)
+	show(d.joinBtn, join && v.May)
+	show(d.makeBtn, join && v.May)
+	show(d.invite, invite && v.May)
+	show(d.empty, words != "")
+	show(d.list, words == "")
+}
+
+func newRow() fyne.CanvasObject {
+	cell := func(style fyne.TextStyle) *widget.Label {
+		l := widget.NewLabelWithStyle("", fyne.TextAlignLeading, style)
+		l.Truncation = fyne.TextTruncateEllipsis
+		return l
+	}
+	word, os := cell(fyne.TextStyle{}), cell(fyne.TextStyle{})
+	word.Importance, os.Importance = widget.LowImportance, widget.LowImportance
+	return container.New(rowColumns, widget.NewIcon(nil), word, cell(fyne.TextStyle{Bold: true}), os, cell(fyne.TextStyle{}))
+}
+
+func (d *devices) fill(i widget.ListItemID, o fyne.CanvasObject) {
+	if i >= len(d.rows) {
+		return
+	}
+	dev, cells := d.rows[i], o.(*fyne.Container).Objects
+	cells[0].(*widget.Icon).SetResource(dotIcon(dev.Dot))
+	cells[1].(*widget.Label).SetText(model.Word(d.s.env.Text, dev.Dot))
+	name := text.Clean(dev.Peer.Name)
+	if len(d.s.view.Nets) > 1 {
+		name += " · " + text.Clean(dev.NetName)
+	}
+	cells[2].(*widget.Label).SetText(name)
+	os := ""
+	if dev.Peer.OS != nil {
+		os = text.Clean(*dev.Peer.OS)
+	}
+	cells[3].(*widget.Label).SetText(os)
+	cells[4].(*widget.Label).SetText(model.Path(d.s.env.Text, dev, d.s.env.Now()))
+}
+
+func dotIcon(dot model.Dot) fyne.Resource {
+	name := map[model.Dot]string{model.DotOnline: "dot-online", model.DotOffline: "dot-offline"}[dot]
+	if name == "" {
+		name = "dot-unknown"
+	}
+	return fyne.NewStaticResource(name+".svg", assets.SVG(name))
+}
+
+func (d *devices) index() int {
+	return slices.IndexFunc(d.rows, func(r model.Device) bool { return r.ID() == d.selected })
+}
+
+// pick takes the person's choice.
+func (d *devices) pick(i widget.ListItemID) {
+	if d.quiet || i >= len(d.rows) {
+		return
+	}
+	d.selected = d.rows[i].ID()
+	d.detail.set(d.rows[i])
+}
+
+// mark shows a selection without taking it for the person's.
+func (d *devices) mark(i int) {
+	d.quiet = true
+	d.list.Select(i)
+	d.quiet = false
+}
+
+// searchKey moves the selection while the search keeps the focus.
+func (d *devices) searchKey(k fyne.KeyName) bool {
+	step := map[fyne.KeyName]int{fyne.KeyDown: 1, fyne.KeyUp: -1}[k]
+	if k == fyne.KeyEscape && d.search.Text != "" {
+		d.search.SetText("")
+		return true
+	}
+	if step == 0 || len(d.rows) == 0 {
+		return false
+	}
+	i := d.index() + step
+	if d.index() < 0 {
+		i = 0
+	}
+	d.list.Select(min(max(i, 0), len(d.rows)-1))
+	return true
+}
+
+// chosen is the selected device, else the first match of a search.
+func (d *devices) chosen() (model.Device, bool) {
+	if i := d.index(); i >= 0 {
+		return d.rows[i], true
+	}
+	if len(d.rows) > 0 && (d.search.Text != "" || len(d.rows) == 1) {
+		return d.rows[0], true
+	}
+	return model.Device{}, false
+}
+
+func (d *devices) copyName() {
+	if dev, ok := d.chosen(); ok {
+		d.s.copy(dev.Peer.FQDN)
+	}
+}
+
+func (d *devices) copyAddress() {
+	if dev, ok := d.chosen(); ok {
+		d.s.copy(address(dev.Peer))
+	}
+}
+
+// fixedWidth lays one object out at a width.
+type fixedWidth float32
+
+func (w fixedWidth) MinSize(o []fyne.CanvasObject) fyne.Size {
+	return fyne.NewSize(float32(w), o[0].MinSize().Height)
+}
+
+func (w fixedWidth) Layout(o []fyne.CanvasObject, size fyne.Size) {
+	o[0].Resize(fyne.NewSize(float32(w), size.Height))
+	o[0].Move(fyne.NewPos((size.Width-float32(w))/2, 0))
+}

@@ -1,0 +1,142 @@
+package ui
+
+import (
+	"context"
+	"errors"
+	"reflect"
+
+	"fyne.io/fyne/v2"
+	"fyne.io/fyne/v2/container"
+	"fyne.io/fyne/v2/layout"
+	"fyne.io/fyne/v2/theme"
+	"fyne.io/fyne/v2/widget"
+
+	"kith.internal/app/internal/desktop"
+	"kith.internal/app/internal/model"
+	"kith.internal/app/internal/text"
+	"kith.internal/ipc"
+)
+
+// diagnostics is the page of problems and checks.
+type diagnostics struct {
+	s        *Shell
+	box      *fyne.Container
+	problems *fyne.Container
+	checks   *fyne.Container
+	again    *widget.Button
+	drawn    []model.Problem
+	known    bool
+	running  bool
+}
+
+func newDiagnostics(s *Shell) *diagnostics {
+	d := &diagnostics{s: s, problems: container.NewVBox(), checks: container.NewVBox()}
+	d.again = widget.NewButtonWithIcon(s.say("button.again"), theme.ViewRefreshIcon(), d.run)
+	head := func(k string) *widget.Label {
+		l := widget.NewLabelWithStyle(k, fyne.TextAlignLeading, fyne.TextStyle{Bold: true})
+		l.SizeName = theme.SizeNameSubHeadingText
+		return l
+	}
+	d.box = container.NewStack(container.NewVScroll(container.NewVBox(
+		head(s.say("diag.problems")), d.problems,
+		container.NewHBox(head(s.say("diag.checks")), layout.NewSpacer(), d.again), d.checks)))
+	d.problems.Add(para(s.say("diag.noproblem")))
+	return d
+}
+
+func (d *diagnostics) object() fyne.CanvasObject { return d.box }
+
+func (d *diagnostics) shown() { d.run() }
+
+func (d *diagnostics) set(v model.View) {
+	if v.Known != d.known {
+		d.known = v.Known
+		if d.s.current == "diagnostics" {
+			d.run()
+		}
+	}
+	if reflect.DeepEqual(d.drawn, v.Problems) {
+		return
+	}
+	d.drawn = v.Problems
+	d.problems.RemoveAll()
+	for _, p := range v.Problems {
+		icon := theme.WarningIcon()
+		switch p.Severity {
+		case ipc.SeverityError:
+			icon = theme.ErrorIcon()
+		case ipc.SeverityInfo:
+			icon = theme.InfoIcon()
+		}
+		var act fyne.CanvasObject
+		if p.Action != model.ActNone && p.Action != model.ActDiagnostics {
+			act = container.NewCenter(widget.NewButton(model.ActionWord(d.s.env.Text, p.Action), func() { d.s.act(p.Action) }))
+		}
+		d.problems.Add(container.NewBorder(nil, nil, widget.NewIcon(icon), act, para(model.Say(d.s.env.Text, p, d.s.env.Now()))))
+	}
+	if len(v.Problems) == 0 {
+		d.problems.Add(para(d.s.say("diag.noproblem")))
+	}
+}
+
+// run asks the helper to check.
+func (d *diagnostics) run() {
+	if d.running {
+		return
+	}
+	s := d.s
+	d.running = true
+	d.again.Disable()
+	if len(d.checks.Objects) == 0 {
+		d.checks.Add(widget.NewLabel(s.say("diag.running")))
+	}
+	var got ipc.Diag
+	s.slow(func(ctx context.Context) (err error) {
+		got, err = s.env.Helper.Diag(ctx, "")
+		return err
+	}, func(err error) {
+		d.running = false
+		d.again.Enable()
+		d.checks.RemoveAll()
+		if err != nil {
+			d.checks.Add(d.row(ipc.Check{Text: s.say("diag.helper"), Detail: s.say("diag.helper.bad"), Fix: s.words(err)}))
+			return
+		}
+		d.checks.Add(d.row(ipc.Check{OK: true, Text: s.say("diag.helper"), Detail: s.say("diag.helper.ok", "version", s.view.Service)}))
+		for _, c := range got.Checks {
+			d.checks.Add(d.row(c))
+		}
+	})
+}
+
+func (d *diagnostics) row(c ipc.Check) fyne.CanvasObject {
+	icon, word := theme.ConfirmIcon(), d.s.say("diag.ok")
+	if !c.OK {
+		icon, word = theme.ErrorIcon(), d.s.say("diag.fail")
+	}
+	name := widget.NewLabelWithStyle(clean(c.Text), fyne.TextAlignLeading, fyne.TextStyle{Bold: true})
+	name.Truncation = fyne.TextTruncateEllipsis
+	detail := clean(c.Detail)
+	if c.Fix != "" && !c.OK {
+		detail = joinWords(detail, clean(c.Fix))
+	}
+	return container.New(columns{28, 76, 0.34, 0.66}, widget.NewIcon(icon), widget.NewLabel(word), name, para(detail))
+}
+
+func joinWords(a, b string) string {
+	if a != "" {
+		a += " — "
+	}
+	return a + b
+}
+
+// startWords says why the service did not start.
+func (s *Shell) startWords(err error) string { return StartWords(s.env.Text, err) }
+
+// StartWords says why the service did not start.
+func StartWords(c *text.Catalogue, err error) string {
+	if errors.Is(err, desktop.ErrNoService) {
+		return c.S("start.missing", "command", "sudo kithd install && sudo kithd start")
+	}
+	return c.S("start.failed", "why", err.Error())
+}

@@ -1,0 +1,4 @@
+package ui
+
+// modifier is what the keys help says before a key.
+const modifier = "⌘"

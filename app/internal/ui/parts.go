@@ -1,0 +1,265 @@
+package ui
+
+import (
+	"context"
+	"errors"
+	"image/color"
+	"strings"
+
+	"fyne.io/fyne/v2"
+	"fyne.io/fyne/v2/canvas"
+	"fyne.io/fyne/v2/container"
+	"fyne.io/fyne/v2/dialog"
+	"fyne.io/fyne/v2/driver/desktop"
+	"fyne.io/fyne/v2/theme"
+	"fyne.io/fyne/v2/widget"
+
+	"kith.internal/app/internal/model"
+	"kith.internal/ipc"
+)
+
+// banner is the strip with the one worst problem.
+type banner struct {
+	s    *Shell
+	box  *fyne.Container
+	back *canvas.Rectangle
+	icon *widget.Icon
+	text *widget.Label
+	act  *widget.Button
+	now  model.Problem
+}
+
+func newBanner(s *Shell) *banner {
+	b := &banner{s: s, back: canvas.NewRectangle(color.Transparent), icon: widget.NewIcon(theme.WarningIcon())}
+	b.back.CornerRadius = 6
+	b.text = widget.NewLabel("")
+	b.text.Wrapping = fyne.TextWrapWord
+	b.act = widget.NewButton("", func() { s.act(b.now.Action) })
+	row := container.NewBorder(nil, nil, container.NewCenter(b.icon), container.NewCenter(b.act), b.text)
+	b.box = container.NewPadded(container.NewStack(b.back, container.NewPadded(row)))
+	b.box.Hide()
+	return b
+}
+
+func (b *banner) set(v model.View) {
+	if v.Banner == nil {
+		b.box.Hide()
+		return
+	}
+	b.now = *v.Banner
+	th, variant := fyne.CurrentApp().Settings().Theme(), fyne.CurrentApp().Settings().ThemeVariant()
+	name, icon := theme.ColorNameWarning, theme.WarningIcon()
+	switch b.now.Severity {
+	case ipc.SeverityError:
+		name, icon = theme.ColorNameError, theme.ErrorIcon()
+	case ipc.SeverityInfo:
+		name, icon = theme.ColorNamePrimary, theme.InfoIcon()
+	}
+	r, g, bl, _ := th.Color(name, variant).RGBA()
+	b.back.FillColor = color.NRGBA{uint8(r >> 8), uint8(g >> 8), uint8(bl >> 8), 40}
+	b.back.Refresh()
+	b.icon.SetResource(icon)
+	b.text.SetText(model.Say(b.s.env.Text, b.now, b.s.env.Now()))
+	word := model.ActionWord(b.s.env.Text, b.now.Action)
+	b.act.SetText(word)
+	show(b.act, word != "" && (b.now.Action != model.ActJoin || v.May))
+	b.box.Show()
+}
+
+// act does what a problem's button says.
+func (s *Shell) act(a model.Action) {
+	switch a {
+	case model.ActStart:
+		s.slow(s.env.Start, func(err error) {
+			if err != nil {
+				s.tell(s.say("action.start"), s.startWords(err))
+			}
+		})
+	case model.ActRestart:
+		s.env.Restart()
+	case model.ActAllow:
+		s.showAllow()
+	case model.ActPhrase:
+		s.showHeldPhrase()
+	case model.ActJoin:
+		s.ShowLink("")
+	default:
+		s.Open("diagnostics")
+	}
+}
+
+func (s *Shell) showAllow() {
+	user := s.env.User
+	if user == "" {
+		user = "USER"
+	}
+	command := "sudo kith operator add " + user
+	line := widget.NewEntry()
+	line.SetText(command)
+	d := dialog.NewCustomWithoutButtons(s.say("allow.title"), container.NewVBox(para(s.say("allow.text")), line), s.win)
+	copyIt := widget.NewButtonWithIcon(s.say("button.copy"), theme.ContentCopyIcon(), func() { s.copy(command) })
+	d.SetButtons([]fyne.CanvasObject{copyIt, widget.NewButton(s.say("button.close"), d.Hide)})
+	d.Resize(fyne.NewSize(460, 0))
+	d.Show()
+}
+
+// failed says an error in a dialog; nil is none.
+func (s *Shell) failed(err error) {
+	if err != nil && !errors.Is(err, context.Canceled) {
+		s.tell("", s.words(err))
+	}
+}
+
+// tell shows a few words with OK.
+func (s *Shell) tell(title, words string) {
+	if title == "" {
+		title = "Kith"
+	}
+	d := dialog.NewCustom(title, s.say("button.ok"), para(words), s.win)
+	d.Resize(fyne.NewSize(440, 0))
+	d.Show()
+}
+
+func asIPC(err error) *ipc.Error {
+	var e *ipc.Error
+	errors.As(err, &e)
+	return e
+}
+
+// para is text that wraps.
+func para(words string) *widget.Label {
+	l := widget.NewLabel(words)
+	l.Wrapping = fyne.TextWrapWord
+	return l
+}
+
+// value is text that can be selected.
+func value(words string) *widget.Label {
+	l := widget.NewLabel(words)
+	l.Wrapping = fyne.TextWrapBreak
+	l.Selectable = true
+	return l
+}
+
+// short cuts a text for the corner.
+func short(s string) string {
+	if r := []rune(s); len(r) > 48 {
+		return string(r[:45]) + "…"
+	}
+	return s
+}
+
+// wrap breaks a text into lines of at most n characters.
+func wrap(s string, n int) string {
+	var b strings.Builder
+	line := 0
+	for _, w := range strings.Fields(s) {
+		r := []rune(w)
+		if line > 0 && line+1+len(r) > n {
+			b.WriteByte('\n')
+			line = 0
+		} else if line > 0 {
+			b.WriteByte(' ')
+			line++
+		}
+		for len(r) > n {
+			b.WriteString(string(r[:n]) + "\n")
+			r = r[n:]
+		}
+		b.WriteString(string(r))
+		line += len(r)
+	}
+	return b.String()
+}
+
+// keyEntry is an entry that passes on keys it has no use for.
+type keyEntry struct {
+	widget.Entry
+	keys func(fyne.KeyName) bool // true: taken
+	pass func(fyne.Shortcut)
+}
+
+func newKeyEntry(placeholder string, keys func(fyne.KeyName) bool, pass func(fyne.Shortcut)) *keyEntry {
+	e := &keyEntry{keys: keys, pass: pass}
+	e.PlaceHolder = placeholder
+	e.ExtendBaseWidget(e)
+	return e
+}
+
+func (e *keyEntry) TypedKey(k *fyne.KeyEvent) {
+	if e.keys == nil || !e.keys(k.Name) {
+		e.Entry.TypedKey(k)
+	}
+}
+
+func (e *keyEntry) TypedShortcut(sc fyne.Shortcut) {
+	if _, custom := sc.(*desktop.CustomShortcut); custom {
+		e.pass(sc)
+		return
+	}
+	e.Entry.TypedShortcut(sc)
+}
+
+// shortcuts makes everything reachable by keys.
+func (s *Shell) shortcuts() {
+	for _, k := range []struct {
+		key fyne.KeyName
+		mod fyne.KeyModifier
+		do  func()
+	}{
+		{fyne.KeyF, fyne.KeyModifierShortcutDefault, func() { s.Open("devices") }},
+		{fyne.KeyComma, fyne.KeyModifierShortcutDefault, func() { s.Open("settings") }},
+		{fyne.KeyJ, fyne.KeyModifierShortcutDefault, func() { s.ShowLink("") }},
+		{fyne.KeyC, fyne.KeyModifierShortcutDefault | fyne.KeyModifierShift, func() { s.pages["devices"].(*devices).copyAddress() }},
+		{fyne.KeyW, fyne.KeyModifierShortcutDefault, func() { s.win.Close() }},
+		{fyne.KeyQ, fyne.KeyModifierShortcutDefault, func() { s.env.Quit(false) }},
+	} {
+		s.win.Canvas().AddShortcut(&desktop.CustomShortcut{KeyName: k.key, Modifier: k.mod}, func(fyne.Shortcut) { k.do() })
+	}
+	s.win.Canvas().AddShortcut(&fyne.ShortcutCopy{}, func(fyne.Shortcut) { s.pages["devices"].(*devices).copyName() })
+}
+
+// pass hands a shortcut that a focused entry does not know to the window.
+func (s *Shell) pass(sc fyne.Shortcut) {
+	if c, ok := s.win.Canvas().(interface{ TypedShortcut(fyne.Shortcut) }); ok {
+		c.TypedShortcut(sc)
+	}
+}
+
+// columns lays a row out in columns: a width over 1 is fixed, under 1 a share
+// of what the fixed ones leave.
+type columns []float32
+
+func (c columns) MinSize(objects []fyne.CanvasObject) fyne.Size {
+	var size fyne.Size
+	for i, o := range objects {
+		m := o.MinSize()
+		size.Height = max(size.Height, m.Height)
+		if c[i] > 1 {
+			size.Width += c[i]
+		} else {
+			size.Width += 40
+		}
+	}
+	return size
+}
+
+func (c columns) Layout(objects []fyne.CanvasObject, size fyne.Size) {
+	rest := size.Width
+	for _, w := range c {
+		if w > 1 {
+			rest -= w
+		}
+	}
+	x := float32(0)
+	for i, o := range objects {
+		w := c[i]
+		if w <= 1 {
+			w *= rest
+		}
+		h := min(o.MinSize().Height, size.Height)
+		o.Move(fyne.NewPos(x, (size.Height-h)/2))
+		o.Resize(fyne.NewSize(w, h))
+		x += w
+	}
+}

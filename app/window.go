@@ -1,0 +1,133 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"os/user"
+	"time"
+
+	"fyne.io/fyne/v2"
+	"fyne.io/fyne/v2/app"
+
+	"kith.internal/app/internal/desktop"
+	"kith.internal/app/internal/live"
+	"kith.internal/app/internal/model"
+	"kith.internal/app/internal/text"
+	"kith.internal/app/internal/ui"
+	"kith.internal/assets"
+	"kith.internal/ipc/client"
+)
+
+// runWindow is the window process until the window closes.
+func runWindow(dir string, first desktop.Message, words *text.Catalogue, log *slog.Logger) int {
+	a := app.NewWithID("internal.kith.app")
+	a.SetIcon(fyne.NewStaticResource("kith.png", assets.App()))
+	a.Settings().SetTheme(ui.Theme())
+	win := a.NewWindow("Kith")
+	win.SetMaster()
+	win.Resize(fyne.NewSize(980, 640))
+	helper := client.New(client.Options{})
+	defer helper.Close()
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	tell := func(m desktop.Message) { // slow, never on Fyne's goroutine
+		if err := desktop.Send(dir, roleTray, m); err != nil {
+			log.Debug("no tray", "err", err)
+		}
+	}
+	shell := ui.New(win, environment(dir, a, helper, words, tell))
+	defer shell.Close()
+	in, err := desktop.Claim(dir, roleWindow, func(m desktop.Message) {
+		fyne.Do(func() { take(win, a, shell, m) })
+	})
+	if errors.Is(err, desktop.ErrTaken) {
+		err = desktop.Send(dir, roleWindow, first)
+		if err == nil {
+			return 0
+		}
+	}
+	if err != nil {
+		log.Error("the window cannot start", "err", err)
+		return 1
+	}
+	defer in.Close()
+	up := false
+	a.Lifecycle().SetOnStarted(func() {
+		up = true
+		go tell(desktop.Message{Verb: desktop.MsgShown})
+		open(shell, first)
+	})
+	a.Lifecycle().SetOnEnteredForeground(func() { go tell(desktop.Message{Verb: desktop.MsgFront, On: true}) })
+	a.Lifecycle().SetOnExitedForeground(func() { go tell(desktop.Message{Verb: desktop.MsgFront}) })
+	go live.Run(ctx, live.Config{Watcher: helper, App: version, Again: time.Minute, Show: func(v model.View) {
+		fyne.Do(func() { shell.Set(v) })
+	}})
+	win.ShowAndRun()
+	if !up {
+		return 1
+	}
+	return 0
+}
+
+// take does what another process says.
+func take(win fyne.Window, a fyne.App, shell *ui.Shell, m desktop.Message) {
+	switch m.Verb {
+	case desktop.MsgOpen:
+		win.Show()
+		win.RequestFocus()
+		open(shell, m)
+	case desktop.MsgQuit:
+		a.Quit()
+	default:
+		hook(win, m)
+	}
+}
+
+func open(shell *ui.Shell, m desktop.Message) {
+	if m.Page != "" {
+		shell.Open(m.Page)
+	}
+	if m.Link != "" {
+		shell.ShowLink(m.Link)
+	}
+}
+
+// environment is what the window's pages may use of this process.
+func environment(dir string, a fyne.App, helper *client.Client, words *text.Catalogue, tell func(desktop.Message)) ui.Env {
+	name := ""
+	if u, err := user.Current(); err == nil {
+		name = u.Username
+	}
+	// A window without its tray ends alone.
+	ask := func(m desktop.Message) {
+		go func() {
+			if desktop.Send(dir, roleTray, m) != nil {
+				fyne.Do(a.Quit)
+			}
+		}()
+	}
+	return ui.Env{
+		Helper: helper, Text: words, Now: time.Now, User: name, Tray: desktop.HasTray(),
+		Copy: func(s string) error {
+			// On X11 what a window copied dies with it, so the tray owns it.
+			if desktop.X11() && desktop.Send(dir, roleTray, desktop.Message{Verb: desktop.MsgCopy, Text: s}) == nil {
+				return nil
+			}
+			a.Clipboard().SetContent(s)
+			return nil
+		},
+		Start:     desktop.StartService,
+		Restart:   func() { ask(desktop.Message{Verb: desktop.MsgRestart}) },
+		Autostart: desktop.Autostart, SetAutostart: desktop.SetAutostart,
+		Quit: func(down bool) {
+			verb := desktop.MsgQuit
+			if down {
+				verb = desktop.MsgDown
+			}
+			ask(desktop.Message{Verb: verb})
+		},
+		Go: func(f func()) { go f() },
+		Do: fyne.Do,
+	}
+}
