@@ -72,33 +72,51 @@ func grouped(cs []completion) (order []string, words map[string][]string) {
 	return order, words
 }
 
-func bashScript(w io.Writer, cs []completion) {
+// wordsFunction is a shell function that prints what may follow the command in
+// its argument; bash and zsh read it alike.
+func wordsFunction(w io.Writer, cs []completion) {
 	order, words := grouped(cs)
-	fmt.Fprint(w, `_kith() {
-    local cur="${COMP_WORDS[COMP_CWORD]}" at="" i
-    for ((i = 1; i < COMP_CWORD; i++)); do
-        case "${COMP_WORDS[i]}" in
-        -*) ;;
-        *) case " $(_kith_words "$at") " in *" ${COMP_WORDS[i]} "*) at="${at:+$at }${COMP_WORDS[i]}" ;; esac ;;
-        esac
-    done
-    COMPREPLY=($(compgen -W "$(_kith_words "$at")" -- "$cur"))
-}
-_kith_words() {
-    case "$1" in
-`)
+	fmt.Fprint(w, "_kith_words() {\n    case \"$1\" in\n")
 	for _, after := range order {
 		fmt.Fprintf(w, "    %q) echo %q ;;\n", after, strings.Join(words[after], " "))
 	}
-	fmt.Fprint(w, `    esac
+	fmt.Fprint(w, "    esac\n}\n")
+}
+
+func bashScript(w io.Writer, cs []completion) {
+	wordsFunction(w, cs)
+	fmt.Fprint(w, `_kith() {
+    local cur="${COMP_WORDS[COMP_CWORD]}" at="" i
+    for ((i = 1; i < COMP_CWORD; i++)); do
+        case " $(_kith_words "$at") " in
+        *" ${COMP_WORDS[i]} "*) case "${COMP_WORDS[i]}" in -*) ;; *) at="${at:+$at }${COMP_WORDS[i]}" ;; esac ;;
+        esac
+    done
+    COMPREPLY=($(compgen -W "$(_kith_words "$at")" -- "$cur"))
 }
 complete -o default -F _kith kith
 `)
 }
 
 func zshScript(w io.Writer, cs []completion) {
-	fmt.Fprintln(w, "#compdef kith\nautoload -U +X bashcompinit && bashcompinit")
-	bashScript(w, cs)
+	fmt.Fprintln(w, "#compdef kith")
+	wordsFunction(w, cs)
+	fmt.Fprint(w, `_kith() {
+    local at="" word
+    for word in ${words[2,CURRENT-1]}; do
+        case " $(_kith_words "$at") " in
+        *" $word "*) case "$word" in -*) ;; *) at="${at:+$at }$word" ;; esac ;;
+        esac
+    done
+    compadd -- ${=$(_kith_words "$at")}
+    _default
+}
+if [[ "${funcstack[1]}" == _kith ]]; then
+    _kith "$@"
+else
+    compdef _kith kith
+fi
+`)
 }
 
 func fishScript(w io.Writer, cs []completion) {

@@ -35,8 +35,8 @@ func (a *app) complain(err error) {
 var advices = map[ipc.Code]string{
 	ipc.CodeInternal:      "If it happens again, kith diag and the helper's log say more.",
 	ipc.CodeUsage:         "See kith --help.",
-	ipc.CodeUnreachable:   "Start the helper with: sudo kithd start",
-	ipc.CodeVersion:       "Restart the helper to finish the update: sudo kithd stop && sudo kithd start",
+	ipc.CodeUnreachable:   "Start the helper with: " + elevate + "kithd start",
+	ipc.CodeVersion:       "Restart the helper to finish the update: " + elevate + "kithd stop, then " + elevate + "kithd start",
 	ipc.CodeNotMember:     "Ask an admin of the network for a new link, or leave it with kith leave.",
 	ipc.CodeNotAdmin:      "Ask an owner or admin of the network to do it; kith device list shows who they are.",
 	ipc.CodeNotFound:      "kith status and kith device list show what there is.",
@@ -62,8 +62,11 @@ var advices = map[ipc.Code]string{
 
 func (a *app) advice(e *ipc.Error) string {
 	if e.Code == ipc.CodePermission {
+		if e.Args["right"] == string(ipc.RightMachine) {
+			return "Run it as an administrator: " + elevate + "kith …"
+		}
 		if user := a.login(); user != "" {
-			return "Ask an administrator to let you act: sudo kith operator add " + clean(user)
+			return "Ask an administrator to let you act: " + elevate + "kith operator add " + clean(user)
 		}
 		return "Ask an administrator to do it, or to let you act."
 	}

@@ -2,7 +2,6 @@ package main
 
 import (
 	"fmt"
-	"strconv"
 
 	"kith.internal/ipc"
 )
@@ -17,8 +16,8 @@ func (c *rosterCmd) Run(a *app) error {
 	if a.JSON {
 		return a.json(ans)
 	}
-	fmt.Fprintf(a.out, "Network %s: %d members, %d records\n  ID      %s\n  Digest  %s\n\n",
-		clean(ans.Network), ans.Members, len(ans.Records), clean(ans.ID), clean(ans.Digest))
+	fmt.Fprintf(a.out, "Network %s: %s, %s\n  ID      %s\n  Digest  %s\n\n",
+		clean(ans.Network), count(ans.Members, "member"), count(len(ans.Records), "record"), clean(ans.ID), clean(ans.Digest))
 	t := table{}
 	t.row("RECORD", "TIME", "TYPE", "AUTHOR", "COUNTS", "WHAT", "WHY")
 	for _, r := range ans.Records {
@@ -106,7 +105,7 @@ func (c *diagCmd) Run(a *app) error {
 	}
 	t.print(a.out)
 	if failed > 0 {
-		a.note("%s of %d checks failed.", strconv.Itoa(failed), len(ans.Checks))
+		a.note("%d of %s failed.", failed, count(len(ans.Checks), "check"))
 	}
 	return nil
 }

@@ -67,7 +67,8 @@ func (c *pingCmd) Run(a *app) error {
 	case t.Received == 0:
 		return ipc.Errorf(ipc.CodeNotConnected, "%s does not answer", clean(c.Host))
 	case c.UntilDirect && !t.Direct:
-		return ipc.Errorf(ipc.CodeInternal, "%s answers, but not on a direct path", clean(c.Host))
+		a.note("%s answers, but not on a direct path. kith diag may say why.", clean(c.Host))
+		return silent(ipc.ExitFailed)
 	}
 	return nil
 }

@@ -80,6 +80,14 @@ func or(s, none string) string {
 	return s
 }
 
+// count is n of what.
+func count(n int, what string) string {
+	if n != 1 {
+		what += "s"
+	}
+	return fmt.Sprintf("%d %s", n, what)
+}
+
 // table aligns columns by their widest cell.
 type table struct {
 	indent string

@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -15,8 +16,18 @@ func (c *statusCmd) Run(a *app) error {
 	if err != nil {
 		return err
 	}
-	if st.Networks, err = pick(st.Networks, a.Network); err != nil {
+	if a.Network != "" {
+		st.Joining = slices.DeleteFunc(st.Joining, func(j ipc.Joining) bool {
+			return j.Network != a.Network && !idPrefix(j.ID, a.Network)
+		})
+	}
+	nets, err := pick(st.Networks, a.Network)
+	if err != nil && len(st.Joining) == 0 {
 		return err
+	}
+	st.Networks = nets
+	if nets == nil {
+		st.Networks = []ipc.Network{} // never null in JSON
 	}
 	if a.JSON {
 		return a.json(st)
@@ -223,6 +234,9 @@ func (c *peersCmd) Run(a *app) error {
 	return nil
 }
 
+// idPrefix tells whether s is enough of an ID's start to mean it.
+func idPrefix(id, s string) bool { return len(s) >= 4 && strings.HasPrefix(id, s) }
+
 // pick returns the networks that name means, all for "". As the helper does it
 // takes a name, an alias or the start of an ID.
 func pick(nets []ipc.Network, name string) ([]ipc.Network, error) {
@@ -236,7 +250,7 @@ func pick(nets []ipc.Network, name string) ([]ipc.Network, error) {
 			return []ipc.Network{n}, nil
 		case n.Name == name:
 			byName = append(byName, n)
-		case len(name) >= 4 && strings.HasPrefix(n.ID, name):
+		case idPrefix(n.ID, name):
 			byID = append(byID, n)
 		}
 	}

@@ -8,6 +8,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
+// elevate is how a person gets the right to run what follows.
+const elevate = "sudo "
+
 func isTerminal(f *os.File) bool {
 	_, err := unix.IoctlGetTermios(int(f.Fd()), getTermios)
 	return err == nil

@@ -6,6 +6,9 @@ import (
 	"golang.org/x/sys/windows"
 )
 
+// elevate is how a person gets the right to run what follows.
+const elevate = "(as administrator) "
+
 func isTerminal(f *os.File) bool {
 	var mode uint32
 	return windows.GetConsoleMode(windows.Handle(f.Fd()), &mode) == nil

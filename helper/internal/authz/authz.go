@@ -81,10 +81,12 @@ func (p *Policy) Authorize(id transport.Identity, verb ipc.Verb) error {
 		return nil
 	}
 	e := ipc.Errorf(ipc.CodePermission, "your account may look but not act")
-	if need == machine {
+	right := ipc.RightOperate
+	if need != operate {
 		e = ipc.Errorf(ipc.CodePermission, "only an administrator of this machine may do that")
+		right = ipc.RightMachine
 	}
-	e.Args = map[string]string{"uid": id.UID}
+	e.Args = map[string]string{"uid": id.UID, "right": string(right)}
 	return e
 }
 

@@ -1,0 +1,215 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"net/netip"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"kith.internal/ipc"
+	"kith.internal/ipc/server"
+	"kith.internal/ipc/transport"
+)
+
+// now is when all tests run.
+var now = time.Date(2026, 11, 22, 12, 0, 0, 0, time.UTC)
+
+const phrase = "abandon abandon abandon abandon abandon abandon abandon abandon abandon abandon abandon abandon " +
+	"abandon abandon abandon abandon abandon abandon abandon abandon abandon abandon abandon art"
+
+// fake is a helper that knows what to answer.
+type fake struct {
+	status ipc.Status
+	deny   bool
+	asked  []any // requests, in order
+	pings  []ipc.PingReply
+	err    error // what every verb that acts answers, if set
+}
+
+func (f *fake) Authorize(_ transport.Identity, v ipc.Verb) error {
+	if f.deny && !v.ReadsAcrossVersions() {
+		e := ipc.Errorf(ipc.CodePermission, "your account may look but not act")
+		if v == ipc.VerbOperatorAdd {
+			e.Args = map[string]string{"right": string(ipc.RightMachine)}
+		}
+		return e
+	}
+	return nil
+}
+
+func (f *fake) Rights(transport.Identity) []ipc.Right {
+	if f.deny {
+		return nil
+	}
+	return []ipc.Right{ipc.RightOperate, ipc.RightMachine}
+}
+
+func handle[Req, Resp any](f *fake, s *server.Server, v ipc.Verb, fn func(Req) Resp) {
+	server.Handle(s, v, func(_ context.Context, _ server.Caller, r Req) (Resp, error) {
+		f.asked = append(f.asked, r)
+		return fn(r), f.err
+	})
+}
+
+// serve returns the fake's socket.
+func (f *fake) serve(t *testing.T) string {
+	t.Helper()
+	s := server.New(server.Config{Version: "1.4.0", Source: server.NewBoard(&f.status), Authorizer: f})
+	home := func() ipc.Network {
+		if len(f.status.Networks) > 0 {
+			return f.status.Networks[0]
+		}
+		return ipc.Network{Name: "home", Alias: "home", ID: strings.Repeat("1", 64), Self: self()}
+	}
+	handle(f, s, ipc.VerbCreate, func(r ipc.CreateRequest) ipc.CreateAnswer {
+		a := ipc.CreateAnswer{Network: home()}
+		if r.ShowPhrase {
+			a.Phrase = phrase
+		}
+		return a
+	})
+	handle(f, s, ipc.VerbInvite, func(r ipc.InviteRequest) ipc.InviteAnswer {
+		return ipc.InviteAnswer{ID: "i1", Link: "kith://join/AAAA", Expires: now.Add(time.Duration(r.Expires) * time.Second)}
+	})
+	network := func(ipc.NetworkRequest) ipc.NetworkAnswer { return ipc.NetworkAnswer{Network: home()} }
+	handle(f, s, ipc.VerbLeave, network)
+	handle(f, s, ipc.VerbJoin, func(ipc.JoinRequest) ipc.NetworkAnswer { return network(ipc.NetworkRequest{}) })
+	status := func(ipc.NetworkRequest) ipc.Status { return f.status }
+	handle(f, s, ipc.VerbUp, status)
+	handle(f, s, ipc.VerbDown, status)
+	server.HandleStream(s, ipc.VerbPing, func(_ context.Context, _ server.Caller, r ipc.PingRequest, send func(ipc.PingReply) error) error {
+		f.asked = append(f.asked, r)
+		for _, p := range f.pings {
+			if err := send(p); err != nil {
+				return err
+			}
+		}
+		return f.err
+	})
+	handle(f, s, ipc.VerbDeviceList, func(ipc.NetworkRequest) ipc.DeviceList { return devices() })
+	change := func(r ipc.DeviceRequest) ipc.DeviceAnswer {
+		name := r.Name
+		if name == "" {
+			name = r.Device
+		}
+		return ipc.DeviceAnswer{Device: name}
+	}
+	handle(f, s, ipc.VerbDeviceRename, change)
+	handle(f, s, ipc.VerbDeviceApprove, change)
+	handle(f, s, ipc.VerbDeviceRenew, func(r ipc.DeviceRequest) ipc.DeviceAnswer {
+		return ipc.DeviceAnswer{Device: "laptop", Pending: true}
+	})
+	handle(f, s, ipc.VerbDeviceRevoke, func(r ipc.DeviceRequest) ipc.DeviceAnswer {
+		return ipc.DeviceAnswer{Device: r.Device, Dropped: []string{"tablet", "tv"}}
+	})
+	handle(f, s, ipc.VerbRoster, func(ipc.NetworkRequest) ipc.RosterList { return roster() })
+	handle(f, s, ipc.VerbRecover, func(r ipc.RecoverRequest) ipc.RecoverAnswer {
+		if r.Show {
+			return ipc.RecoverAnswer{Phrase: phrase}
+		}
+		return ipc.RecoverAnswer{Owner: true, Dropped: r.Cut}
+	})
+	ops := func(r ipc.OperatorRequest) ipc.OperatorList {
+		return ipc.OperatorList{Operators: []string{"alice", r.User}}
+	}
+	handle(f, s, ipc.VerbOperatorAdd, ops)
+	handle(f, s, ipc.VerbOperatorRemove, func(ipc.OperatorRequest) ipc.OperatorList { return ipc.OperatorList{} })
+	handle(f, s, ipc.VerbOperatorList, func(struct{}) ipc.OperatorList { return ipc.OperatorList{Operators: []string{"alice"}} })
+	handle(f, s, ipc.VerbDiag, func(ipc.NetworkRequest) ipc.Diag { return diagnosis() })
+
+	path := filepath.Join(t.TempDir(), "k.sock")
+	ln, err := transport.Listen(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan error, 1)
+	go func() { done <- s.Serve(ctx, ln) }()
+	t.Cleanup(func() {
+		cancel()
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+	})
+	return path
+}
+
+func self() ipc.Self {
+	return ipc.Self{
+		Name: "laptop", FQDN: "laptop.home.internal", IPv4: new(netip.MustParseAddr("100.71.0.1")),
+		IPv6: new(netip.MustParseAddr("fd12:3456:789a::1")), DNS: new(netip.MustParseAddrPort("100.71.0.1:53")),
+		Role: ipc.RoleOwner, Key: strings.Repeat("a", 64), Port: 41641,
+	}
+}
+
+func running() ipc.Status {
+	peer := func(n int, name string) ipc.Peer {
+		return ipc.Peer{
+			Name: name, FQDN: name + ".home.internal", Key: strings.Repeat(fmt.Sprint(n), 64), Role: ipc.RolePlain,
+			IPv4: new(netip.AddrFrom4([4]byte{100, 71, 0, byte(n)})), IPv6: new(netip.MustParseAddr(fmt.Sprintf("fd12:3456:789a::%d", n))),
+			Path: ipc.PathNone,
+		}
+	}
+	nas, phone, vps, evil := peer(2, "nas"), peer(3, "phone"), peer(4, "vps"), peer(5, "x\x1b[2J\u202e")
+	nas.Online, nas.Active, nas.Path, nas.LatencyMS = true, true, ipc.PathLAN, new(0.62)
+	nas.Endpoint, nas.RxBytes, nas.TxBytes = new(netip.MustParseAddrPort("192.168.1.9:41641")), new(uint64(1_234_567)), new(uint64(890))
+	nas.LastHandshake, nas.OS, nas.Tags = new(now.Add(-time.Minute)), new("linux"), []string{"server"}
+	phone.LastSeen = new(now.Add(-3 * time.Hour))
+	vps.Online, vps.Path, vps.Via, vps.LatencyMS = true, ipc.PathRelayed, new("relay1"), new(48.4)
+	return ipc.Status{
+		Version: "1.4.0", State: ipc.StateRunning,
+		Networks: []ipc.Network{
+			{
+				Name: "home", Alias: "home", ID: strings.Repeat("1", 64), Active: true, Self: self(),
+				Exit: ipc.Exit{Using: new("vps")}, Peers: []ipc.Peer{nas, phone, vps, evil},
+			},
+			{
+				Name: "home", Alias: "home-2", ID: strings.Repeat("2", 64),
+				Self:  ipc.Self{Name: "laptop", FQDN: "laptop.home-2.internal", Role: ipc.RolePlain, Expires: new(now.Add(24 * time.Hour))},
+				Relay: ipc.Relay{On: true, Advertised: []string{"vps.example:443"}},
+			},
+		},
+		Joining: []ipc.Joining{{
+			Network: "work", ID: strings.Repeat("3", 64), Sponsor: "boss", Stage: ipc.JoinSearching,
+			Since: now.Add(-time.Minute), Expires: now.Add(time.Hour),
+		}},
+		Health: []ipc.Health{
+			{Code: ipc.HealthPhrase, Severity: ipc.SeverityWarning, Text: "The root phrase was not shown yet.", Network: "home"},
+			{Code: ipc.HealthClock, Severity: ipc.SeverityError, Text: "This computer's clock is 9 minutes off."},
+		},
+	}
+}
+
+func devices() ipc.DeviceList {
+	return ipc.DeviceList{Devices: []ipc.Device{
+		{
+			Name: "laptop", FQDN: "laptop.home.internal", IPv4: new(netip.MustParseAddr("100.71.0.1")), Role: ipc.RoleOwner,
+			Key: strings.Repeat("a", 64), Self: true, Online: true, Added: new(now.Add(-48 * time.Hour)), AddedBy: "root",
+		},
+		{
+			Name: "nas", FQDN: "nas.home.internal", IPv6: new(netip.MustParseAddr("fd12:3456:789a::2")), Role: ipc.RolePlain,
+			Tags: []string{"server", "home"}, Online: true, Added: new(now.Add(-time.Hour)), AddedBy: "laptop",
+			Expires: new(now.Add(720 * time.Hour)), Pending: &ipc.Request{Kind: "rename", Value: "storage"},
+		},
+	}}
+}
+
+func roster() ipc.RosterList {
+	return ipc.RosterList{
+		Network: "home", ID: strings.Repeat("1", 64), Digest: strings.Repeat("d", 64), Members: 1,
+		Records: []ipc.Record{
+			{ID: strings.Repeat("1", 64), Type: "genesis", Author: "root", Clock: 1, Time: now, Text: "network home", Valid: true},
+			{ID: strings.Repeat("4", 64), Type: "admit", Author: "nas", Clock: 2, Time: now, Text: "admits tv", Why: "nas was revoked by laptop"},
+		},
+	}
+}
+
+func diagnosis() ipc.Diag {
+	return ipc.Diag{Checks: []ipc.Check{
+		{Code: "helper", OK: true, Text: "The helper runs.", Detail: "1.4.0"},
+		{Code: "dns", Text: "Names do not resolve.", Detail: "resolv.conf was replaced", Fix: "kith up"},
+	}}
+}

@@ -1,0 +1,219 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"go.uber.org/goleak"
+
+	"kith.internal/ipc"
+)
+
+var update = flag.Bool("update", false, "write the golden files anew")
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// result is what a call of the program gave.
+type result struct {
+	code     int
+	out, err string
+}
+
+// call runs the program without a terminal against a socket.
+func call(t *testing.T, socket, in string, args ...string) result {
+	t.Helper()
+	return callWith(t, socket, env{in: strings.NewReader(in)}, args...)
+}
+
+func callWith(t *testing.T, socket string, e env, args ...string) result {
+	t.Helper()
+	var out, msg bytes.Buffer
+	e.out, e.err = &out, &msg
+	e.now = func() time.Time { return now }
+	e.login = func() string { return "bob" }
+	t.Setenv("KITH_SOCKET", socket)
+	code := run(t.Context(), args, e)
+	hide := strings.NewReplacer(socket, "SOCKET", ipc.Build(), "BUILD")
+	return result{code, hide.Replace(out.String()), hide.Replace(msg.String())}
+}
+
+func TestGolden(t *testing.T) {
+	reply := func(seq int, ms float64, path ipc.PathKind) ipc.PingReply {
+		r := ipc.PingReply{Seq: seq, Addr: netip.MustParseAddr("100.71.0.2"), Name: "nas.home.internal", Path: path}
+		if ms > 0 {
+			r.RTTMS, r.Endpoint = &ms, new(netip.MustParseAddrPort("192.168.1.9:41641"))
+		}
+		if path == ipc.PathRelayed {
+			r.Via = new("vps")
+		}
+		return r
+	}
+	pings := []ipc.PingReply{reply(1, 48.25, ipc.PathRelayed), reply(2, 0, ipc.PathNone), reply(3, 1.5, ipc.PathLAN)}
+	lost := []ipc.PingReply{reply(1, 0, ipc.PathNone), reply(2, 0, ipc.PathNone)}
+	noNet := ipc.Status{State: ipc.StateRunning}
+	alone := running()
+	alone.Networks, alone.Joining, alone.Health = alone.Networks[1:], nil, nil
+	tests := []struct {
+		name string
+		fake fake
+		in   string
+		args string
+	}{
+		{"status", fake{status: running()}, "", "status"},
+		{"status-json", fake{status: running()}, "", "status --json"},
+		{"status-reader", fake{status: running(), deny: true}, "", "status --json"},
+		{"status-one-network", fake{status: running()}, "", "status --network home-2"},
+		{"status-by-id", fake{status: running()}, "", "-n 2222 status"},
+		{"status-unknown-network", fake{status: running()}, "", "status --network nope"},
+		{"status-no-network", fake{status: noNet}, "", "status"},
+		{"status-no-network-json", fake{status: noNet}, "", "status --json"},
+		{"status-alone", fake{status: alone}, "", "status"},
+		{"status-off", fake{status: ipc.Status{State: ipc.StateOff}}, "", "status"},
+		{"peers", fake{status: running()}, "", "peers"},
+		{"peers-json", fake{status: running()}, "", "peers --json -n home"},
+		{"peers-none", fake{status: noNet}, "", "peers"},
+		{"peers-none-json", fake{status: noNet}, "", "peers --json"},
+		{"device-list", fake{}, "", "device list"},
+		{"device-list-json", fake{}, "", "device list --json"},
+		{"device-rename", fake{}, "", "device rename nas storage"},
+		{"device-revoke", fake{}, "", "device revoke nas --yes"},
+		{"device-revoke-unasked", fake{}, "", "device revoke nas"},
+		{"device-renew", fake{}, "", "device renew"},
+		{"device-approve-json", fake{}, "", "device approve nas --json"},
+		{"roster", fake{}, "", "roster"},
+		{"roster-json", fake{}, "", "roster --json"},
+		{"diag", fake{}, "", "diag"},
+		{"diag-json", fake{}, "", "diag --json"},
+		{"create", fake{}, "", "create home"},
+		{"create-json", fake{}, "", "create home --json"},
+		{"invite", fake{}, "", "invite --uses unlimited --expires 7d --tag a --tag b"},
+		{"invite-json", fake{}, "", "invite --json"},
+		{"invite-bad-uses", fake{}, "", "invite --uses 0"},
+		{"invite-bad-expiry", fake{}, "", "invite --expires 1w"},
+		{"join", fake{}, "kith://join/AAAA\n", "join -"},
+		{"join-nothing", fake{}, "\n", "join -"},
+		{"join-late", fake{err: ipc.Errorf(ipc.CodeTimeout, "late")}, "", "join kith://join/AAAA --wait 5s"},
+		{"leave", fake{status: running()}, "", "leave -n home --yes"},
+		{"leave-unasked", fake{status: running()}, "", "leave -n home"},
+		{"leave-join", fake{status: noNet}, "", "leave"},
+		{"up", fake{status: running()}, "", "up"},
+		{"down-json", fake{status: ipc.Status{State: ipc.StateOff}}, "", "down --json"},
+		{"ping", fake{pings: pings}, "", "ping nas -c 3"},
+		{"ping-json", fake{pings: pings}, "", "ping nas -c 3 --json"},
+		{"ping-lost", fake{pings: lost}, "", "ping nas -c 2"},
+		{"ping-lost-coded", fake{pings: lost, err: ipc.Errorf(ipc.CodeNotConnected, "no answer")}, "", "ping nas -c 2"},
+		{"ping-not-direct", fake{pings: pings[:1]}, "", "ping nas --until-direct"},
+		{"ping-unknown", fake{err: ipc.Errorf(ipc.CodeNotFound, `no device "nas" in home`)}, "", "ping nas"},
+		{"ping-bad-count", fake{}, "", "ping nas -c 0"},
+		{"recover", fake{}, phrase, "recover --cut nas --yes"},
+		{"recover-short", fake{}, "abandon", "recover"},
+		{"recover-show", fake{}, "", "recover --show"},
+		{"recover-show-json", fake{}, "", "recover --show --json"},
+		{"operator-add", fake{}, "", "operator add bob"},
+		{"operator-remove", fake{}, "", "operator remove bob"},
+		{"operator-list-json", fake{}, "", "operator list --json"},
+		{"version", fake{}, "", "version"},
+		{"version-json", fake{}, "", "version --json"},
+		{"completion-bash", fake{}, "", "completion bash"},
+		{"completion-zsh", fake{}, "", "completion zsh"},
+		{"completion-fish", fake{}, "", "completion fish"},
+		{"help", fake{}, "", "--help"},
+		{"unknown-command", fake{}, "", "frobnicate"},
+		{"operator-add-not-permitted", fake{deny: true}, "", "operator add bob"},
+		{"status-joining", fake{status: running()}, "", "status -n work"},
+		{"not-permitted", fake{deny: true}, "", "down"},
+		{"not-permitted-json", fake{deny: true}, "", "down --json"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			r := call(t, tt.fake.serve(t), tt.in, strings.Fields(tt.args)...)
+			golden(t, tt.name, fmt.Sprintf("$ kith %s\nexit %d\n--- stdout\n%s--- stderr\n%s", tt.args, r.code, r.out, r.err))
+		})
+	}
+}
+
+// TestEveryErrorIsTold has a golden line an error code, so that a new one gets
+// its advice.
+func TestEveryErrorIsTold(t *testing.T) {
+	codes := []ipc.Code{
+		ipc.CodeInternal, ipc.CodeUsage, ipc.CodeUnreachable, ipc.CodeVersion, ipc.CodePermission, ipc.CodeNotMember,
+		ipc.CodeNotAdmin, ipc.CodeNotFound, ipc.CodeAmbiguous, ipc.CodeExists, ipc.CodeNameTaken, ipc.CodeNameInvalid,
+		ipc.CodeLinkMalformed, ipc.CodeLinkExpired, ipc.CodeLinkUsed, ipc.CodeLinkRevoked, ipc.CodeLinkForeign,
+		ipc.CodeTimeout, ipc.CodeNotConnected, ipc.CodeNoTUN, ipc.CodeDiskFull, ipc.CodePhrase, ipc.CodeNotHeld,
+		ipc.CodeLimit, ipc.CodeUpgrade, ipc.CodeBusy,
+	}
+	var b strings.Builder
+	for _, c := range codes {
+		f := fake{err: fmt.Errorf("wrapped: %w", ipc.Errorf(c, "what happened"))}
+		r := call(t, f.serve(t), "", "create", "home")
+		if strings.Count(r.err, "\n") != 2 || r.out != "" {
+			t.Errorf("%s: %q, %q", c, r.out, r.err)
+		}
+		fmt.Fprintf(&b, "== %s: exit %d\n%s", c, r.code, r.err)
+	}
+	golden(t, "errors", b.String())
+	if len(codes) != len(advices)+1 {
+		t.Errorf("%d codes and %d advices", len(codes), len(advices)+1)
+	}
+}
+
+func TestNoHelper(t *testing.T) {
+	socket := filepath.Join(t.TempDir(), "k.sock")
+	for _, args := range []string{"status", "status --json", "version", "version --json"} {
+		r := call(t, socket, "", strings.Fields(args)...)
+		golden(t, "no-helper-"+strings.ReplaceAll(args, " ", ""), fmt.Sprintf("$ kith %s\nexit %d\n--- stdout\n%s--- stderr\n%s", args, r.code, r.out, r.err))
+	}
+}
+
+func TestInterrupted(t *testing.T) {
+	f := fake{}
+	socket := f.serve(t)
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	var out, msg bytes.Buffer
+	code := run(ctx, []string{"--socket", socket, "status"}, env{in: strings.NewReader(""), out: &out, err: &msg, login: func() string { return "" }})
+	if code != ipc.ExitFailed || !strings.Contains(msg.String(), "interrupted") {
+		t.Errorf("exit %d, %q", code, msg.String())
+	}
+}
+
+// TestHostileHelperText: nothing that a helper sends moves the cursor.
+func TestHostileHelperText(t *testing.T) {
+	f := fake{err: ipc.Errorf(ipc.CodeNotFound, "no \x1b]0;x\x07 \u009b device")}
+	if r := call(t, f.serve(t), "", "device", "list"); strings.ContainsAny(r.err, "\x1b\x07\u009b") {
+		t.Errorf("%q", r.err)
+	}
+}
+
+func golden(t *testing.T, name, got string) {
+	t.Helper()
+	path := filepath.Join("testdata", name+".golden")
+	if *update {
+		if err := os.MkdirAll("testdata", 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(path, []byte(got), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want, err := os.ReadFile(path)
+	if errors.Is(err, os.ErrNotExist) {
+		t.Fatalf("no golden file; run with -update")
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	if d := cmp.Diff(string(want), got); d != "" {
+		t.Errorf("(-want +got):\n%s", d)
+	}
+}
