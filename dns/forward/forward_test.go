@@ -5,7 +5,6 @@ import (
 	"errors"
 	"net"
 	"net/netip"
-	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -22,110 +21,6 @@ var (
 	srvB = netip.MustParseAddrPort("192.0.2.2:53")
 	srvC = netip.MustParseAddrPort("192.0.2.3:53")
 )
-
-// fakeServer says what a server does with a query; it returns the datagrams or
-// stream messages to send, after delay.
-type fakeServer func(network string, query []byte) (delay time.Duration, replies [][]byte, err error)
-
-// fakeNet is a network of servers, and counts what they were asked.
-type fakeNet struct {
-	mu      sync.Mutex
-	servers map[netip.AddrPort]fakeServer
-	asked   map[netip.AddrPort]int
-	work    sync.WaitGroup
-}
-
-func newNet(t *testing.T, servers map[netip.AddrPort]fakeServer) *fakeNet {
-	n := &fakeNet{servers: servers, asked: make(map[netip.AddrPort]int)}
-	t.Cleanup(n.work.Wait)
-	return n
-}
-
-func (n *fakeNet) count(s netip.AddrPort) int {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	return n.asked[s]
-}
-
-func (n *fakeNet) dial(ctx context.Context, network string, to netip.AddrPort) (net.Conn, error) {
-	n.mu.Lock()
-	srv := n.servers[to]
-	n.mu.Unlock()
-	near, far := net.Pipe()
-	n.work.Go(func() {
-		buf := make([]byte, 70000)
-		size, err := far.Read(buf)
-		if err != nil {
-			far.Close()
-			return
-		}
-		query := buf[:size]
-		if network == "tcp" {
-			query = query[2:]
-		}
-		n.mu.Lock()
-		n.asked[to]++
-		n.mu.Unlock()
-		if srv == nil { // dead: silence
-			far.Read(buf)
-			far.Close()
-			return
-		}
-		delay, replies, err := srv(network, query)
-		time.Sleep(delay)
-		for _, r := range replies {
-			if network == "tcp" {
-				r = append([]byte{byte(len(r) >> 8), byte(len(r))}, r...)
-			}
-			far.Write(r)
-		}
-		if err == nil {
-			far.Read(buf)
-		}
-		far.Close()
-	})
-	return near, nil
-}
-
-func query(name string) []byte {
-	m := new(mdns.Msg).SetQuestion(name, mdns.TypeA)
-	m.Id = 4711
-	b, err := m.Pack()
-	if err != nil {
-		panic(err)
-	}
-	return b
-}
-
-// reply answers query with an address, or with rcode alone.
-func reply(q []byte, rcode int, change func(*mdns.Msg)) []byte {
-	var m mdns.Msg
-	if err := m.Unpack(q); err != nil {
-		panic(err)
-	}
-	r := new(mdns.Msg).SetRcode(&m, rcode)
-	if rcode == mdns.RcodeSuccess {
-		r.Answer = []mdns.RR{&mdns.A{Hdr: mdns.RR_Header{Name: m.Question[0].Name, Rrtype: mdns.TypeA, Class: mdns.ClassINET, Ttl: 60}, A: net.IPv4(203, 0, 113, 7)}}
-	}
-	if change != nil {
-		change(r)
-	}
-	b, err := r.Pack()
-	if err != nil {
-		panic(err)
-	}
-	return b
-}
-
-func answering(delay time.Duration, rcode int) fakeServer {
-	return func(_ string, q []byte) (time.Duration, [][]byte, error) {
-		return delay, [][]byte{reply(q, rcode, nil)}, nil
-	}
-}
-
-func refusing(context.Context, string, netip.AddrPort) (net.Conn, error) {
-	return nil, errors.New("connection refused")
-}
 
 // run asks once in a bubble's clock and tells how long it took.
 func run(t *testing.T, f *Forwarder, name string) (rcode int, took time.Duration, err error) {
@@ -148,66 +43,7 @@ func run(t *testing.T, f *Forwarder, name string) (rcode int, took time.Duration
 }
 
 func TestForward(t *testing.T) {
-	const none = -1
-	tc := func(q []byte) []byte {
-		return reply(q, mdns.RcodeSuccess, func(m *mdns.Msg) { m.Truncated, m.Answer = true, nil })
-	}
-	tests := []struct {
-		name    string
-		servers map[netip.AddrPort]fakeServer
-		rcode   int
-		within  time.Duration
-	}{
-		{"healthy", map[netip.AddrPort]fakeServer{srvA: answering(5*time.Millisecond, 0), srvB: nil}, 0, 5 * time.Millisecond},
-		{"first is dead", map[netip.AddrPort]fakeServer{srvA: nil, srvB: answering(5*time.Millisecond, 0)}, 0, 205 * time.Millisecond},
-		{"first is slow", map[netip.AddrPort]fakeServer{srvA: answering(3*time.Second, 0), srvB: answering(time.Millisecond, 0)}, 0, 201 * time.Millisecond},
-		{"SERVFAIL is passed on at once", map[netip.AddrPort]fakeServer{srvA: answering(time.Millisecond, mdns.RcodeServerFailure), srvB: answering(0, 0)}, mdns.RcodeServerFailure, time.Millisecond},
-		{"REFUSED is passed on at once", map[netip.AddrPort]fakeServer{srvA: answering(time.Millisecond, mdns.RcodeRefused), srvB: answering(0, 0)}, mdns.RcodeRefused, time.Millisecond},
-		{"NXDOMAIN is passed on at once", map[netip.AddrPort]fakeServer{srvA: answering(time.Millisecond, mdns.RcodeNameError), srvB: answering(0, 0)}, mdns.RcodeNameError, time.Millisecond},
-		{"REFUSED as a bare header", map[netip.AddrPort]fakeServer{srvA: func(_ string, q []byte) (time.Duration, [][]byte, error) {
-			return 0, [][]byte{{q[0], q[1], 0x81, 5, 0, 0, 0, 0, 0, 0, 0, 0}}, nil
-		}}, mdns.RcodeRefused, 0},
-		{"all dead", map[netip.AddrPort]fakeServer{srvA: nil, srvB: nil}, none, totalTime},
-		{"datagrams are lost, TCP is not", map[netip.AddrPort]fakeServer{srvA: func(network string, q []byte) (time.Duration, [][]byte, error) {
-			if network == "udp" {
-				return 0, nil, nil
-			}
-			return 0, [][]byte{reply(q, 0, nil)}, nil
-		}}, 0, tcpAt},
-		{"truncated, then whole over TCP", map[netip.AddrPort]fakeServer{srvA: func(network string, q []byte) (time.Duration, [][]byte, error) {
-			if network == "udp" {
-				return 0, [][]byte{tc(q)}, nil
-			}
-			return 0, [][]byte{reply(q, 0, nil)}, nil
-		}}, 0, 0},
-		{"truncated, TCP blocked", map[netip.AddrPort]fakeServer{srvA: func(network string, q []byte) (time.Duration, [][]byte, error) {
-			if network == "udp" {
-				return 0, [][]byte{tc(q)}, nil
-			}
-			return 0, nil, nil
-		}}, 0, tcpPatience},
-		{"forged answers are passed over", map[netip.AddrPort]fakeServer{srvA: func(_ string, q []byte) (time.Duration, [][]byte, error) {
-			return 0, [][]byte{
-				reply(q, mdns.RcodeRefused, func(m *mdns.Msg) { m.Id++ }),
-				reply(q, mdns.RcodeRefused, func(m *mdns.Msg) { m.Question[0].Name = "evil.example." }),
-				reply(q, mdns.RcodeRefused, func(m *mdns.Msg) { m.Question[0].Qtype = mdns.TypeTXT }),
-				reply(q, mdns.RcodeRefused, func(m *mdns.Msg) { m.Response = false }),
-				{1, 2, 3}, {},
-				reply(q, 0, func(m *mdns.Msg) { m.Question[0].Name = "wWw.ExAmPlE.com." }),
-			}, nil
-		}}, 0, 0},
-		{"a flood of forged answers goes to TCP", map[netip.AddrPort]fakeServer{srvA: func(network string, q []byte) (time.Duration, [][]byte, error) {
-			if network == "tcp" {
-				return 0, [][]byte{reply(q, 0, nil)}, nil
-			}
-			var all [][]byte
-			for range 2 * maxForged {
-				all = append(all, reply(q, 0, func(m *mdns.Msg) { m.Id++ }))
-			}
-			return 0, all, nil
-		}}, 0, 0},
-	}
-	for _, tt := range tests {
+	for _, tt := range forwardTests {
 		t.Run(tt.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				n := newNet(t, tt.servers)
@@ -219,7 +55,7 @@ func TestForward(t *testing.T) {
 				f.Set(table)
 				rcode, took, err := run(t, f, "www.example.com.")
 				if err != nil {
-					rcode = none
+					rcode = noAnswer
 				}
 				if rcode != tt.rcode || took > tt.within {
 					t.Errorf("rcode %d after %v (%v), want %d within %v", rcode, took, err, tt.rcode, tt.within)
