@@ -1,0 +1,24 @@
+package engine
+
+import "kith.internal/helper/internal/discover"
+
+// apply brings what all networks share in line with them: LAN discovery and
+// names.
+func (e *Engine) apply() {
+	if e.stopping {
+		return
+	}
+	var groups []discover.Group
+	for _, j := range e.joins {
+		groups = append(groups, j.group())
+	}
+	for _, n := range e.nets {
+		groups = append(groups, n.groups()...)
+	}
+	e.announcer.Set(e.foreign(), groups)
+	e.applyDNS()
+	e.publishSoon()
+}
+
+// background runs fn off the actor; Close waits for it.
+func (e *Engine) background(fn func()) { e.wg.Go(fn) }

@@ -1,0 +1,152 @@
+package engine
+
+import (
+	"fmt"
+	"time"
+
+	"kith.internal/helper/internal/replica"
+	"kith.internal/helper/internal/roster"
+	"kith.internal/helper/internal/store"
+	"kith.internal/ipc"
+)
+
+// currentKeys is the pair that the roster has for this device.
+func (n *network) currentKeys() (store.Keys, error) {
+	m := n.book.View().Member(n.self())
+	if m == nil {
+		return store.Keys{}, ipc.Errorf(ipc.CodeNotMember, "this device is no member of %s any more", n.alias)
+	}
+	for _, k := range n.secrets.Keys {
+		if k.N == m.N && k.WireGuard.Public() == m.WG && k.Control.Public() == m.Control {
+			return k, nil
+		}
+	}
+	return store.Keys{}, fmt.Errorf("the keys that %s has for this device are not in the store", n.alias)
+}
+
+// checkKeys follows a rollover: once the roster has the new keys, the network
+// goes on with them.
+func (n *network) checkKeys() {
+	if n.on == nil {
+		return
+	}
+	k, err := n.currentKeys()
+	if err != nil || k.N == n.on.keys.N {
+		return
+	}
+	n.asks = dropAsk(n.asks, replica.AskRenew)
+	n.e.log.Info("new keys are in force", "network", n.alias, "n", k.N)
+	n.stop()
+	n.start()
+}
+
+func dropAsk(asks []replica.Ask, kind string) []replica.Ask {
+	var out []replica.Ask
+	for _, a := range asks {
+		if a.Kind != kind {
+			out = append(out, a)
+		}
+	}
+	return out
+}
+
+// renew makes new keys for this device: at once where it may admit, else as a
+// request to an admin.
+func (n *network) renew() (pending bool, err error) {
+	me := n.me()
+	k := newKeys(me.N + 1)
+	err = n.updateSecrets(func(s *store.Secrets) error {
+		var kept []store.Keys
+		for _, old := range s.Keys {
+			if old.N <= me.N {
+				kept = append(kept, old)
+			}
+		}
+		s.Keys = append(kept, k)
+		return nil
+	})
+	if err != nil {
+		return false, writeError(err)
+	}
+	wg, control := k.WireGuard.Public(), k.Control.Public()
+	pop := roster.SignPop(n.id, n.secrets.Device, wg, control, k.N)
+	if n.book.View().Caps(n.self())&roster.CapAdmit != 0 {
+		return false, n.write(func(a *roster.Author) error {
+			_, err := a.Admit(readmit(me, roster.Admission{WG: wg, Control: control, N: k.N, Pop: pop}))
+			return err
+		})
+	}
+	n.ask(replica.Ask{Kind: replica.AskRenew, WG: wg, Control: control, N: k.N, Pop: pop[:]})
+	return true, nil
+}
+
+// readmit is an admission with new keys and all else as it was.
+func readmit(m *roster.Member, a roster.Admission) roster.Admission {
+	a.Device, a.Name, a.Tags, a.Expires = m.Key, m.Name, m.Tags, m.Expires
+	if b, ok := m.Admit.Body.(*roster.Admit); ok {
+		a.Index = b.IP
+	}
+	return a
+}
+
+// ask says in this device's presence what it wants of an admin.
+func (n *network) ask(a replica.Ask) {
+	n.asks = append(dropAsk(n.asks, a.Kind), a)
+	n.sayPresence()
+	n.e.publishSoon()
+}
+
+// settleAsks forgets requests that have been granted.
+func (n *network) settleAsks() {
+	me := n.me()
+	if me == nil {
+		return
+	}
+	before := len(n.asks)
+	for _, a := range n.asks {
+		if a.Kind == replica.AskRename && a.Name == me.Name || a.Kind == replica.AskRenew && a.N <= me.N {
+			n.asks = dropAsk(n.asks, a.Kind)
+		}
+	}
+	if len(n.asks) != before {
+		n.sayPresence()
+	}
+}
+
+// grant does what a device asks for.
+func (n *network) grant(m *roster.Member, ask replica.Ask) error {
+	return n.write(func(a *roster.Author) error {
+		var err error
+		switch ask.Kind {
+		case replica.AskRename:
+			_, err = a.Rename(m.Key, ask.Name)
+		case replica.AskRenew:
+			if len(ask.Pop) != 64 {
+				return fmt.Errorf("the request of %s is malformed", m.Name)
+			}
+			_, err = a.Admit(readmit(m, roster.Admission{WG: ask.WG, Control: ask.Control, N: ask.N, Pop: [64]byte(ask.Pop)}))
+		default:
+			return ipc.Errorf(ipc.CodeUpgrade, "%s asks for something that this version does not know", m.Name)
+		}
+		return err
+	})
+}
+
+// asksOf is what a member asks for now.
+func (n *network) asksOf(m *roster.Member) []replica.Ask {
+	if m.Key == n.self() {
+		return n.asks
+	}
+	l, ok := n.learnt[m.Key]
+	if !ok || time.Since(l.at) > replica.PresenceTTL {
+		return nil
+	}
+	var out []replica.Ask
+	for _, a := range l.Asks {
+		if a.Kind == replica.AskRename && a.Name != m.Name && roster.ValidLabel(a.Name) == nil ||
+			a.Kind == replica.AskRenew && a.N > m.N {
+			out = append(out, a)
+		}
+	}
+	return out
+}

@@ -1,0 +1,306 @@
+package engine
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/netip"
+	"time"
+
+	"kith.internal/helper/internal/key"
+	"kith.internal/helper/internal/osnet/router"
+	"kith.internal/helper/internal/osnet/tun"
+	"kith.internal/helper/internal/replica"
+	"kith.internal/helper/internal/store"
+	"kith.internal/helper/internal/tunnel"
+	"kith.internal/helper/internal/wire"
+	"kith.internal/helper/internal/wire/udp"
+	"kith.internal/ipc"
+)
+
+// live is what a network has of the host while it is up.
+type live struct {
+	n       *network
+	log     *slog.Logger
+	conn    udp.Conn
+	wire    *wire.Wire
+	replica *replica.Replica
+	tunnel  *tunnel.Tunnel
+	router  router.Router // nil without a TUN
+	ifname  string
+	index   int // of the TUN; 0 without
+	journal uint64
+	keys    store.Keys // in force
+	use4    bool       // the IPv4 overlay address is in use
+	use6    bool
+	saved   map[key.Public]savedPath
+}
+
+// savedPath is what the cache last got of a peer, so that it is not written at
+// each beat.
+type savedPath struct {
+	addr netip.AddrPort
+	at   time.Time
+}
+
+// startLive takes the port and the TUN and starts the network's parts.
+func (e *Engine) startLive(n *network) (_ *live, err error) {
+	on := &live{n: n, log: e.log.With("network", n.alias), use4: true, use6: true, saved: map[key.Public]savedPath{}}
+	if on.keys, err = n.currentKeys(); err != nil {
+		return nil, err
+	}
+	defer func() {
+		if err != nil {
+			on.close()
+		}
+	}()
+	if on.conn, err = n.listen(); err != nil {
+		return nil, err
+	}
+	n.checkFamilies(on)
+	on.wire, err = wire.New(wire.Config{
+		Conn: on.conn, Device: n.secrets.Device, Control: on.keys.Control, Handler: handler{on}, Log: on.log,
+	})
+	if err != nil {
+		return nil, fmt.Errorf("start the wire: %w", err)
+	}
+	if err = on.openTUN(); err != nil {
+		return nil, err
+	}
+	on.wire.SetLocal(e.foreign(), map[int]bool{on.index: true})
+	on.replica = replica.New(replica.Config{
+		Network: n.id, Self: n.secrets.Device, Book: n.book, Wire: on.wire, Handler: handler{on},
+		Epoch: n.epochForReplica(), Log: on.log,
+	})
+	return on, nil
+}
+
+// listen opens the network's port; where it is taken, another, and says so.
+func (n *network) listen() (udp.Conn, error) {
+	port := n.set.Port
+	if n.e.cfg.Port != 0 && len(n.e.nets) > 0 && n.e.nets[0] == n {
+		port = n.e.cfg.Port
+	}
+	conn, err := n.e.cfg.Host.Listen(port)
+	if errors.Is(err, udp.ErrInUse) {
+		if conn, err = n.e.cfg.Host.Listen(0); err == nil {
+			n.warn(ipc.HealthPortTaken, map[string]string{"port": fmt.Sprint(port), "using": fmt.Sprint(conn.Port())})
+			return conn, nil
+		}
+	}
+	if err != nil {
+		return nil, fmt.Errorf("open UDP port %d: %w", port, err)
+	}
+	if conn.Port() != n.set.Port {
+		if err := n.updateSettings(func(s *store.Settings) { s.Port = conn.Port() }); err != nil {
+			n.e.log.Warn("keep the port", "network", n.alias, "err", err)
+		}
+	}
+	return conn, nil
+}
+
+// openTUN makes the TUN and WireGuard's device on it. Without a TUN the network
+// still keeps its roster in step, and says what is missing.
+func (on *live) openTUN() error {
+	e := on.n.e
+	id, err := e.journalTUN("")
+	if err != nil {
+		return err
+	}
+	dev, name, index, err := e.cfg.Host.TUN("", mtu)
+	if err != nil {
+		e.cfg.Store.DoneJournal(id)
+		if errors.Is(err, tun.ErrNoTUN) {
+			on.n.warn(ipc.HealthNoTUN, map[string]string{"why": err.Error()})
+		}
+		return err
+	}
+	on.n.clear(ipc.HealthNoTUN)
+	on.ifname, on.index, on.journal = name, index, id
+	// Now the name is known: what a crash leaves can be found by it.
+	if on.journal, err = e.journalTUN(name); err != nil {
+		dev.Close()
+		return err
+	}
+	e.cfg.Store.DoneJournal(id)
+	if on.router, err = e.cfg.Host.Router(name, index); err != nil {
+		dev.Close()
+		return fmt.Errorf("configure %s: %w", name, err)
+	}
+	on.tunnel, err = tunnel.New(dev, on.keys.WireGuard, on.wire, on.log)
+	return err
+}
+
+// addrs is this device's overlay addresses in use, IPv4 first.
+func (on *live) addrs() []netip.Addr {
+	var out []netip.Addr
+	m := on.n.me()
+	if m == nil {
+		return nil
+	}
+	if on.use4 && m.IPv4.IsValid() {
+		out = append(out, m.IPv4)
+	}
+	if on.use6 {
+		out = append(out, m.IPv6)
+	}
+	return out
+}
+
+func (on *live) close() {
+	on.savePaths()
+	if on.replica != nil {
+		on.replica.Close()
+	}
+	if on.router != nil {
+		if err := on.router.Set(router.Config{}); err != nil {
+			on.log.Warn("undo addresses and routes", "err", err)
+		}
+		on.router.Close()
+	}
+	if on.tunnel != nil {
+		on.tunnel.Close()
+	}
+	if on.wire != nil {
+		on.wire.Close()
+	}
+	if on.conn != nil {
+		on.conn.Close()
+	}
+	if on.journal != 0 {
+		if err := on.n.e.cfg.Store.DoneJournal(on.journal); err != nil {
+			on.log.Warn("end the journal's entry", "err", err)
+		}
+	}
+}
+
+// handler hears the wire and the replica, and posts to the actor.
+type handler struct{ on *live }
+
+func (h handler) post(fn func()) {
+	on := h.on
+	on.n.e.post(func() {
+		if on.n.on == on {
+			fn()
+		}
+	})
+}
+
+func (h handler) PeerWants(id key.Public) {
+	h.post(func() { h.on.tunnel.Ensure(id) })
+}
+
+func (h handler) PeerRestarted(id key.Public) {
+	h.post(func() { h.on.tunnel.Reset(id); h.on.n.e.publishSoon() })
+}
+
+func (h handler) PathChanged(id key.Public, p wire.Path) {
+	h.post(func() {
+		if p.Kind != wire.None {
+			h.on.replica.PathUp(id)
+			h.on.savePath(id, p.Addr)
+		}
+		h.on.n.e.publishSoon()
+	})
+}
+
+// Accept serves a control session: an invite's holder asks to join, a member
+// replicates.
+func (h handler) Accept(id key.Public, s wire.Session) {
+	if inv := h.on.n.book.View().Invite(id); inv != nil {
+		h.on.n.serveJoin(h.on, s)
+		return
+	}
+	h.on.replica.Accept(id, s)
+}
+
+func (h handler) Presence(p replica.Presence) {
+	h.post(func() { h.on.n.heardPresence(p) })
+}
+
+func (h handler) Epoch(secret [32]byte) {
+	h.post(func() { h.on.n.takeEpoch(secret) })
+}
+
+func (h handler) ClockOffset(peer key.Public, d time.Duration) {
+	h.post(func() { h.on.n.e.heardClock(peer, d) })
+}
+
+func (h handler) Linked(peer key.Public, up bool) {
+	h.post(h.on.n.e.publishSoon)
+}
+
+// heardPresence follows what a member says of itself.
+func (n *network) heardPresence(p replica.Presence) {
+	before := n.learnt[p.Device]
+	n.learnt[p.Device] = learnt{p, time.Now()}
+	n.on.wire.AddCandidates(p.Device, p.Endpoints...)
+	if before.No4 != p.No4 || before.No6 != p.No6 || before.Seq == 0 {
+		n.e.applyDNS()
+	}
+	n.e.publishSoon()
+}
+
+// learnCached gives the wire what the store remembers of the members.
+func (n *network) learnCached() {
+	peers, err := n.e.cfg.Store.Peers(n.id)
+	if err != nil {
+		n.e.log.Warn("read the cache of paths", "network", n.alias, "err", err)
+	}
+	raws, err := n.e.cfg.Store.Presences(n.id)
+	if err != nil {
+		n.e.log.Warn("read the cache of presence", "network", n.alias, "err", err)
+	}
+	d := n.decide()
+	n.on.wire.SetPeers(d.wire)
+	n.on.replica.SetMembers(d.members, d.removed)
+	for _, p := range peers {
+		for _, ep := range p.Endpoints {
+			n.on.wire.AddCandidates(p.Key, ep.Addr)
+		}
+	}
+	for _, r := range raws {
+		n.on.replica.Hear([][]byte{r.Raw}, key.Public{})
+	}
+	n.sayPresence()
+}
+
+// savePath remembers where a member was reached; at most once a minute for the
+// same address, since each write is a sync of the disk.
+func (on *live) savePath(id key.Public, addr netip.AddrPort) {
+	now := time.Now()
+	if last, ok := on.saved[id]; ok && last.addr == addr && now.Sub(last.at) < time.Minute {
+		return
+	}
+	if on.n.book.View().Member(id) == nil || !addr.IsValid() {
+		return
+	}
+	on.saved[id] = savedPath{addr, now}
+	p := store.Peer{Key: id, Endpoints: []store.Endpoint{{Addr: addr, Confirmed: now}}}
+	on.n.e.background(func() {
+		if err := on.n.e.cfg.Store.PutPeers(on.n.id, p); err != nil {
+			on.log.Debug("cache a path", "err", err)
+		}
+	})
+}
+
+// savePaths remembers presence, for the next start.
+func (on *live) savePaths() {
+	if on.replica == nil {
+		return
+	}
+	if err := on.n.e.cfg.Store.PutPresence(on.n.id, on.replica.Stored()...); err != nil {
+		on.log.Debug("cache presence", "err", err)
+	}
+}
+
+// epochForReplica reads the newest secret from any goroutine.
+func (n *network) epochForReplica() func() ([32]byte, bool) {
+	return func() (secret [32]byte, ok bool) {
+		s, err := n.e.cfg.Store.Secrets(n.id)
+		if err != nil || len(s.Epochs) == 0 {
+			return secret, false
+		}
+		return s.Epochs[len(s.Epochs)-1].Secret, true
+	}
+}

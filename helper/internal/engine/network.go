@@ -1,0 +1,402 @@
+package engine
+
+import (
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"net/netip"
+	"slices"
+	"sync/atomic"
+	"time"
+
+	"kith.internal/dns"
+	"kith.internal/helper/internal/discover"
+	"kith.internal/helper/internal/key"
+	"kith.internal/helper/internal/osnet/router"
+	"kith.internal/helper/internal/replica"
+	"kith.internal/helper/internal/roster"
+	"kith.internal/helper/internal/store"
+	"kith.internal/ipc"
+)
+
+// network is one network that this device is in. It belongs to the actor, but
+// for book and secrets, which are safe for all.
+type network struct {
+	e       *Engine
+	id      roster.ID
+	alias   string
+	set     store.Settings
+	secrets store.Secrets
+	book    *replica.Book
+	on      *live // nil while it is not up
+	queued  atomic.Bool
+	warned  map[string]bool // health codes raised for it
+	learnt  map[key.Public]learnt
+	asks    []replica.Ask // what this device asks an admin for
+	failed  error         // why it is not up
+	expiry  *time.Timer   // when the next member's admission ends
+}
+
+// learnt is what a member's presence said, kept also while replication is down.
+type learnt struct {
+	replica.Presence
+	at time.Time
+}
+
+func (n *network) name() string     { return n.book.View().Name }
+func (n *network) self() key.Public { return n.secrets.Device.Public() }
+func (n *network) me() *roster.Member {
+	m := n.book.View().Member(n.self())
+	if m == nil || expired(m, time.Now()) {
+		return nil
+	}
+	return m
+}
+
+// openNetwork reads a network from the store.
+func (e *Engine) openNetwork(set store.Settings) (*network, error) {
+	n := &network{
+		e: e, id: set.Network, alias: set.Alias, set: set,
+		warned: map[string]bool{}, learnt: map[key.Public]learnt{},
+	}
+	var err error
+	if n.secrets, err = e.cfg.Store.Secrets(n.id); err != nil {
+		return nil, err
+	}
+	records, err := e.cfg.Store.Records(n.id)
+	if err != nil {
+		return nil, err
+	}
+	rs, err := loadSet(n.id, records)
+	if err != nil {
+		return nil, err
+	}
+	n.book = replica.NewBook(rs, keeper{e.cfg.Store, n.id}, n.changed)
+	return n, nil
+}
+
+// loadSet builds a network's set from its stored records.
+func loadSet(id roster.ID, records []store.Record) (*roster.Set, error) {
+	if len(records) == 0 {
+		return nil, fmt.Errorf("load the roster: %w: it has no records", store.ErrDamaged)
+	}
+	set, err := roster.NewSet(records[0].Raw)
+	if err != nil {
+		return nil, fmt.Errorf("load the roster: %w: its first record: %w", store.ErrDamaged, err)
+	}
+	for _, r := range records[1:] {
+		if _, err := set.Add(r.Raw, roster.AddOptions{Verified: r.Verified, At: r.Arrival}); err != nil {
+			return nil, fmt.Errorf("load the roster: %w: %w", store.ErrDamaged, err)
+		}
+	}
+	if set.Network() != id {
+		return nil, fmt.Errorf("load the roster: %w: it is another network's", store.ErrDamaged)
+	}
+	return set, nil
+}
+
+// changed is called by the book, from any goroutine.
+func (n *network) changed() {
+	if n.queued.CompareAndSwap(false, true) {
+		n.e.post(func() {
+			n.queued.Store(false)
+			n.refresh()
+		})
+	}
+}
+
+// setActive starts or stops the network as its settings say.
+func (n *network) setActive() {
+	switch want := n.set.Active && !n.e.down; {
+	case want && n.on == nil:
+		n.start()
+	case !want && n.on != nil:
+		n.stop()
+	}
+	n.e.publishSoon()
+}
+
+// start brings the network up. What is missing is said by health and tried
+// again when the host changes.
+func (n *network) start() {
+	if n.me() == nil {
+		n.refresh()
+		return
+	}
+	on, err := n.e.startLive(n)
+	if n.failed = err; err != nil {
+		n.e.log.Error("start a network", "network", n.alias, "err", err)
+		return
+	}
+	n.on = on
+	n.learnCached()
+	n.refresh()
+	n.e.announcer.Query()
+}
+
+// stop takes the network down and gives all back.
+func (n *network) stop() {
+	if n.on == nil {
+		return
+	}
+	on := n.on
+	n.on = nil
+	on.close()
+	if n.expiry != nil {
+		n.expiry.Stop()
+	}
+	for code := range n.warned {
+		n.clear(code)
+	}
+}
+
+// sayGone tells the members that this device stops.
+func (n *network) sayGone() {
+	if n.on != nil {
+		n.on.replica.Gone()
+	}
+}
+
+// refresh decides and applies, after any change of the roster, the presence or
+// the host.
+func (n *network) refresh() {
+	if n.e.stopping {
+		return
+	}
+	n.checkRemoved()
+	n.checkRoster()
+	n.settleAsks()
+	n.checkKeys()
+	if n.on == nil {
+		n.e.publishSoon()
+		return
+	}
+	d := n.decide()
+	if !d.member {
+		n.e.log.Warn("this device is no member any more", "network", n.alias)
+		n.stop()
+		n.e.apply()
+		return
+	}
+	on := n.on
+	on.tunnel.SetPeers(d.tunnel)
+	on.replica.SetMembers(d.members, d.removed)
+	on.wire.SetPeers(d.wire)
+	n.route(d.router)
+	n.arm()
+	n.e.apply()
+}
+
+func (n *network) decide() decision {
+	in := input{
+		view: n.book.View(), self: n.self(), now: time.Now(),
+		presence: func(k key.Public) (replica.Presence, bool) { l, ok := n.learnt[k]; return l.Presence, ok },
+	}
+	if n.on != nil {
+		in.use4, in.use6 = n.on.use4, n.on.use6
+	}
+	return decide(in)
+}
+
+// route sets addresses and routes, and notes which families work.
+func (n *network) route(c router.Config) {
+	on := n.on
+	if on.router == nil {
+		return
+	}
+	err := on.router.Set(c)
+	switch {
+	case errors.Is(err, router.ErrNoIPv6):
+		n.warn(ipc.HealthNoIPv6, nil)
+		if on.use6 {
+			on.use6 = false
+			n.sayPresence()
+		}
+	case err != nil:
+		n.e.log.Error("set addresses and routes", "network", n.alias, "err", err)
+	default:
+		n.clear(ipc.HealthNoIPv6)
+	}
+}
+
+// arm sets the timer for the next admission that ends.
+func (n *network) arm() {
+	if n.expiry != nil {
+		n.expiry.Stop()
+	}
+	var next time.Time
+	now := time.Now()
+	for _, m := range n.book.View().Members {
+		if end := m.Expires.Add(grace); !m.Expires.IsZero() && end.After(now) && (next.IsZero() || end.Before(next)) {
+			next = end
+		}
+	}
+	if !next.IsZero() {
+		n.expiry = time.AfterFunc(next.Sub(now)+time.Second, func() { n.e.post(n.refresh) })
+	}
+}
+
+// networkChanged follows a change of the host's interfaces or addresses.
+func (n *network) networkChanged() {
+	if n.on == nil {
+		if n.set.Active && !n.e.down {
+			n.start()
+		}
+		return
+	}
+	n.e.checkIPv4()
+	n.on.wire.SetLocal(n.e.foreign(), n.e.ownInterfaces())
+	n.on.wire.NetworkChanged()
+	n.on.replica.Redial()
+	n.sayPresence()
+	n.refresh()
+}
+
+// sayPresence tells the members where this device is and what it asks for.
+func (n *network) sayPresence() {
+	if n.on == nil {
+		return
+	}
+	n.on.replica.SetPresence(replica.Presence{
+		Endpoints: n.endpoints(),
+		OS:        n.e.cfg.Host.OS(),
+		No4:       !n.on.use4,
+		No6:       !n.on.use6,
+		Asks:      n.asks,
+	})
+}
+
+// endpoints is where this device may be reached, best first.
+func (n *network) endpoints() []netip.AddrPort {
+	out := n.on.wire.Candidates()
+	return out[:min(len(out), 16)]
+}
+
+// zone is the network's names.
+func (n *network) zone() (*dns.Zone, []dns.Refusal, error) {
+	d := n.decide()
+	return dns.NewZone(n.alias, d.ranges, d.hosts)
+}
+
+// groups is what LAN discovery speaks and hears for this network.
+func (n *network) groups() []discover.Group {
+	if n.on == nil {
+		return nil
+	}
+	port := n.on.conn.Port()
+	var out []discover.Group
+	for i, ep := range n.secrets.Epochs {
+		out = append(out, discover.Group{
+			Secret: ep.Secret, Speak: i == len(n.secrets.Epochs)-1, Port: port, ID: shortID(n.self()), Handle: n.heardMember,
+		})
+	}
+	for _, inv := range sponsored(n.book.View(), n.self()) {
+		id := inv.Key
+		out = append(out, discover.Group{Secret: lanSecret(id), Port: port, Handle: func(h discover.Heard) { n.heard(id, h) }})
+	}
+	return out
+}
+
+// heardMember is called from discovery's goroutine.
+func (n *network) heardMember(h discover.Heard) {
+	for _, m := range n.book.View().Members {
+		if shortID(m.Key) == h.ID && m.Key != n.self() {
+			n.heard(m.Key, h)
+			return
+		}
+	}
+}
+
+func (n *network) heard(id key.Public, h discover.Heard) {
+	n.e.post(func() {
+		if n.on != nil {
+			n.on.wire.AddCandidates(id, h.From)
+			n.on.wire.Seek(id)
+		}
+	})
+}
+
+// epochKept is how long old discovery secrets are heard: a device that was away
+// still speaks them.
+const epochKept = 30 * 24 * time.Hour
+
+// epoch is the newest discovery secret held.
+func (n *network) epoch() (secret [32]byte, ok bool) {
+	eps := n.secrets.Epochs
+	if len(eps) == 0 {
+		return secret, false
+	}
+	return eps[len(eps)-1].Secret, true
+}
+
+// keepEpoch stores a discovery secret as the newest and forgets those that are
+// too old.
+func (n *network) keepEpoch(secret [32]byte) error {
+	now := time.Now()
+	err := n.updateSecrets(func(s *store.Secrets) error {
+		kept := slices.DeleteFunc(slices.Clone(s.Epochs), func(ep store.Epoch) bool {
+			return ep.Secret == secret || now.Sub(ep.At) > epochKept
+		})
+		s.Epochs = append(kept, store.Epoch{Secret: secret, At: now})
+		return nil
+	})
+	if err != nil {
+		return fmt.Errorf("store the discovery secret: %w", err)
+	}
+	return nil
+}
+
+// updateSecrets changes the stored secrets and the copy of them here.
+func (n *network) updateSecrets(fn func(*store.Secrets) error) error {
+	if err := n.e.cfg.Store.UpdateSecrets(n.id, fn); err != nil {
+		return err
+	}
+	s, err := n.e.cfg.Store.Secrets(n.id)
+	if err == nil {
+		n.secrets = s
+	}
+	return err
+}
+
+// updateSettings changes the stored settings and the copy of them here.
+func (n *network) updateSettings(fn func(*store.Settings)) error {
+	err := n.e.cfg.Store.UpdateSettings(n.id, func(s *store.Settings) error { fn(s); return nil })
+	if err == nil {
+		fn(&n.set)
+	}
+	return err
+}
+
+// takeEpoch takes in a discovery secret that a member handed over, if it is the
+// one whose hash the roster holds.
+func (n *network) takeEpoch(secret [32]byte) {
+	if held, ok := n.epoch(); ok && held == secret || sha256.Sum256(secret[:]) != n.book.View().Epoch {
+		return
+	}
+	n.adoptEpoch(secret)
+}
+
+func (n *network) adoptEpoch(secret [32]byte) {
+	if err := n.keepEpoch(secret); err != nil {
+		n.e.log.Error("renew the discovery secret", "network", n.alias, "err", err)
+		return
+	}
+	if n.on != nil {
+		n.on.replica.EpochChanged(secret)
+	}
+	n.e.apply()
+}
+
+// keeper stores a book's records.
+type keeper struct {
+	st *store.Store
+	id roster.ID
+}
+
+func (k keeper) Keep(recs []*roster.Record, at time.Time) error {
+	out := make([]store.Record, len(recs))
+	for i, r := range recs {
+		out[i] = store.Record{ID: r.ID, Raw: r.Raw, Arrival: at, Verified: true, Class: store.Wanted}
+	}
+	return k.st.PutRecords(k.id, out...)
+}

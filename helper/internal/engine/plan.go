@@ -1,0 +1,171 @@
+package engine
+
+import (
+	"bytes"
+	"crypto/hmac"
+	"crypto/sha256"
+	"net/netip"
+	"slices"
+	"time"
+
+	"kith.internal/dns"
+	"kith.internal/helper/internal/key"
+	"kith.internal/helper/internal/osnet/router"
+	"kith.internal/helper/internal/replica"
+	"kith.internal/helper/internal/roster"
+	"kith.internal/helper/internal/tunnel"
+	"kith.internal/helper/internal/wire"
+)
+
+// mtu of a TUN: what plain wireguard-go takes; fits a path of 1500 over IPv6.
+const mtu = 1420
+
+// removedTold is how many removed devices may still be told of it.
+const removedTold = 64
+
+// input is all that decides what one network needs of the host and its peers.
+type input struct {
+	view     *roster.View
+	self     key.Public
+	use4     bool // this device's IPv4 overlay address is in use
+	use6     bool
+	now      time.Time
+	presence func(key.Public) (p replica.Presence, ok bool)
+}
+
+// decision is what follows. It is made anew at each change and applied by
+// idempotent calls.
+type decision struct {
+	member  bool // false: this device was removed, or left
+	wire    []wire.Peer
+	tunnel  []tunnel.Peer
+	members []key.Public // without self
+	removed []key.Public // may be told that they are
+	router  router.Config
+	hosts   []dns.Host
+	ranges  []netip.Prefix // for reverse names
+}
+
+// decide is pure.
+func decide(in input) decision {
+	var d decision
+	self := in.view.Member(in.self)
+	if self == nil || expired(self, in.now) {
+		return d
+	}
+	d.member = true
+	v4 := in.use4 && self.IPv4.IsValid()
+	d.router = router.Config{MTU: mtu, Up: true}
+	if in.use6 {
+		d.router.Addrs = append(d.router.Addrs, netip.PrefixFrom(self.IPv6, 128))
+		d.router.Routes = append(d.router.Routes, roster.Prefix6(in.view.Network))
+		d.ranges = append(d.ranges, roster.Prefix6(in.view.Network))
+	}
+	if v4 {
+		d.router.Addrs = append(d.router.Addrs, netip.PrefixFrom(self.IPv4, 32))
+		d.router.Routes = append(d.router.Routes, roster.Range4(in.view.Network))
+		d.ranges = append(d.ranges, roster.Range4(in.view.Network))
+	}
+	for _, m := range in.view.Members {
+		if expired(m, in.now) {
+			continue
+		}
+		h := dns.Host{Name: m.Name}
+		p, _ := in.presence(m.Key)
+		if in.use6 && (!p.No6 || m.Key == in.self) {
+			h.V6 = m.IPv6
+		}
+		if v4 && (!p.No4 || m.Key == in.self) {
+			h.V4 = m.IPv4
+		}
+		d.hosts = append(d.hosts, h)
+		if m.Key == in.self {
+			continue
+		}
+		d.members = append(d.members, m.Key)
+		d.wire = append(d.wire, wire.Peer{ID: m.Key, Control: m.Control})
+		t := tunnel.Peer{ID: m.Key, WG: m.WG, Addrs: []netip.Addr{m.IPv6}}
+		if m.IPv4.IsValid() {
+			t.Addrs = append(t.Addrs, m.IPv4)
+		}
+		d.tunnel = append(d.tunnel, t)
+	}
+	for _, i := range sponsored(in.view, in.self) {
+		if c, err := i.Key.Exchange(); err == nil {
+			d.wire = append(d.wire, wire.Peer{ID: i.Key, Control: c, Shared: true})
+		}
+	}
+	for _, a := range removed(in.view, removedTold) {
+		if a.Device != in.self {
+			d.removed = append(d.removed, a.Device)
+			d.wire = append(d.wire, wire.Peer{ID: a.Device, Control: a.Control})
+		}
+	}
+	return d
+}
+
+// grace is how far clocks may be apart where an expiry is judged.
+const grace = 10 * time.Minute
+
+func expired(m *roster.Member, now time.Time) bool {
+	return !m.Expires.IsZero() && now.After(m.Expires.Add(grace))
+}
+
+// sponsored is the invites that this device answers for, ended ones among them:
+// who comes with one of those is told so.
+func sponsored(v *roster.View, self key.Public) []*roster.InviteState {
+	caps := v.Caps(self)
+	if caps&(roster.CapAdmit|roster.CapSponsor) == 0 {
+		return nil
+	}
+	var out []*roster.InviteState
+	for _, i := range v.Invites {
+		if i.Any || i.Sponsor == self {
+			out = append(out, i)
+		}
+	}
+	return out
+}
+
+// removed is the admissions of devices that were revoked, as far as their keys
+// are known.
+func removed(v *roster.View, most int) []*roster.Admit {
+	latest := map[key.Public]*roster.Admit{}
+	for r := range v.Wanted() {
+		if b, ok := r.Body.(*roster.Revoke); ok && !b.Key.IsZero() && v.Member(b.Key) == nil {
+			latest[b.Key] = nil
+		}
+	}
+	if len(latest) == 0 {
+		return nil
+	}
+	for r := range v.Wanted() {
+		if a, ok := r.Body.(*roster.Admit); ok {
+			if old, told := latest[a.Device]; told && (old == nil || old.N < a.N) {
+				latest[a.Device] = a
+			}
+		}
+	}
+	var out []*roster.Admit
+	for _, a := range latest {
+		if a != nil {
+			out = append(out, a)
+		}
+	}
+	slices.SortFunc(out, func(a, b *roster.Admit) int { return bytes.Compare(a.Device[:], b.Device[:]) })
+	return out[:min(len(out), most)]
+}
+
+// lanSecret is what the tags of a LAN announcement are made of for an invite:
+// its public key is known to the members and to whoever holds the link.
+func lanSecret(invite key.Public) [32]byte {
+	h := hmac.New(sha256.New, invite[:])
+	h.Write([]byte("kith lan tag of an invite 1"))
+	return [32]byte(h.Sum(nil))
+}
+
+// shortID is how a device names itself inside a sealed announcement.
+func shortID(k key.Public) [8]byte {
+	h := sha256.Sum256(k[:])
+	return [8]byte(h[:8])
+}

@@ -1,0 +1,227 @@
+package engine
+
+import (
+	"context"
+	"net/netip"
+	"time"
+
+	"kith.internal/dns"
+	"kith.internal/helper/internal/key"
+	"kith.internal/helper/internal/replica"
+	"kith.internal/helper/internal/roster"
+	"kith.internal/helper/internal/tunnel"
+	"kith.internal/helper/internal/wire"
+	"kith.internal/ipc"
+	"kith.internal/ipc/server"
+)
+
+// publishWait gathers changes into one snapshot; freshFor is how old the
+// traffic counters of a snapshot may be when somebody asks.
+const (
+	publishWait = 40 * time.Millisecond
+	freshFor    = 500 * time.Millisecond
+)
+
+// publishSoon makes a new snapshot shortly.
+func (e *Engine) publishSoon() {
+	if e.publish != nil || e.stopping {
+		return
+	}
+	e.publish = time.AfterFunc(publishWait, func() { e.post(e.publishNow) })
+}
+
+func (e *Engine) publishNow() {
+	if e.publish != nil {
+		e.publish.Stop()
+		e.publish = nil
+	}
+	e.published = time.Now()
+	e.board.Publish(e.status())
+}
+
+// source shows the board, freshened when it is asked after a quiet while.
+type source struct{ e *Engine }
+
+func (s source) Snapshot() (*ipc.Status, uint64, <-chan struct{}) {
+	ctx, cancel := context.WithTimeout(s.e.ctx, time.Second)
+	defer cancel()
+	call(ctx, s.e, func() (struct{}, error) {
+		if time.Since(s.e.published) > freshFor {
+			s.e.publishNow()
+		}
+		return struct{}{}, nil
+	})
+	return s.e.board.Snapshot()
+}
+
+var _ server.Source = source{}
+
+// status is the whole state, for all; the server leaves out what a caller may
+// not see.
+func (e *Engine) status() *ipc.Status {
+	st := &ipc.Status{Schema: ipc.Schema, Version: e.cfg.Version, State: e.state(), Health: e.health.List()}
+	for _, n := range e.nets {
+		st.Networks = append(st.Networks, n.status())
+	}
+	for _, j := range e.joins {
+		st.Joining = append(st.Joining, j.status())
+	}
+	return st
+}
+
+func (e *Engine) state() ipc.State {
+	switch {
+	case e.stopping:
+		return ipc.StateStopping
+	case e.down:
+		return ipc.StateOff
+	case len(e.nets) == 0:
+		return ipc.StateRunning
+	}
+	failed := false
+	for _, n := range e.nets {
+		if n.on != nil {
+			return ipc.StateRunning
+		}
+		failed = failed || n.set.Active && n.me() != nil
+	}
+	if failed {
+		return ipc.StateError
+	}
+	return ipc.StateRunning
+}
+
+func (n *network) status() ipc.Network {
+	v := n.book.View()
+	out := ipc.Network{Name: v.Name, Alias: n.alias, ID: n.id.String(), Active: n.on != nil, Self: n.selfStatus(v)}
+	var paths map[key.Public]wire.PeerStatus
+	var sessions map[key.Public]tunnel.Status
+	var linked map[key.Public]bool
+	if n.on != nil {
+		paths = map[key.Public]wire.PeerStatus{}
+		for _, p := range n.on.wire.Status() {
+			paths[p.ID] = p
+		}
+		sessions = n.on.tunnel.Status()
+		linked = n.on.replica.Linked()
+	}
+	now := time.Now()
+	for _, m := range v.Members {
+		if m.Key == n.self() || expired(m, now) {
+			continue
+		}
+		p := ipc.Peer{
+			Name: m.Name, FQDN: dns.FQDN(m.Name, n.alias), IPv6: addr(m.IPv6), IPv4: addr(m.IPv4),
+			Tags: m.Tags, Role: role(m.Role), Key: m.Key.String(), Path: ipc.PathNone,
+		}
+		n.fillPath(&p, paths[m.Key], linked[m.Key])
+		if s, ok := sessions[m.Key]; ok {
+			p.RxBytes, p.TxBytes, p.Active = &s.Rx, &s.Tx, s.Active
+			if !s.LastHandshake.IsZero() {
+				p.LastHandshake = moment(s.LastHandshake)
+			}
+		}
+		n.fillPresence(&p, n.learnt[m.Key])
+		out.Peers = append(out.Peers, p)
+	}
+	return out
+}
+
+func (n *network) selfStatus(v *roster.View) ipc.Self {
+	s := ipc.Self{Name: n.set.Device, Key: n.self().String(), Role: ipc.RoleRemoved}
+	m := n.me()
+	if m == nil {
+		s.FQDN = dns.FQDN(s.Name, n.alias)
+		return s
+	}
+	s.Name, s.FQDN, s.Role = m.Name, dns.FQDN(m.Name, n.alias), role(m.Role)
+	if !m.Expires.IsZero() {
+		s.Expires = moment(m.Expires)
+	}
+	if n.on == nil {
+		s.IPv4, s.IPv6 = addr(m.IPv4), addr(m.IPv6)
+		return s
+	}
+	s.Port = n.on.conn.Port()
+	for _, a := range n.on.addrs() {
+		if a.Is4() {
+			s.IPv4 = addr(a)
+		} else {
+			s.IPv6 = addr(a)
+		}
+		if s.DNS == nil {
+			ap := netip.AddrPortFrom(a, 53)
+			s.DNS = &ap
+		}
+	}
+	return s
+}
+
+// fillPath says how packets reach a peer; for an idle one, how they last did.
+func (n *network) fillPath(p *ipc.Peer, w wire.PeerStatus, linked bool) {
+	switch w.Path.Kind {
+	case wire.LAN:
+		p.Path = ipc.PathLAN
+	case wire.Direct:
+		p.Path = ipc.PathDirect
+	}
+	if w.Path.Addr.IsValid() {
+		p.Endpoint = &w.Path.Addr
+		ms := float64(w.Path.RTT.Microseconds()) / 1000
+		p.LatencyMS = &ms
+	}
+	if !w.LastHeard.IsZero() {
+		p.LastSeen = moment(w.LastHeard)
+	}
+	p.Online = linked || w.Path.Kind != wire.None && time.Since(w.LastHeard) < time.Minute
+}
+
+// fillPresence adds what a peer said of itself.
+func (n *network) fillPresence(p *ipc.Peer, l learnt) {
+	if l.Seq == 0 {
+		return
+	}
+	if l.OS != "" {
+		p.OS = &l.OS
+	}
+	said := time.UnixMilli(l.Seq)
+	if p.LastSeen == nil || said.After(*p.LastSeen) && !said.After(time.Now()) {
+		p.LastSeen = moment(said)
+	}
+	switch {
+	case l.Gone:
+		p.Online = false
+	case len(n.book.View().Members) > replica.AllLinked && time.Since(l.at) < replica.PresenceTTL && time.Since(said).Abs() < replica.PresenceTTL+grace:
+		p.Online = p.Online || n.on != nil
+	}
+	if l.No4 {
+		p.IPv4 = nil
+	}
+	if l.No6 {
+		p.IPv6 = nil
+	}
+}
+
+func addr(a netip.Addr) *netip.Addr {
+	if !a.IsValid() {
+		return nil
+	}
+	return &a
+}
+
+func moment(t time.Time) *time.Time {
+	t = t.UTC().Truncate(time.Millisecond)
+	return &t
+}
+
+func role(r roster.Role) ipc.Role {
+	switch r {
+	case roster.RoleOwner:
+		return ipc.RoleOwner
+	case roster.RoleAdmin:
+		return ipc.RoleAdmin
+	case roster.RoleSponsor:
+		return ipc.RoleSponsor
+	}
+	return ipc.RolePlain
+}

@@ -1,0 +1,88 @@
+package engine
+
+import (
+	"context"
+	"slices"
+
+	"kith.internal/helper/internal/authz"
+	"kith.internal/helper/internal/store"
+	"kith.internal/ipc"
+	"kith.internal/ipc/server"
+)
+
+// Register gives the IPC server every verb.
+func (e *Engine) Register(s *server.Server) {
+	server.Handle(s, ipc.VerbCreate, e.Create)
+	server.Handle(s, ipc.VerbInvite, e.Invite)
+	server.Handle(s, ipc.VerbPreview, e.Preview)
+	server.Handle(s, ipc.VerbJoin, e.Join)
+	server.Handle(s, ipc.VerbLeave, e.Leave)
+	server.Handle(s, ipc.VerbUp, e.Up)
+	server.Handle(s, ipc.VerbDown, e.Down)
+	server.HandleStream(s, ipc.VerbPing, e.Ping)
+	server.Handle(s, ipc.VerbDeviceList, e.DeviceList)
+	server.Handle(s, ipc.VerbDeviceRename, e.DeviceRename)
+	server.Handle(s, ipc.VerbDeviceRevoke, e.DeviceRevoke)
+	server.Handle(s, ipc.VerbDeviceRenew, e.DeviceRenew)
+	server.Handle(s, ipc.VerbDeviceApprove, e.DeviceApprove)
+	server.Handle(s, ipc.VerbRoster, e.Roster)
+	server.Handle(s, ipc.VerbRecover, e.Recover)
+	server.Handle(s, ipc.VerbOperatorAdd, e.OperatorAdd)
+	server.Handle(s, ipc.VerbOperatorRemove, e.OperatorRemove)
+	server.Handle(s, ipc.VerbOperatorList, e.OperatorList)
+	server.Handle(s, ipc.VerbDiag, e.Diag)
+}
+
+// OperatorAdd names a user who may act.
+func (e *Engine) OperatorAdd(ctx context.Context, _ server.Caller, req ipc.OperatorRequest) (ipc.OperatorList, error) {
+	return e.changeOperators(ctx, req.User, func(ops []string, uid string) []string {
+		if slices.Contains(ops, uid) {
+			return ops
+		}
+		return append(ops, uid)
+	})
+}
+
+// OperatorRemove takes that back.
+func (e *Engine) OperatorRemove(ctx context.Context, _ server.Caller, req ipc.OperatorRequest) (ipc.OperatorList, error) {
+	return e.changeOperators(ctx, req.User, func(ops []string, uid string) []string {
+		return slices.DeleteFunc(ops, func(o string) bool { return o == uid })
+	})
+}
+
+func (e *Engine) changeOperators(ctx context.Context, user string, change func([]string, string) []string) (ipc.OperatorList, error) {
+	uid, err := authz.Resolve(user)
+	if err != nil {
+		return ipc.OperatorList{}, err
+	}
+	err = e.cfg.Store.UpdateMachine(func(m *store.Machine) error {
+		m.Operators = change(slices.Clone(m.Operators), uid)
+		return nil
+	})
+	if err != nil {
+		return ipc.OperatorList{}, writeError(err)
+	}
+	e.post(e.publishNow)
+	return e.OperatorList(ctx, server.Caller{}, struct{}{})
+}
+
+// OperatorList names the users who may act, root and administrators aside.
+func (e *Engine) OperatorList(context.Context, server.Caller, struct{}) (ipc.OperatorList, error) {
+	m, err := e.cfg.Store.Machine()
+	if err != nil {
+		return ipc.OperatorList{}, err
+	}
+	out := ipc.OperatorList{Schema: ipc.Schema}
+	for _, uid := range m.Operators {
+		out.Operators = append(out.Operators, authz.Describe(uid))
+	}
+	return out, nil
+}
+
+// Operators is what the authorizer asks.
+type Operators struct{ Store *store.Store }
+
+func (o Operators) Operators() ([]string, error) {
+	m, err := o.Store.Machine()
+	return m.Operators, err
+}

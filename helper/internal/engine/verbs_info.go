@@ -1,0 +1,259 @@
+package engine
+
+import (
+	"context"
+	"fmt"
+	"net/netip"
+	"strings"
+	"time"
+
+	"kith.internal/dns"
+	"kith.internal/helper/internal/key"
+	"kith.internal/helper/internal/wire"
+	"kith.internal/ipc"
+	"kith.internal/ipc/server"
+)
+
+const (
+	pingEvery   = time.Second
+	pingQuick   = 200 * time.Millisecond // while waiting for a direct path
+	pingTimeout = 5 * time.Second
+	pingMost    = 10_000
+	pingDefault = 4
+)
+
+// target is what a ping needs of the actor.
+type target struct {
+	on       *live
+	id       key.Public
+	name     string
+	src, dst netip.Addr
+}
+
+// Ping sends ICMP echoes through the TUN, as any program's packets go.
+func (e *Engine) Ping(ctx context.Context, _ server.Caller, req ipc.PingRequest, send func(ipc.PingReply) error) error {
+	if req.Count < 0 || req.Count > pingMost {
+		return ipc.Errorf(ipc.CodeUsage, "the count is 1 to %d", pingMost)
+	}
+	count := req.Count
+	switch {
+	case count == 0 && req.UntilDirect:
+		count = pingMost
+	case count == 0:
+		count = pingDefault
+	}
+	t, err := call(ctx, e, func() (target, error) { return e.target(req.Network, req.Host) })
+	if err != nil {
+		return err
+	}
+	answered := 0
+	for seq := 1; seq <= count; seq++ {
+		began := time.Now()
+		r := t.ping(ctx, e.cfg.Host, seq)
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+		if err := send(r); err != nil {
+			return err
+		}
+		if r.RTTMS != nil {
+			answered++
+			if req.UntilDirect && (r.Path == ipc.PathLAN || r.Path == ipc.PathDirect) {
+				return nil
+			}
+		}
+		every := pingEvery
+		if req.UntilDirect {
+			every = pingQuick
+		}
+		if seq < count {
+			pause(ctx, every-time.Since(began))
+		}
+	}
+	switch {
+	case answered == 0:
+		return ipc.Errorf(ipc.CodeNotConnected, "%s did not answer", t.name)
+	case req.UntilDirect:
+		return ipc.Errorf(ipc.CodeNotConnected, "%s answers, but on no direct path", t.name)
+	}
+	return nil
+}
+
+func (t target) ping(ctx context.Context, h Host, seq int) ipc.PingReply {
+	ctx, cancel := context.WithTimeout(ctx, pingTimeout)
+	defer cancel()
+	r := ipc.PingReply{Seq: seq, Addr: t.dst, Name: t.name, Path: ipc.PathNone}
+	if rtt, err := h.Ping(ctx, t.src, t.dst, seq); err == nil {
+		ms := float64(rtt.Microseconds()) / 1000
+		r.RTTMS = &ms
+	}
+	if st, ok := t.on.wire.PeerStatus(t.id); ok {
+		switch st.Path.Kind {
+		case wire.LAN:
+			r.Path = ipc.PathLAN
+		case wire.Direct:
+			r.Path = ipc.PathDirect
+		}
+		if st.Path.Addr.IsValid() {
+			r.Endpoint = &st.Path.Addr
+		}
+	}
+	return r
+}
+
+// target finds a device by name, full name or overlay address, in the network
+// named or in any.
+func (e *Engine) target(name, host string) (target, error) {
+	nets := e.nets
+	if name != "" {
+		n, err := e.named(name)
+		if err != nil {
+			return target{}, err
+		}
+		nets = []*network{n}
+	}
+	host = strings.TrimSuffix(strings.ToLower(host), ".")
+	var down string
+	for _, n := range nets {
+		k, ok := n.find(host)
+		switch {
+		case !ok:
+		case n.on == nil:
+			down = n.alias
+		case k == n.self():
+			return target{}, ipc.Errorf(ipc.CodeUsage, "%s is this device", host)
+		default:
+			return n.aim(k)
+		}
+	}
+	if down != "" {
+		return target{}, ipc.Errorf(ipc.CodeNotConnected, "%s is not connected: connect it with kith up", down)
+	}
+	if len(e.nets) == 0 {
+		return target{}, ipc.Errorf(ipc.CodeNotFound, "this device is in no network")
+	}
+	return target{}, ipc.Errorf(ipc.CodeNotFound, "no device is called %.80q", host)
+}
+
+func (n *network) find(host string) (key.Public, bool) {
+	v := n.book.View()
+	if a, err := netip.ParseAddr(host); err == nil {
+		if m := v.ByAddr(a); m != nil {
+			return m.Key, true
+		}
+		return key.Public{}, false
+	}
+	if m := v.ByName(strings.TrimSuffix(host, "."+n.alias+"."+dns.Domain)); m != nil {
+		return m.Key, true
+	}
+	return key.Public{}, false
+}
+
+// aim picks the addresses: IPv6, which every device has, unless it is off on
+// either side.
+func (n *network) aim(k key.Public) (target, error) {
+	v := n.book.View()
+	m, me := v.Member(k), n.me()
+	l := n.learnt[k]
+	t := target{on: n.on, id: k, name: dns.FQDN(m.Name, n.alias)}
+	switch {
+	case n.on.use6 && !l.No6:
+		t.src, t.dst = me.IPv6, m.IPv6
+	case n.on.use4 && !l.No4 && me.IPv4.IsValid() && m.IPv4.IsValid():
+		t.src, t.dst = me.IPv4, m.IPv4
+	default:
+		return target{}, ipc.Errorf(ipc.CodeNotConnected, "this device and %s have no address family in common", m.Name)
+	}
+	return t, nil
+}
+
+// Diag is a list of checks, each with its fix.
+func (e *Engine) Diag(ctx context.Context, _ server.Caller, req ipc.NetworkRequest) (ipc.Diag, error) {
+	return call(ctx, e, func() (ipc.Diag, error) {
+		d := ipc.Diag{Schema: ipc.Schema}
+		add := func(code string, ok bool, text, detail, fix string) {
+			if ok {
+				fix = ""
+			}
+			d.Checks = append(d.Checks, ipc.Check{Code: code, OK: ok, Text: text, Detail: detail, Fix: fix})
+		}
+		up4, up6 := e.families()
+		add("helper", true, "The background service runs", e.cfg.Version, "")
+		add("uplink", up4 || up6, "A network interface is up", familyWords(up4, up6), "Connect a cable or join a Wi-Fi.")
+		problems := e.announcer.Problems()
+		add("discovery", len(problems) == 0, "Devices on the local network can be found", joinErrors(problems),
+			"Let multicast on UDP port 18743 pass on this network.")
+		mode, why := e.dns.Mode()
+		add("dns", len(e.health.Named(ipc.HealthDNSFailed, ipc.HealthDNSOverridden)) == 0, "Names resolve",
+			fmt.Sprintf("%s: %s", mode, why), "See kith status; names always resolve at self.dns.")
+		clock := e.health.Named(ipc.HealthClock)
+		add("clock", len(clock) == 0, "The clock agrees with the other devices'", strings.Join(clock, "; "), "Set the clock, or turn on time synchronisation.")
+		for _, n := range e.nets {
+			if req.Network != "" && req.Network != n.alias && req.Network != n.name() {
+				continue
+			}
+			n.diag(add)
+		}
+		return d, nil
+	})
+}
+
+func (n *network) diag(add func(code string, ok bool, text, detail, fix string)) {
+	fix := "Connect it: kith up."
+	detail := "off"
+	if n.failed != nil {
+		detail, fix = n.failed.Error(), "See the message."
+	}
+	if n.on == nil {
+		add("network", false, n.alias+" is connected", detail, fix)
+		return
+	}
+	reached, members := 0, 0
+	for _, p := range n.status().Peers {
+		members++
+		if p.Online {
+			reached++
+		}
+	}
+	add("network", true, n.alias+" is connected", fmt.Sprintf("UDP port %d on %s", n.on.conn.Port(), n.on.ifname), "")
+	add("peers", members == 0 || reached > 0, "Other devices of "+n.alias+" can be reached",
+		fmt.Sprintf("%d of %d", reached, members), "Check that they are on, and that this host's firewall lets UDP out.")
+	bad := n.e.health.Named(ipc.HealthIPv4Conflict, ipc.HealthIPv4Blocked, ipc.HealthNoIPv6)
+	add("addresses", len(bad) == 0, "Both address families work in "+n.alias, strings.Join(bad, "; "),
+		"Everything else works; names resolve to the family that does.")
+}
+
+// families tells which IP families have an address beyond link-local and
+// loopback on an interface that is up.
+func (e *Engine) families() (v4, v6 bool) {
+	for _, i := range e.foreign() {
+		if !i.Up || i.Loopback {
+			continue
+		}
+		for _, p := range i.Prefixes {
+			v4 = v4 || p.Addr().Is4()
+			v6 = v6 || p.Addr().Is6()
+		}
+	}
+	return v4, v6
+}
+
+func familyWords(v4, v6 bool) string {
+	switch {
+	case v4 && v6:
+		return "IPv4 and IPv6"
+	case v4:
+		return "IPv4"
+	case v6:
+		return "IPv6"
+	}
+	return "none"
+}
+
+func joinErrors(errs []error) string {
+	var out []string
+	for _, e := range errs {
+		out = append(out, e.Error())
+	}
+	return strings.Join(out, "; ")
+}

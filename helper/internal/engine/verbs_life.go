@@ -1,0 +1,254 @@
+package engine
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"kith.internal/helper/internal/key"
+	"kith.internal/helper/internal/roster"
+	"kith.internal/helper/internal/store"
+	"kith.internal/ipc"
+	"kith.internal/ipc/server"
+)
+
+// lingerOnLeave is how long the members get to hear that this device leaves.
+const lingerOnLeave = 300 * time.Millisecond
+
+// Leave ends this device's membership, or a join that is under way.
+func (e *Engine) Leave(ctx context.Context, _ server.Caller, req ipc.NetworkRequest) (ipc.NetworkAnswer, error) {
+	type left struct {
+		answer ipc.NetworkAnswer
+		n      *network
+	}
+	l, err := call(ctx, e, func() (left, error) {
+		n, err := e.named(req.Network)
+		if err != nil {
+			if j := e.joinNamed(req.Network); j != nil {
+				a := ipc.NetworkAnswer{Schema: ipc.Schema, Network: ipc.Network{Name: j.link.Name, Alias: j.link.Name, ID: roster.ID(j.link.Network).String()}}
+				j.end(ipc.Errorf(ipc.CodeNotFound, "the request to join %s was withdrawn", j.link.Name))
+				return left{answer: a}, nil
+			}
+			return left{}, err
+		}
+		a := ipc.NetworkAnswer{Schema: ipc.Schema, Network: n.status()}
+		if n.me() != nil {
+			if err := n.write(leave); err != nil {
+				return left{}, err
+			}
+		}
+		return left{a, n}, nil
+	})
+	if err != nil || l.n == nil {
+		return l.answer, err
+	}
+	pause(ctx, lingerOnLeave)
+	_, err = call(ctx, e, func() (struct{}, error) { return struct{}{}, e.forget(l.n) })
+	return l.answer, err
+}
+
+// leave writes a plain device's leave, or retires an authority.
+func leave(a *roster.Author) error {
+	_, err := a.Leave()
+	if err == nil {
+		return nil
+	}
+	_, err = a.Retire()
+	return err
+}
+
+func pause(ctx context.Context, d time.Duration) {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+	case <-ctx.Done():
+	}
+}
+
+func (e *Engine) joinNamed(name string) *joining {
+	for _, j := range e.joins {
+		if j.link.Name == name || name == "" && len(e.joins) == 1 && len(e.nets) == 0 {
+			return j
+		}
+	}
+	return nil
+}
+
+// forget takes a network down and erases all that is kept of it.
+func (e *Engine) forget(n *network) error {
+	n.stop()
+	for i, o := range e.nets {
+		if o == n {
+			e.nets = append(e.nets[:i:i], e.nets[i+1:]...)
+			break
+		}
+	}
+	for code := range n.warned {
+		n.clear(code)
+	}
+	err := e.cfg.Store.RemoveNetwork(n.id)
+	e.apply()
+	e.publishSoon()
+	return err
+}
+
+// Up connects a network, or all, and lasts over restarts.
+func (e *Engine) Up(ctx context.Context, _ server.Caller, req ipc.NetworkRequest) (ipc.Status, error) {
+	return e.setUp(ctx, req.Network, true)
+}
+
+// Down disconnects a network, or all, and lasts over restarts.
+func (e *Engine) Down(ctx context.Context, _ server.Caller, req ipc.NetworkRequest) (ipc.Status, error) {
+	return e.setUp(ctx, req.Network, false)
+}
+
+func (e *Engine) setUp(ctx context.Context, name string, up bool) (ipc.Status, error) {
+	return call(ctx, e, func() (ipc.Status, error) {
+		var which []*network
+		if name != "" {
+			n, err := e.named(name)
+			if err != nil {
+				return ipc.Status{}, err
+			}
+			which = []*network{n}
+		}
+		if err := e.switchUp(which, up); err != nil {
+			return ipc.Status{}, err
+		}
+		var errs []error
+		for _, n := range e.nets {
+			if !up && !n.active() {
+				n.sayGone()
+			}
+			n.setActive()
+			if up && n.active() && n.on == nil && n.me() != nil {
+				errs = append(errs, e.whyNotUp(n))
+			}
+		}
+		e.apply()
+		e.publishNow()
+		return *e.status(), errors.Join(errs...)
+	})
+}
+
+// switchUp stores which networks are to be up; none named means the machine's
+// own switch, and all of them when it is turned on.
+func (e *Engine) switchUp(which []*network, up bool) error {
+	if which == nil || up && e.down {
+		if err := e.cfg.Store.UpdateMachine(func(m *store.Machine) error { m.Down = !up; return nil }); err != nil {
+			return writeError(err)
+		}
+		e.down = !up
+		if !up {
+			return nil
+		}
+		if which == nil {
+			which = e.nets
+		}
+	}
+	for _, n := range which {
+		if err := n.updateSettings(func(s *store.Settings) { s.Active = up }); err != nil {
+			return writeError(err)
+		}
+	}
+	return nil
+}
+
+func (n *network) active() bool { return n.set.Active && !n.e.down }
+
+// Recover shows the root phrase that is still held, once, or makes this device
+// an owner by it.
+func (e *Engine) Recover(ctx context.Context, _ server.Caller, req ipc.RecoverRequest) (ipc.RecoverAnswer, error) {
+	if req.Show == (req.Phrase != "") {
+		return ipc.RecoverAnswer{}, ipc.Errorf(ipc.CodeUsage, "ask to show the phrase, or give it")
+	}
+	return call(ctx, e, func() (ipc.RecoverAnswer, error) {
+		n, err := e.named(req.Network)
+		if err != nil {
+			return ipc.RecoverAnswer{}, err
+		}
+		if req.Show {
+			return n.showPhrase()
+		}
+		return n.recover(req)
+	})
+}
+
+func (n *network) showPhrase() (ipc.RecoverAnswer, error) {
+	phrase := n.secrets.Phrase
+	if phrase == "" {
+		return ipc.RecoverAnswer{}, ipc.Errorf(ipc.CodeNotHeld, "the root phrase of %s is not held here: it was shown when the network was made", n.alias)
+	}
+	if err := n.dropPhrase(); err != nil {
+		return ipc.RecoverAnswer{}, writeError(err)
+	}
+	return ipc.RecoverAnswer{Schema: ipc.Schema, Phrase: phrase}, nil
+}
+
+// dropPhrase erases the root phrase, which has now been shown.
+func (n *network) dropPhrase() error {
+	err := n.updateSecrets(func(s *store.Secrets) error { s.Phrase = ""; return nil })
+	n.checkRoster()
+	return err
+}
+
+// recover grants this device ownership by the root key and cuts the owners
+// named.
+func (n *network) recover(req ipc.RecoverRequest) (ipc.RecoverAnswer, error) {
+	root, err := roster.ParsePhrase(req.Phrase)
+	if err != nil {
+		return ipc.RecoverAnswer{}, writeError(err)
+	}
+	v := n.book.View()
+	if root.Public() != v.Root {
+		return ipc.RecoverAnswer{}, ipc.Errorf(ipc.CodePhrase, "these words are not the root phrase of %s", n.name())
+	}
+	q := roster.Recovery{Owner: n.self()}
+	for _, c := range req.Cut {
+		k, err := n.device(c)
+		if err != nil {
+			return ipc.RecoverAnswer{}, err
+		}
+		q.Remove = append(q.Remove, k)
+	}
+	if q.Admit, err = n.readmission(); err != nil {
+		return ipc.RecoverAnswer{}, err
+	}
+	var removal *roster.Removal
+	added, err := n.book.Write(func(set *roster.Set) error {
+		removal, err = roster.NewAuthor(set, root, time.Now).Recover(q)
+		return err
+	})
+	if n.on != nil {
+		n.on.replica.Push(added, key.Public{})
+	}
+	if err != nil {
+		return ipc.RecoverAnswer{}, writeError(err)
+	}
+	a := ipc.RecoverAnswer{Schema: ipc.Schema, Owner: true}
+	for _, m := range removal.Drops {
+		a.Dropped = append(a.Dropped, m.Name)
+	}
+	if len(req.Cut) > 0 {
+		if err := n.renewEpoch(); err != nil {
+			return a, err
+		}
+	}
+	n.refresh()
+	n.setActive()
+	return a, nil
+}
+
+// readmission is this device's own admission, for where it was removed.
+func (n *network) readmission() (*roster.Admission, error) {
+	if n.me() != nil {
+		return nil, nil
+	}
+	k := n.secrets.Keys[len(n.secrets.Keys)-1]
+	wg, control := k.WireGuard.Public(), k.Control.Public()
+	return &roster.Admission{
+		Device: n.self(), WG: wg, Control: control, N: k.N, Name: n.set.Device,
+		Pop: roster.SignPop(n.id, n.secrets.Device, wg, control, k.N),
+	}, nil
+}

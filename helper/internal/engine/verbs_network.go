@@ -1,0 +1,363 @@
+package engine
+
+import (
+	"context"
+	"errors"
+	"net/netip"
+	"time"
+
+	"kith.internal/helper/internal/key"
+	"kith.internal/helper/internal/link"
+	"kith.internal/helper/internal/osnet/tun"
+	"kith.internal/helper/internal/roster"
+	"kith.internal/helper/internal/store"
+	"kith.internal/ipc"
+	"kith.internal/ipc/server"
+)
+
+// Create founds a network with this device as its first owner.
+func (e *Engine) Create(ctx context.Context, _ server.Caller, req ipc.CreateRequest) (ipc.CreateAnswer, error) {
+	if err := roster.ValidNetworkName(req.Name); err != nil {
+		return ipc.CreateAnswer{}, writeError(err)
+	}
+	name, _, err := e.deviceName(req.Device)
+	if err != nil {
+		return ipc.CreateAnswer{}, err
+	}
+	return call(ctx, e, func() (ipc.CreateAnswer, error) { return e.create(req, name) })
+}
+
+func (e *Engine) create(req ipc.CreateRequest, device string) (ipc.CreateAnswer, error) {
+	var none ipc.CreateAnswer
+	if err := e.mayAdd(); err != nil {
+		return none, err
+	}
+	secrets := store.Secrets{Device: key.New(), Keys: []store.Keys{newKeys(1)}}
+	set, root, err := roster.Found(roster.Founding{
+		Name: req.Name, Device: secrets.Device, DeviceName: device, Now: time.Now,
+		WG: secrets.Keys[0].WireGuard.Public(), Control: secrets.Keys[0].Control.Public(), Avoid: e.taken(),
+	})
+	if err != nil {
+		return none, writeError(err)
+	}
+	epoch, err := setEpoch(set, secrets.Device)
+	if err != nil {
+		return none, writeError(err)
+	}
+	secrets.Epochs = epochsOf(epoch[:])
+	phrase := roster.Phrase(root)
+	secrets.Phrase = phrase
+	n, err := e.addNetwork(set, store.Settings{
+		Network: set.Network(), Name: req.Name, Alias: e.aliasFor(req.Name), Device: device, Active: true, Added: time.Now(),
+	}, secrets)
+	if err != nil {
+		return none, err
+	}
+	n.setActive()
+	if err := e.whyNotUp(n); err != nil {
+		// A network that cannot come up here is not left behind.
+		return none, errors.Join(err, e.forget(n))
+	}
+	a := ipc.CreateAnswer{Schema: ipc.Schema}
+	if req.ShowPhrase {
+		if err := n.dropPhrase(); err == nil {
+			a.Phrase = phrase
+		}
+	}
+	e.apply()
+	a.Network = n.status()
+	return a, nil
+}
+
+// taken is what a new network's range should not meet.
+func (e *Engine) taken() []netip.Prefix {
+	var out []netip.Prefix
+	for _, i := range e.host.Interfaces {
+		for _, p := range i.Prefixes {
+			out = append(out, p.Masked())
+		}
+	}
+	for _, r := range e.routes {
+		if !r.IsDefault() {
+			out = append(out, r.Prefix)
+		}
+	}
+	for _, n := range e.nets {
+		out = append(out, roster.Range4(n.id))
+	}
+	return out
+}
+
+// mayAdd refuses new networks while this machine could not use one.
+func (e *Engine) mayAdd() error {
+	if e.down {
+		return ipc.Errorf(ipc.CodeNotConnected, "Kith is off on this device: turn it on first with kith up")
+	}
+	return nil
+}
+
+// addNetwork keeps a new network with its records, and opens it.
+func (e *Engine) addNetwork(set *roster.Set, s store.Settings, secrets store.Secrets) (*network, error) {
+	for _, n := range e.nets {
+		if n.id == set.Network() || roster.SamePrefix(n.id, set.Network()) {
+			return nil, ipc.Errorf(ipc.CodeExists, "this device is in %s already", n.alias)
+		}
+	}
+	var recs []store.Record
+	for r, at := range set.All() {
+		recs = append(recs, store.Record{ID: r.ID, Raw: r.Raw, Arrival: at, Verified: true})
+	}
+	if err := e.cfg.Store.AddNetwork(s, secrets, recs...); err != nil {
+		return nil, writeError(err)
+	}
+	n, err := e.openNetwork(s)
+	if err != nil {
+		return nil, err
+	}
+	e.nets = append(e.nets, n)
+	return n, nil
+}
+
+// whyNotUp is the error for a user whose network did not come up.
+func (e *Engine) whyNotUp(n *network) error {
+	switch {
+	case n.on != nil:
+		return nil
+	case errors.Is(n.failed, tun.ErrNoTUN):
+		return ipc.Errorf(ipc.CodeNoTUN, "%w", n.failed)
+	case n.failed != nil:
+		return n.failed
+	}
+	return ipc.Errorf(ipc.CodeNotConnected, "%s is not up", n.alias)
+}
+
+// setEpoch draws a discovery secret and publishes its hash.
+func setEpoch(set *roster.Set, by key.Private) (secret [32]byte, err error) {
+	secret, hash := drawEpoch()
+	_, err = roster.NewAuthor(set, by, time.Now).SetEpoch(hash)
+	return secret, err
+}
+
+func newKeys(n uint64) store.Keys {
+	return store.Keys{N: n, WireGuard: key.NewExchange(), Control: key.NewExchange(), Made: time.Now()}
+}
+
+// deviceName is the name asked for, or one made of the host's; chosen tells
+// which.
+func (e *Engine) deviceName(asked string) (name string, chosen bool, err error) {
+	if asked == "" {
+		return roster.MakeLabel(e.cfg.Host.Name()), false, nil
+	}
+	if err := roster.ValidLabel(asked); err != nil {
+		return "", false, writeError(err)
+	}
+	return asked, true, nil
+}
+
+const (
+	inviteDefault = 24 * time.Hour
+	inviteLongest = 365 * 24 * time.Hour
+	usesMost      = 1000
+)
+
+// Invite writes an invite with this device as its sponsor and answers its link.
+func (e *Engine) Invite(ctx context.Context, _ server.Caller, req ipc.InviteRequest) (ipc.InviteAnswer, error) {
+	life := time.Duration(req.Expires) * time.Second
+	if life == 0 {
+		life = inviteDefault
+	}
+	if life < time.Minute || life > inviteLongest {
+		return ipc.InviteAnswer{}, ipc.Errorf(ipc.CodeUsage, "an invite lasts between a minute and a year")
+	}
+	if req.Uses < 0 || req.Uses > usesMost {
+		return ipc.InviteAnswer{}, ipc.Errorf(ipc.CodeUsage, "an invite has 1 to %d uses, or unlimited", usesMost)
+	}
+	return call(ctx, e, func() (ipc.InviteAnswer, error) {
+		n, err := e.upNetwork(req.Network)
+		if err != nil {
+			return ipc.InviteAnswer{}, err
+		}
+		return n.invite(req, time.Now().Add(life))
+	})
+}
+
+func (n *network) invite(req ipc.InviteRequest, expires time.Time) (ipc.InviteAnswer, error) {
+	k := key.New()
+	q := roster.InviteRequest{Key: k.Public(), Uses: uint64(req.Uses), Expires: expires, Tags: req.Tags}
+	if req.Uses > 0 {
+		q.Sponsor = n.self()
+	}
+	var id roster.ID
+	err := n.write(func(a *roster.Author) error {
+		r, err := a.Invite(q)
+		if err == nil {
+			id = r.ID
+		}
+		return err
+	})
+	if err != nil {
+		return ipc.InviteAnswer{}, err
+	}
+	n.refresh()
+	me := n.me()
+	l := link.Join{
+		Network: n.id, Name: n.name(), Invite: k, Expires: expires,
+		Sponsor: n.self(), SponsorName: me.Name, SponsorControl: me.Control, Endpoints: n.endpoints(),
+	}
+	text, err := l.Encode()
+	if err != nil {
+		return ipc.InviteAnswer{}, err
+	}
+	return ipc.InviteAnswer{Schema: ipc.Schema, ID: id.String(), Link: text, Expires: expires.UTC().Truncate(time.Second)}, nil
+}
+
+// write makes records of this device's own, stores them and sends them.
+func (n *network) write(fn func(*roster.Author) error) error {
+	added, err := n.book.Write(func(set *roster.Set) error {
+		return fn(roster.NewAuthor(set, n.secrets.Device, time.Now))
+	})
+	if n.on != nil {
+		n.on.replica.Push(added, key.Public{})
+	}
+	if err != nil {
+		return writeError(err)
+	}
+	return nil
+}
+
+// upNetwork finds a network that is up and of which this device is a member.
+func (e *Engine) upNetwork(name string) (*network, error) {
+	n, err := e.named(name)
+	switch {
+	case err != nil:
+		return nil, err
+	case n.me() == nil:
+		return nil, ipc.Errorf(ipc.CodeNotMember, "this device is no member of %s any more", n.alias)
+	case n.on == nil:
+		return nil, ipc.Errorf(ipc.CodeNotConnected, "%s is not connected: connect it with kith up", n.alias)
+	}
+	return n, nil
+}
+
+// Preview reads a link and sends nothing.
+func (e *Engine) Preview(ctx context.Context, _ server.Caller, req ipc.LinkRequest) (ipc.Preview, error) {
+	l, err := parseJoin(req.Link)
+	if err != nil {
+		return ipc.Preview{}, err
+	}
+	words := link.Fingerprint(l.Network)
+	return call(ctx, e, func() (ipc.Preview, error) {
+		_, known := e.byID(l.Network)
+		return ipc.Preview{
+			Schema: ipc.Schema, Kind: "join", Network: l.Name, ID: roster.ID(l.Network).String(), Sponsor: l.SponsorName,
+			Fingerprint: words, Expires: l.Expires, Expired: time.Now().After(l.Expires), Known: known,
+			Reach: []string{""},
+		}, nil
+	})
+}
+
+func (e *Engine) byID(id roster.ID) (*network, bool) {
+	for _, n := range e.nets {
+		if n.id == id {
+			return n, true
+		}
+	}
+	return nil, false
+}
+
+// parseJoin reads a link that should be an invite.
+func parseJoin(text string) (*link.Join, error) {
+	l, err := link.ParseJoin(text)
+	switch {
+	case errors.Is(err, link.ErrKind):
+		return nil, ipc.Errorf(ipc.CodeLinkForeign, "the link shares a device: it does not invite to a network")
+	case errors.Is(err, link.ErrVersion):
+		return nil, ipc.Errorf(ipc.CodeUpgrade, "the link was made by a later version of Kith")
+	case err != nil:
+		return nil, ipc.Errorf(ipc.CodeLinkMalformed, "the link is not whole or not a Kith link: %w", err)
+	}
+	return l, nil
+}
+
+const joinWait = 30 * time.Second
+
+// Join asks the link's sponsor for admission and waits for it, within bounds;
+// past them the request goes on.
+func (e *Engine) Join(ctx context.Context, _ server.Caller, req ipc.JoinRequest) (ipc.NetworkAnswer, error) {
+	l, err := parseJoin(req.Link)
+	if err != nil {
+		return ipc.NetworkAnswer{}, err
+	}
+	name, chosen, err := e.deviceName(req.Device)
+	if err != nil {
+		return ipc.NetworkAnswer{}, err
+	}
+	if chosen {
+		name = chosenMark + name
+	}
+	j, err := call(ctx, e, func() (*joining, error) { return e.beginJoin(l, req.Link, name) })
+	if err != nil {
+		return ipc.NetworkAnswer{}, err
+	}
+	wait := time.Duration(req.Wait) * time.Second
+	if wait <= 0 {
+		wait = joinWait
+	}
+	t := time.NewTimer(wait)
+	defer t.Stop()
+	select {
+	case <-j.done:
+	case <-ctx.Done():
+		return ipc.NetworkAnswer{}, ctx.Err()
+	case <-t.C:
+		return ipc.NetworkAnswer{}, ipc.Errorf(ipc.CodeTimeout,
+			"%s has not answered within %s; this device goes on asking until %s, or until kith leave",
+			l.SponsorName, wait, l.Expires.Local().Format("2 Jan 15:04"))
+	}
+	if j.result != nil {
+		return ipc.NetworkAnswer{}, j.result
+	}
+	return call(ctx, e, func() (ipc.NetworkAnswer, error) {
+		n, ok := e.byID(l.Network)
+		if !ok {
+			return ipc.NetworkAnswer{}, ipc.Errorf(ipc.CodeNotFound, "this device left %s meanwhile", l.Name)
+		}
+		return ipc.NetworkAnswer{Schema: ipc.Schema, Network: n.status()}, nil
+	})
+}
+
+// beginJoin starts a request, or goes on with the one under way.
+func (e *Engine) beginJoin(l *link.Join, text, name string) (*joining, error) {
+	if j := e.joins[l.Invite.Public()]; j != nil {
+		return j, nil
+	}
+	if time.Now().After(l.Expires.Add(grace)) {
+		return nil, ipc.Errorf(ipc.CodeLinkExpired, "the invite expired at %s", l.Expires.UTC().Format(time.RFC3339))
+	}
+	if err := e.mayAdd(); err != nil {
+		return nil, err
+	}
+	for _, n := range e.nets {
+		switch {
+		case n.id == l.Network && n.me() != nil:
+			return nil, ipc.Errorf(ipc.CodeExists, "this device is in %s already", n.alias)
+		case n.id == l.Network:
+			// It was removed, and is invited anew: it comes with fresh keys.
+			if err := e.forget(n); err != nil {
+				return nil, err
+			}
+		case roster.SamePrefix(n.id, l.Network):
+			return nil, ipc.Errorf(ipc.CodeLinkForeign, "the network %s has the address range of %s: one of them was made to", l.Name, n.alias)
+		}
+	}
+	for _, j := range e.joins {
+		if j.link.Network == l.Network {
+			j.end(ipc.Errorf(ipc.CodeBusy, "another invite to %s took its place", l.Name))
+		}
+	}
+	kept := store.Join{Network: l.Network, Link: text, Device: key.New(), Keys: newKeys(1), Name: name, Since: time.Now()}
+	if err := e.cfg.Store.PutJoin(kept); err != nil {
+		return nil, writeError(err)
+	}
+	return e.startJoin(l, kept)
+}

@@ -1,0 +1,382 @@
+package replica
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"errors"
+	"io"
+	"slices"
+	"time"
+
+	"kith.internal/helper/internal/frame"
+	"kith.internal/helper/internal/key"
+	"kith.internal/helper/internal/roster"
+	"kith.internal/helper/internal/wire"
+)
+
+// Codes with which a session is closed.
+const (
+	codeClosing   = 1
+	codeStranger  = 2
+	codeDuplicate = 3
+	codeSlow      = 4
+	codeBad       = 5
+)
+
+const (
+	queueLen    = 256       // messages to a neighbour that does not read
+	chunk       = 128 << 10 // bytes of records or IDs in one message
+	lingering   = 300 * time.Millisecond
+	settleAfter = 100 * time.Millisecond
+)
+
+// link is one open session with a member.
+type link struct {
+	r       *Replica
+	id      key.Public
+	session wire.Session
+	ours    bool // we dialled
+	queue   chan message
+	done    chan struct{}
+
+	// Of the reading goroutine alone.
+	lastMine, lastTheirs [32]byte // digests at the last exchange
+	bad                  int
+}
+
+func newLink(r *Replica, id key.Public, s wire.Session, ours bool) *link {
+	return &link{r: r, id: id, session: s, ours: ours, queue: make(chan message, queueLen), done: make(chan struct{})}
+}
+
+// run serves a session until it ends. Of two sessions with one peer the one
+// that the smaller key dialled stays.
+func (r *Replica) run(id key.Public, s wire.Session, ours bool) {
+	l := newLink(r, id, s, ours)
+	r.mu.Lock()
+	old := r.links[id]
+	self := r.cfg.Self.Public()
+	smaller := bytes.Compare(self[:], id[:]) < 0
+	stays := old == nil || old.ours == ours || ours == smaller
+	full := old == nil && len(r.links) >= maxLinks && !ours
+	if r.closed || !r.members[id] || !stays || full {
+		r.mu.Unlock()
+		s.Close(codeDuplicate)
+		return
+	}
+	r.links[id] = l
+	r.mu.Unlock()
+	if old != nil {
+		old.close(codeDuplicate)
+	} else {
+		r.cfg.Handler.Linked(id, true)
+	}
+	err := l.serve(r.ctx)
+	l.close(codeClosing)
+	r.mu.Lock()
+	last := r.links[id] == l
+	if last {
+		delete(r.links, id)
+	}
+	r.mu.Unlock()
+	if last {
+		r.cfg.Handler.Linked(id, false)
+	}
+	r.cfg.Log.Debug("replication ended", "peer", id.Short(), "err", err)
+}
+
+func (l *link) serve(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, dialTimeout)
+	var st wire.Stream
+	var err error
+	if l.ours {
+		st, err = l.session.Open(ctx)
+	} else {
+		st, err = l.session.Accept(ctx)
+	}
+	cancel()
+	if err != nil {
+		return err
+	}
+	l.r.wg.Go(func() { l.write(st) })
+	l.greet()
+	for {
+		var m message
+		if err := frame.Read(st, frame.Max, &m); err != nil {
+			if errors.Is(err, io.EOF) {
+				err = nil
+			}
+			return err
+		}
+		if err := l.handle(m); err != nil {
+			l.close(codeBad)
+			return err
+		}
+	}
+}
+
+func (l *link) greet() {
+	d := l.digest()
+	h := hello{Digest: d[:], Clock: time.Now().UnixMilli()}
+	if secret, ok := l.r.cfg.Epoch(); ok {
+		sum := sha256.Sum256(secret[:])
+		h.Epoch = sum[:]
+	}
+	l.send(message{Hello: &h, Presence: l.presences()})
+}
+
+// presences is what a new neighbour hears: all in a small network, ours in a
+// large one.
+func (l *link) presences() [][]byte {
+	l.r.mu.Lock()
+	large, own := len(l.r.members) > floodUpTo, l.r.ownRaw
+	l.r.mu.Unlock()
+	switch {
+	case !large:
+		return l.r.Presences()
+	case own != nil:
+		return [][]byte{own}
+	}
+	return nil
+}
+
+// send queues a message. A neighbour that does not read is disconnected.
+func (l *link) send(m message) {
+	select {
+	case l.queue <- m:
+	case <-l.done:
+	default:
+		l.close(codeSlow)
+	}
+}
+
+// finish lets what is queued go out, then closes.
+func (l *link) finish() {
+	time.AfterFunc(lingering, func() { l.close(codeClosing) })
+}
+
+func (l *link) close(code uint64) {
+	l.r.mu.Lock()
+	select {
+	case <-l.done:
+		l.r.mu.Unlock()
+		return
+	default:
+		close(l.done)
+	}
+	l.r.mu.Unlock()
+	l.session.Close(code)
+}
+
+func (l *link) write(st wire.Stream) {
+	defer st.Close()
+	for {
+		select {
+		case m := <-l.queue:
+			if err := frame.Write(st, m); err != nil {
+				l.close(codeClosing)
+				return
+			}
+		case <-l.done:
+			return
+		}
+	}
+}
+
+func (l *link) handle(m message) error {
+	r := l.r
+	if m.Hello != nil {
+		r.cfg.Handler.ClockOffset(l.id, time.Duration(m.Hello.Clock-time.Now().UnixMilli())*time.Millisecond)
+		if secret, ok := r.cfg.Epoch(); ok {
+			if sum := sha256.Sum256(secret[:]); !bytes.Equal(sum[:], m.Hello.Epoch) {
+				l.send(message{Epoch: secret[:]})
+			}
+		}
+		l.compare(m.Hello.Digest)
+	}
+	if m.Digest != nil {
+		l.compare(m.Digest)
+	}
+	if m.Buckets != nil {
+		if len(m.Buckets) != 256 {
+			return errors.New("buckets are not 256")
+		}
+		l.sendIDs(m.Buckets)
+	}
+	if len(m.IDs) > 0 {
+		l.sendMissing(m.IDs)
+	}
+	if len(m.Records) > 0 {
+		if err := l.take(m.Records); err != nil {
+			return err
+		}
+	}
+	if len(m.Epoch) == 32 {
+		r.cfg.Handler.Epoch([32]byte(m.Epoch))
+	}
+	if len(m.Presence) > 0 {
+		r.Hear(m.Presence, l.id)
+	}
+	if len(m.Who) > 0 {
+		r.answerWho(l, m.Who)
+	}
+	return nil
+}
+
+func (l *link) digest() [32]byte { return l.r.cfg.Book.View().Digest().Sum }
+
+// compare starts an exchange when the digests differ, once for each pair.
+func (l *link) compare(theirs []byte) {
+	if len(theirs) != 32 {
+		return
+	}
+	mine := l.digest()
+	if bytes.Equal(mine[:], theirs) || mine == l.lastMine && [32]byte(theirs) == l.lastTheirs {
+		return
+	}
+	l.lastMine, l.lastTheirs = mine, [32]byte(theirs)
+	buckets := make([][]byte, 256)
+	for i, h := range l.r.cfg.Book.View().Digest().Buckets {
+		buckets[i] = slices.Clone(h[:])
+	}
+	l.send(message{Buckets: buckets})
+}
+
+// sendIDs lists what we hold in the buckets that differ.
+func (l *link) sendIDs(theirs [][]byte) {
+	var out []bucketIDs
+	size := 0
+	flush := func() {
+		if len(out) > 0 {
+			l.send(message{IDs: out})
+			out, size = nil, 0
+		}
+	}
+	view := l.r.cfg.Book.View()
+	for i, h := range view.Digest().Buckets {
+		if bytes.Equal(h[:], theirs[i]) {
+			continue
+		}
+		var ids []byte
+		for _, id := range view.Bucket(byte(i)) {
+			ids = append(ids, id[:]...)
+		}
+		out = append(out, bucketIDs{Bucket: uint8(i), IDs: ids})
+		if size += len(ids); size > chunk {
+			flush()
+		}
+	}
+	flush()
+}
+
+// sendMissing sends what the neighbour did not list, in the roster's sending
+// order.
+func (l *link) sendMissing(lists []bucketIDs) {
+	theirs := map[roster.ID]bool{}
+	var asked [256]bool
+	for _, b := range lists {
+		asked[b.Bucket] = true
+		for i := 0; i+32 <= len(b.IDs); i += 32 {
+			theirs[roster.ID(b.IDs[i:i+32])] = true
+		}
+	}
+	var out [][]byte
+	for r := range l.r.cfg.Book.View().Wanted() {
+		if asked[r.ID[0]] && !theirs[r.ID] {
+			out = append(out, r.Raw)
+		}
+	}
+	l.sendRecords(out)
+}
+
+// sendRecords sends records in messages of a bounded size.
+func (l *link) sendRecords(records [][]byte) {
+	for len(records) > 0 {
+		n, size := 0, 0
+		for n < len(records) && (n == 0 || size+len(records[n]) <= chunk) {
+			size += len(records[n])
+			n++
+		}
+		l.send(message{Records: records[:n:n]})
+		records = records[n:]
+	}
+}
+
+var errRepeats = errors.New("neighbour repeats records that are not acceptable")
+
+// take takes records in and passes the new ones on. A neighbour that goes on
+// sending unacceptable records is dropped; an error of ours is not its fault.
+func (l *link) take(raws [][]byte) error {
+	added, err := l.r.cfg.Book.Add(raws, l.id)
+	if err != nil {
+		l.r.cfg.Log.Warn("records refused", "from", l.id.Short(), "err", err)
+		if errors.Is(err, ErrRefused) {
+			if l.bad++; l.bad > 1 {
+				return errRepeats
+			}
+		}
+	}
+	if len(added) > 0 {
+		l.r.Push(added, l.id)
+		time.AfterFunc(settleAfter, l.sayDigest)
+	}
+	return nil
+}
+
+// sayDigest lets the neighbour notice what is still missing on either side.
+func (l *link) sayDigest() {
+	d := l.digest()
+	l.send(message{Digest: d[:]})
+}
+
+// removal is the record that removed a device, and what it refers to, in the
+// roster's sending order.
+func (r *Replica) removal(id key.Public) (out [][]byte) {
+	view := r.cfg.Book.View()
+	by := view.RemovedBy(id)
+	if by == nil {
+		return nil
+	}
+	need := map[roster.ID]bool{}
+	r.cfg.Book.With(func(s *roster.Set) {
+		for todo := []roster.ID{by.ID}; len(todo) > 0; todo = todo[1:] {
+			rec := s.Get(todo[0])
+			if rec == nil || need[rec.ID] {
+				continue
+			}
+			need[rec.ID] = true
+			todo = append(todo, rec.Prev)
+			switch b := rec.Body.(type) {
+			case *roster.Revoke:
+				todo = append(append(todo, b.Record), b.Keep...)
+			case *roster.Admit:
+				todo = append(todo, b.Invite)
+			}
+		}
+	})
+	for rec := range view.Wanted() {
+		if need[rec.ID] {
+			out = append(out, rec.Raw)
+		}
+	}
+	return out
+}
+
+// tellRemoved gives a removed device the records that say so, and nothing else.
+func (r *Replica) tellRemoved(id key.Public, s wire.Session) {
+	l := newLink(r, id, s, false)
+	ctx, cancel := context.WithTimeout(r.ctx, dialTimeout)
+	defer cancel()
+	st, err := s.Accept(ctx)
+	if err != nil {
+		s.Close(codeStranger)
+		return
+	}
+	records := r.removal(id)
+	st.SetDeadline(time.Now().Add(dialTimeout))
+	if err := frame.Write(st, message{Records: records}); err == nil {
+		var m message
+		frame.Read(st, frame.Max, &m) // its hello; then it has read ours or gone
+	}
+	time.AfterFunc(lingering, func() { l.close(codeStranger) })
+}

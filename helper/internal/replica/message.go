@@ -1,0 +1,125 @@
+package replica
+
+import (
+	"errors"
+	"fmt"
+	"net/netip"
+	"time"
+
+	"kith.internal/helper/internal/frame"
+	"kith.internal/helper/internal/key"
+	"kith.internal/helper/internal/roster"
+)
+
+// message is what travels on a replication stream; any of its fields may be
+// set. Whoever finds that the digests differ sends its bucket hashes; whoever
+// gets bucket hashes sends the IDs in those that differ; whoever gets IDs sends
+// the records that are not among them. Both sides do the same, so that each
+// ends up with what the other has.
+type message struct {
+	Hello    *hello      `cbor:"1,keyasint,omitempty"`
+	Digest   []byte      `cbor:"2,keyasint,omitempty"`
+	Buckets  [][]byte    `cbor:"3,keyasint,omitempty"` // 256 hashes
+	IDs      []bucketIDs `cbor:"4,keyasint,omitempty"`
+	Records  [][]byte    `cbor:"5,keyasint,omitempty"` // revocations with their references first
+	Presence [][]byte    `cbor:"6,keyasint,omitempty"` // signed
+	Epoch    []byte      `cbor:"7,keyasint,omitempty"` // the discovery secret
+	Who      [][]byte    `cbor:"8,keyasint,omitempty"` // devices whose presence is asked for
+}
+
+// hello opens a stream, from both sides.
+type hello struct {
+	Digest []byte `cbor:"1,keyasint"`
+	Clock  int64  `cbor:"2,keyasint"`           // the sender's, in milliseconds
+	Epoch  []byte `cbor:"3,keyasint,omitempty"` // hash of the discovery secret it holds
+}
+
+// bucketIDs lists the records that the sender has in one bucket.
+type bucketIDs struct {
+	Bucket uint8  `cbor:"1,keyasint"`
+	IDs    []byte `cbor:"2,keyasint"` // 32 bytes each
+}
+
+// Presence is what a device says of itself: short-lived, signed by it, never in
+// the roster.
+type Presence struct {
+	Device    key.Public       `cbor:"1,keyasint"`
+	Seq       int64            `cbor:"2,keyasint"` // the device's clock in milliseconds; the highest counts
+	Endpoints []netip.AddrPort `cbor:"3,keyasint,omitempty"`
+	OS        string           `cbor:"4,keyasint,omitempty"`
+	No4       bool             `cbor:"5,keyasint,omitempty"` // its IPv4 overlay address is out of use
+	No6       bool             `cbor:"6,keyasint,omitempty"` // likewise IPv6
+	Asks      []Ask            `cbor:"7,keyasint,omitempty"`
+	Gone      bool             `cbor:"8,keyasint,omitempty"` // it is stopping
+}
+
+// Ask is something that a plain device asks an admin for.
+type Ask struct {
+	Kind    string       `cbor:"1,keyasint"`           // AskRename or AskRenew
+	Name    string       `cbor:"2,keyasint,omitempty"` // the new name
+	WG      key.Exchange `cbor:"3,keyasint"`           // new keys
+	Control key.Exchange `cbor:"4,keyasint"`
+	N       uint64       `cbor:"5,keyasint,omitempty"`
+	Pop     []byte       `cbor:"6,keyasint,omitempty"` // as in an admit record
+}
+
+// Kinds of Ask.
+const (
+	AskRename = "rename"
+	AskRenew  = "renew"
+)
+
+// Bounds on what a device may say of itself.
+const (
+	maxEndpoints = 32
+	maxAsks      = 4
+	maxPresence  = 4 << 10
+)
+
+// PresenceTTL is how long a presence counts without a newer one.
+const PresenceTTL = 30 * time.Minute
+
+const presenceTag = "kith presence 1"
+
+type signedPresence struct {
+	Body []byte `cbor:"1,keyasint"`
+	Sig  []byte `cbor:"2,keyasint"`
+}
+
+func signPresence(network roster.ID, k key.Private, p Presence) ([]byte, error) {
+	body, err := frame.Marshal(p)
+	if err != nil {
+		return nil, fmt.Errorf("encode presence: %w", err)
+	}
+	sig := k.Sign(presenceTag, append(network[:], body...))
+	return frame.Marshal(signedPresence{Body: body, Sig: sig[:]})
+}
+
+var errPresence = errors.New("presence is malformed")
+
+// openPresence checks a presence's form and signature.
+func openPresence(network roster.ID, raw []byte) (Presence, error) {
+	var s signedPresence
+	var p Presence
+	if len(raw) > maxPresence {
+		return p, errPresence
+	}
+	if err := frame.Unmarshal(raw, &s); err != nil {
+		return p, fmt.Errorf("%w: %v", errPresence, err)
+	}
+	if err := frame.Unmarshal(s.Body, &p); err != nil {
+		return p, fmt.Errorf("%w: %v", errPresence, err)
+	}
+	if len(p.Endpoints) > maxEndpoints || len(p.Asks) > maxAsks || len(p.OS) > 32 || p.Seq < 0 {
+		return p, errPresence
+	}
+	for _, a := range p.Asks {
+		if len(a.Name) > 63 || len(a.Pop) > 64 {
+			return p, errPresence
+		}
+	}
+	if !p.Device.Verify(presenceTag, append(network[:], s.Body...), s.Sig) {
+		return p, fmt.Errorf("%w: bad signature", errPresence)
+	}
+	return p, nil
+}

@@ -1,0 +1,307 @@
+// Package replica keeps one network's roster and presence in step between its
+// members, over control streams. It trusts nobody with more than a signature:
+// records judge themselves, presence is signed by its device. It imports wire
+// and roster, not engine.
+package replica
+
+import (
+	"context"
+	"log/slog"
+	"math/rand/v2"
+	"slices"
+	"sync"
+	"time"
+
+	"kith.internal/helper/internal/key"
+	"kith.internal/helper/internal/roster"
+	"kith.internal/helper/internal/wire"
+)
+
+// Wire is what replication needs of the network's wire.
+type Wire interface {
+	Dial(ctx context.Context, id key.Public) (wire.Session, error)
+	Seek(id key.Public)
+}
+
+// Handler hears what replication learns. It is called without locks held, from
+// the replica's goroutines, and must not block.
+type Handler interface {
+	// Presence is a newer word of a member about itself.
+	Presence(p Presence)
+	// Epoch is a discovery secret handed over by a member; the engine checks
+	// it against the roster's hash.
+	Epoch(secret [32]byte)
+	// ClockOffset is how far a neighbour's clock is ahead of ours.
+	ClockOffset(peer key.Public, d time.Duration)
+	// Linked tells that a control session with a member began or ended.
+	Linked(peer key.Public, up bool)
+}
+
+// Config is what a Replica works with.
+type Config struct {
+	Network roster.ID
+	Self    key.Private
+	Book    *Book
+	Wire    Wire
+	Handler Handler
+	Epoch   func() (secret [32]byte, ok bool) // the newest one held
+	Log     *slog.Logger
+}
+
+// AllLinked is how many members, this device included, a network has at most
+// for each to be linked with every other.
+const AllLinked = 10
+
+// Neighbours in a larger network.
+const (
+	neighbours    = 5
+	maxLinks      = 16
+	floodUpTo     = 100 // members; above, presence is asked for
+	redialEvery   = 20 * time.Second
+	dialTimeout   = 10 * time.Second
+	presenceEvery = 10 * time.Minute
+)
+
+// Replica runs until Close.
+type Replica struct {
+	cfg    Config
+	ctx    context.Context
+	cancel context.CancelFunc
+	wg     sync.WaitGroup
+
+	mu       sync.Mutex
+	members  map[key.Public]bool
+	removed  map[key.Public]bool // may still hear that they were removed
+	chosen   []key.Public        // whom we dial
+	links    map[key.Public]*link
+	dialling map[key.Public]bool
+	presence map[key.Public]heard
+	own      Presence
+	ownRaw   []byte
+	closed   bool
+}
+
+type heard struct {
+	Presence
+	raw []byte
+	at  time.Time
+}
+
+// New starts replication. Members come with SetMembers.
+func New(cfg Config) *Replica {
+	ctx, cancel := context.WithCancel(context.Background())
+	r := &Replica{
+		cfg: cfg, ctx: ctx, cancel: cancel,
+		members:  map[key.Public]bool{},
+		removed:  map[key.Public]bool{},
+		links:    map[key.Public]*link{},
+		dialling: map[key.Public]bool{},
+		presence: map[key.Public]heard{},
+	}
+	r.wg.Go(r.maintain)
+	return r
+}
+
+// SetMembers says who the other members are, and who was removed and may still
+// be told so. Links with others end.
+func (r *Replica) SetMembers(members, removed []key.Public) {
+	r.mu.Lock()
+	r.members = setOf(members)
+	r.removed = setOf(removed)
+	for id := range r.presence {
+		if !r.members[id] {
+			delete(r.presence, id)
+		}
+	}
+	r.choose()
+	var cut []*link
+	for id, l := range r.links {
+		if !r.members[id] {
+			cut = append(cut, l)
+		}
+	}
+	chosen := slices.Clone(r.chosen)
+	r.mu.Unlock()
+	for _, l := range cut {
+		l.finish() // after what is queued: the removal itself
+	}
+	for _, id := range chosen {
+		r.dial(id)
+	}
+}
+
+func setOf(ids []key.Public) map[key.Public]bool {
+	m := make(map[key.Public]bool, len(ids))
+	for _, id := range ids {
+		m[id] = true
+	}
+	return m
+}
+
+// choose picks whom to dial: everybody in a small network; in a large one the
+// successors of our own key on the ring of keys, and one at random, so that the
+// whole is connected whatever the order of arrival.
+func (r *Replica) choose() {
+	all := make([]key.Public, 0, len(r.members))
+	for id := range r.members {
+		all = append(all, id)
+	}
+	slices.SortFunc(all, func(a, b key.Public) int { return slices.Compare(a[:], b[:]) })
+	if len(all) < AllLinked {
+		r.chosen = all
+		return
+	}
+	self := r.cfg.Self.Public()
+	at, _ := slices.BinarySearchFunc(all, self, func(a, b key.Public) int { return slices.Compare(a[:], b[:]) })
+	r.chosen = r.chosen[:0]
+	for i := range neighbours - 1 {
+		r.chosen = append(r.chosen, all[(at+i)%len(all)])
+	}
+	r.chosen = append(r.chosen, all[rand.IntN(len(all))])
+}
+
+// PathUp tells that a member can be reached now.
+func (r *Replica) PathUp(id key.Public) {
+	r.mu.Lock()
+	want := slices.Contains(r.chosen, id) || len(r.links) == 0 && r.members[id]
+	r.mu.Unlock()
+	if want {
+		r.dial(id)
+	}
+}
+
+// dial opens a link unless there is one.
+func (r *Replica) dial(id key.Public) {
+	r.mu.Lock()
+	if r.closed || r.dialling[id] || r.links[id] != nil || !r.members[id] {
+		r.mu.Unlock()
+		return
+	}
+	r.dialling[id] = true
+	r.wg.Go(func() {
+		ctx, cancel := context.WithTimeout(r.ctx, dialTimeout)
+		s, err := r.cfg.Wire.Dial(ctx, id)
+		cancel()
+		r.mu.Lock()
+		delete(r.dialling, id)
+		r.mu.Unlock()
+		if err == nil {
+			r.run(id, s, true)
+		}
+	})
+	r.mu.Unlock()
+}
+
+// Accept serves a session that a member opened. It returns when it ends.
+func (r *Replica) Accept(id key.Public, s wire.Session) {
+	r.mu.Lock()
+	if r.closed {
+		r.mu.Unlock()
+		s.Close(codeClosing)
+		return
+	}
+	member, removed := r.members[id], r.removed[id]
+	r.wg.Add(1)
+	r.mu.Unlock()
+	defer r.wg.Done()
+	switch {
+	case member:
+		r.run(id, s, false)
+	case removed:
+		r.tellRemoved(id, s)
+	default:
+		s.Close(codeStranger)
+	}
+}
+
+// maintain dials chosen neighbours that are not linked, and says our presence
+// again, at a slow pace; quick reactions come from PathUp.
+func (r *Replica) maintain() {
+	redial := time.NewTicker(redialEvery)
+	again := time.NewTicker(presenceEvery)
+	defer redial.Stop()
+	defer again.Stop()
+	for {
+		select {
+		case <-r.ctx.Done():
+			return
+		case <-redial.C:
+			r.mu.Lock()
+			chosen := slices.Clone(r.chosen)
+			r.mu.Unlock()
+			for _, id := range chosen {
+				r.dial(id)
+			}
+		case <-again.C:
+			r.mu.Lock()
+			p := r.own
+			r.mu.Unlock()
+			if !p.Device.IsZero() {
+				r.SetPresence(p)
+			}
+		}
+	}
+}
+
+// Redial tries all chosen neighbours now, for a network change or a wake-up.
+func (r *Replica) Redial() {
+	r.mu.Lock()
+	chosen := slices.Clone(r.chosen)
+	r.mu.Unlock()
+	for _, id := range chosen {
+		r.dial(id)
+	}
+}
+
+// Linked is the members with whom a control session is open.
+func (r *Replica) Linked() map[key.Public]bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	out := make(map[key.Public]bool, len(r.links))
+	for id := range r.links {
+		out[id] = true
+	}
+	return out
+}
+
+// Push sends new records to every neighbour but the one they came from, at once.
+func (r *Replica) Push(records [][]byte, from key.Public) {
+	for _, l := range r.others(from) {
+		l.sendRecords(records)
+	}
+}
+
+// EpochChanged hands a new discovery secret to the neighbours.
+func (r *Replica) EpochChanged(secret [32]byte) {
+	for _, l := range r.others(key.Public{}) {
+		l.send(message{Epoch: secret[:]})
+	}
+}
+
+func (r *Replica) others(not key.Public) []*link {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	out := make([]*link, 0, len(r.links))
+	for id, l := range r.links {
+		if id != not {
+			out = append(out, l)
+		}
+	}
+	return out
+}
+
+// Close ends all sessions and waits for them.
+func (r *Replica) Close() {
+	r.mu.Lock()
+	r.closed = true
+	links := make([]*link, 0, len(r.links))
+	for _, l := range r.links {
+		links = append(links, l)
+	}
+	r.mu.Unlock()
+	for _, l := range links {
+		l.finish()
+	}
+	r.cancel()
+	r.wg.Wait()
+}

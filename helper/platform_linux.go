@@ -1,0 +1,43 @@
+package main
+
+func defaultStateDir() string { return "/var/lib/kith" }
+
+// unit is the systemd unit: it may do to the network what it must, and little
+// else.
+const unit = `[Unit]
+Description={{.Description}}
+After=network-pre.target dbus.service systemd-resolved.service
+Wants=network-pre.target
+
+[Service]
+Type=simple
+ExecStart={{.Path|cmdEscape}}{{range .Arguments}} {{.|cmd}}{{end}}
+ExecStopPost={{.Path|cmdEscape}} cleanup
+Restart=on-failure
+RestartSec=1
+StateDirectory=kith
+StateDirectoryMode=0700
+RuntimeDirectory=kith
+RuntimeDirectoryMode=0755
+CapabilityBoundingSet=CAP_NET_ADMIN CAP_NET_RAW CAP_NET_BIND_SERVICE CAP_DAC_OVERRIDE CAP_FOWNER CAP_CHOWN
+DeviceAllow=/dev/net/tun rw
+DevicePolicy=closed
+NoNewPrivileges=yes
+PrivateTmp=yes
+ProtectHome=yes
+ProtectClock=yes
+ProtectControlGroups=yes
+ProtectKernelLogs=yes
+ProtectKernelModules=yes
+RestrictNamespaces=yes
+RestrictRealtime=yes
+RestrictSUIDSGID=yes
+LockPersonality=yes
+MemoryDenyWriteExecute=yes
+SystemCallArchitectures=native
+SystemCallFilter=@system-service
+RestrictAddressFamilies=AF_UNIX AF_INET AF_INET6 AF_NETLINK AF_PACKET
+
+[Install]
+WantedBy=multi-user.target
+`

@@ -1,0 +1,36 @@
+#!/usr/bin/env bash
+# Installs the Debian packages that building ("build") or also testing ("test")
+# needs. It installs only what is missing and asks sudo only then.
+set -euo pipefail
+
+build="gcc libc6-dev make pkg-config libgl-dev libx11-dev libxcursor-dev libxrandr-dev libxinerama-dev
+  libxi-dev libxxf86vm-dev libwayland-dev libxkbcommon-dev libgles-dev libegl-dev"
+run="iproute2 iputils-ping libgl1-mesa-dri"
+test="nftables iptables iperf3 ethtool tcpdump xvfb xauth xdotool x11-utils imagemagick openbox wmctrl
+  dbus dbus-x11 xclip ufw dnsutils procps util-linux"
+
+want="$build $run"
+[ "${1:-build}" = test ] && want="$want $test"
+
+command -v apt-get >/dev/null || {
+  echo "This is no Debian or Ubuntu: install by hand what stands for: $want" >&2
+  exit 0
+}
+missing=""
+for p in $want; do
+  dpkg-query -W -f '${Status}' "$p" 2>/dev/null | grep -q 'ok installed' || missing="$missing $p"
+done
+[ -z "$missing" ] && exit 0
+
+sudo=""
+if [ "$(id -u)" -ne 0 ]; then
+  command -v sudo >/dev/null || { echo "Root has to install:$missing" >&2; exit 1; }
+  sudo="sudo"
+fi
+echo "Installing:$missing"
+# shellcheck disable=SC2086
+$sudo env DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends $missing >/dev/null 2>&1 || {
+  $sudo apt-get update -q
+  # shellcheck disable=SC2086
+  $sudo env DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends $missing
+}

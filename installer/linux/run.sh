@@ -1,0 +1,42 @@
+#!/usr/bin/env bash
+# Starts kithd and opens the app: "make run". kithd needs root for the TUN, so a
+# normal user is asked for sudo for kithd alone, is named an operator, and runs
+# the app unprivileged. Ctrl-C ends both; the networks stay on disk.
+set -euo pipefail
+bin=$(cd "$1" && pwd)
+socket=${KITH_SOCKET:-/run/kith/kithd.sock}
+
+if "$bin/kith" --socket "$socket" status >/dev/null 2>&1; then
+  echo "kithd already runs at $socket."
+  kithd=""
+else
+  sudo="" operator=()
+  if [ "$(id -u)" -ne 0 ]; then
+    command -v sudo >/dev/null || { echo "kithd needs root and there is no sudo: run \"make run\" as root." >&2; exit 1; }
+    sudo=sudo operator=(--operator "$(id -un)")
+    echo "kithd needs root for its network interface; sudo may ask for your password."
+    sudo -v
+  fi
+  $sudo "$bin/kithd" run --socket "$socket" "${operator[@]}" &
+  kithd=$!
+  trap 'kill "$kithd" 2>/dev/null; wait "$kithd" 2>/dev/null || true' EXIT
+  for _ in $(seq 100); do
+    "$bin/kith" --socket "$socket" status >/dev/null 2>&1 && break
+    kill -0 "$kithd" 2>/dev/null || { echo "kithd ended; its messages are above." >&2; exit 1; }
+    sleep 0.1
+  done
+fi
+
+"$bin/kith" --socket "$socket" status || true
+if [ -n "${DISPLAY:-}${WAYLAND_DISPLAY:-}" ]; then
+  echo "Opening the app. Ctrl-C ends it and kithd."
+  KITH_SOCKET=$socket "$bin/kith-app" --window || true
+else
+  echo
+  echo "There is no display, so there is no window: use the command line, in another terminal:"
+  echo "  $bin/kith create home          make a network"
+  echo "  $bin/kith invite               print a link that lets another device join it"
+  echo "  $bin/kith join -               join with a link, pasted"
+  echo "  $bin/kith --help"
+  [ -z "$kithd" ] || { echo "kithd runs until Ctrl-C."; wait "$kithd"; }
+fi
