@@ -66,6 +66,18 @@ func (p *pending) remove(id ID) {
 	}
 }
 
+// recount finds anew what each record waits for, after records were dropped.
+func (p *pending) recount(missing func(*Record) []ID) {
+	old := *p
+	p.init()
+	for _, order := range old.order {
+		for _, id := range order {
+			w := old.byID[id]
+			p.add(w.rec, w.opts, missing(w.rec))
+		}
+	}
+}
+
 func without(list []ID, id ID) []ID {
 	for i := range list {
 		if list[i] == id {

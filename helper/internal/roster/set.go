@@ -276,6 +276,7 @@ func (s *Set) drop(drop []bool) (gone []ID) {
 	for _, n := range nodes {
 		s.insert(n)
 	}
+	s.pend.recount(s.missing)
 	return gone
 }
 
