@@ -1,6 +1,7 @@
 package wire
 
 import (
+	"maps"
 	"net/netip"
 	"slices"
 
@@ -12,19 +13,22 @@ import (
 type local struct {
 	connected []netip.Prefix // of interfaces that are up, not our own TUNs
 	own       []netip.Prefix // of our own TUNs: never an endpoint
+	tuns      map[int]bool   // our own TUNs
 	links     []int          // interfaces with IPv6 link-local addresses
 	addrs     []netip.Addr   // ours, the most useful for peers first, no zones
 }
 
 func newLocal(ifaces []netmon.Interface, own map[int]bool) *local {
-	l := &local{}
+	l := &local{tuns: maps.Clone(own)}
 	var far []netip.Addr
 	for _, i := range ifaces {
 		for _, p := range i.Prefixes {
 			ip := p.Addr().Unmap().WithZone("")
 			switch {
 			case own[i.Index]:
-				l.own = append(l.own, p.Masked())
+				if !ip.IsLinkLocalUnicast() {
+					l.own = append(l.own, p.Masked())
+				}
 				continue
 			case !i.Up:
 				continue
@@ -59,7 +63,8 @@ func (l *local) kind(a netip.Addr) PathKind {
 // forbidden tells addresses that must never be an endpoint: those of our own
 // TUNs, and those that are nobody's.
 func (l *local) forbidden(a netip.Addr) bool {
-	return !a.IsValid() || a.IsUnspecified() || a.IsMulticast() || contains(l.own, a.WithZone(""))
+	return !a.IsValid() || a.IsUnspecified() || a.IsMulticast() || contains(l.own, a.WithZone("")) ||
+		a.Zone() != "" && l.tuns[udp.Index(a)]
 }
 
 // ours tells addresses of this host.
