@@ -234,3 +234,20 @@ func dropNetRaw() (restore func() error, err error) {
 	without[0].Effective &^= 1 << unix.CAP_NET_RAW
 	return func() error { return unix.Capset(&header, &had[0]) }, unix.Capset(&header, &without[0])
 }
+
+func TestNetnsMulticast(t *testing.T) {
+	b := netnstest.New(t)
+	lan := b.LAN("lan")
+	var s [2]station
+	for i := range s {
+		h := b.Host(fmt.Sprint("h", i))
+		h.Attach(lan, netip.PrefixFrom(netip.AddrFrom4([4]byte{192, 0, 2, byte(i + 1)}), 24))
+		var err error
+		h.Do(func() { s[i].Multicast, err = Open() })
+		if err != nil {
+			t.Fatal(err)
+		}
+		s[i].ifaces = h.Interfaces()
+	}
+	testMulticast(t, s[0], s[1])
+}

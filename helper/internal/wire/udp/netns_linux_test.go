@@ -40,12 +40,12 @@ func newEnds(t *testing.T) *ends {
 	return e
 }
 
-// linkLocal is host's link-local address and its interface's index.
-func (e *ends) linkLocal(t *testing.T, host int) (netip.Addr, int) {
+// linkLocal is host's address on a link and its interface's index.
+func (e *ends) linkLocal(t *testing.T, host int, link string) (netip.Addr, int) {
 	t.Helper()
 	for _, i := range e.hosts[host].Interfaces() {
 		for _, p := range i.Prefixes {
-			if p.Addr().Is6() && p.Addr().IsLinkLocalUnicast() {
+			if i.Name == link && p.Addr().Is6() && p.Addr().IsLinkLocalUnicast() {
 				return p.Addr(), i.Index
 			}
 		}
@@ -81,26 +81,33 @@ func (e *ends) pass(t *testing.T, to netip.Addr, bufs [][]byte) {
 
 var far = []netip.Addr{netip.MustParseAddr("192.0.2.2"), netip.MustParseAddr("2001:db8::2")}
 
+// TestNetnsLinkLocal talks by link-local addresses over two links at once.
 func TestNetnsLinkLocal(t *testing.T) {
 	e := newEnds(t)
-	ll0, index0 := e.linkLocal(t, 0)
-	ll1, index1 := e.linkLocal(t, 1)
-	if index0 == index1 {
-		t.Fatalf("both interfaces have index %d", index0)
+	second := e.bed.LAN("second")
+	for _, h := range e.hosts {
+		h.Attach(second)
 	}
-	to := at(udp.WithIndex(ll1, index0), e.conns[1])
-	if err := e.conns[0].WriteBatch(equalSizes(3, 100), to, udp.Source{}); err != nil {
-		t.Fatal(err)
-	}
-	p := collect(t, e.conns[1].Readers()[1], 3)[2]
-	if p.Addr != at(udp.WithIndex(ll0, index1), e.conns[0]) || p.Src != (udp.Source{Addr: ll1, Index: index1}) {
-		t.Fatalf("from %v at %v", p.Addr, p.Src)
-	}
-	if err := e.conns[1].WriteBatch([][]byte{[]byte("answer")}, p.Addr, p.Src); err != nil {
-		t.Fatal(err)
-	}
-	if p := collect(t, e.conns[0].Readers()[1], 1)[0]; p.Addr != to || string(p.Buf) != "answer" {
-		t.Fatalf("%q from %v", p.Buf, p.Addr)
+	for _, link := range []string{"lan", "second"} {
+		ll0, index0 := e.linkLocal(t, 0, link)
+		ll1, index1 := e.linkLocal(t, 1, link)
+		if index0 == index1 {
+			t.Fatalf("both interfaces have index %d", index0)
+		}
+		to := at(udp.WithIndex(ll1, index0), e.conns[1])
+		if err := e.conns[0].WriteBatch(equalSizes(3, 100), to, udp.Source{}); err != nil {
+			t.Fatal(err)
+		}
+		p := collect(t, e.conns[1].Readers()[1], 3)[2]
+		if p.Addr != at(udp.WithIndex(ll0, index1), e.conns[0]) || p.Src != (udp.Source{Addr: ll1, Index: index1}) {
+			t.Fatalf("from %v at %v", p.Addr, p.Src)
+		}
+		if err := e.conns[1].WriteBatch([][]byte{[]byte("answer")}, p.Addr, p.Src); err != nil {
+			t.Fatal(err)
+		}
+		if p := collect(t, e.conns[0].Readers()[1], 1)[0]; p.Addr != to || string(p.Buf) != "answer" {
+			t.Fatalf("%q from %v", p.Buf, p.Addr)
+		}
 	}
 }
 
@@ -128,7 +135,8 @@ func TestNetnsStickySource(t *testing.T) {
 	}
 }
 
-// TestNetnsOffloadRefused turns off what GSO needs of a network card.
+// TestNetnsOffloadRefused turns off what GSO needs of a network card; newer
+// kernels then segment themselves.
 func TestNetnsOffloadRefused(t *testing.T) {
 	e := newEnds(t)
 	e.hosts[0].Run("ethtool", "-K", "lan", "tx", "off")

@@ -45,6 +45,11 @@ func (h *Host) Multicast() Multicast {
 }
 
 func (m *multicast) Join(ifaces []netmon.Interface) error {
+	select {
+	case <-m.closed:
+		return net.ErrClosed
+	default:
+	}
 	m.host.net.mu.Lock()
 	defer m.host.net.mu.Unlock()
 	clear(m.joined)
@@ -68,7 +73,7 @@ func (m *multicast) Send(b []byte, ifindex int) error {
 	m.host.net.mu.Lock()
 	defer m.host.net.mu.Unlock()
 	i := m.host.byIndex(ifindex)
-	if i == nil || i.segment == nil {
+	if i == nil || i.segment == nil || !m.joined[ifindex] {
 		return fmt.Errorf("send on interface %d: %w", ifindex, syscall.ENODEV)
 	}
 	for _, group := range []netip.AddrPort{group6, group4} {
