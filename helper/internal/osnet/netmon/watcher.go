@@ -46,6 +46,8 @@ type Watcher struct {
 	system  System
 	changes chan struct{}
 	woke    chan struct{}
+	nudge   chan struct{} // to look at the clocks
+	stop    func()        // the watch over the clock
 	done    chan struct{}
 	tasks   sync.WaitGroup
 	closing sync.Once
@@ -62,7 +64,9 @@ func New() (*Watcher, error) {
 	if err != nil {
 		return nil, err
 	}
-	return Watch(s), nil
+	w := Watch(s)
+	w.stop = clockJumps(func() { signal(w.nudge) })
+	return w, nil
 }
 
 // Watch watches a System, and closes it.
@@ -71,13 +75,15 @@ func Watch(s System) *Watcher {
 		system:  s,
 		changes: make(chan struct{}, 1),
 		woke:    make(chan struct{}, 1),
+		nudge:   make(chan struct{}, 1),
+		stop:    func() {},
 		done:    make(chan struct{}),
 	}
 	w.read()
 	said := make(chan Kind)
 	w.tasks.Go(func() { w.listen(said) })
 	w.tasks.Go(func() { w.gather(said) })
-	w.tasks.Go(func() { detectSleep(w.done, wallClock, func() { signal(w.woke) }) })
+	w.tasks.Go(func() { detectSleep(w.done, w.nudge, hostClocks, func() { signal(w.woke) }) })
 	return w
 }
 
@@ -110,6 +116,7 @@ func (w *Watcher) Close() error {
 	var err error
 	w.closing.Do(func() {
 		close(w.done)
+		w.stop()
 		err = w.system.Close()
 		w.tasks.Wait()
 	})
@@ -132,6 +139,7 @@ func (w *Watcher) listen(said chan<- Kind) {
 		if k == Nothing {
 			continue
 		}
+		signal(w.nudge)
 		select {
 		case said <- k:
 		case <-w.done:
