@@ -79,8 +79,11 @@ const (
 	tail    = "tailscale0\x00"
 )
 
+var hooks = map[string]*nftables.ChainHook{"in": nftables.ChainHookInput, "out": nftables.ChainHookOutput, "fwd": nftables.ChainHookForward}
+
+var conntrack = []expr.Any{&expr.Ct{Key: expr.CtKeySTATE, Register: 1}, &expr.Cmp{Op: neq, Register: 1, Data: make([]byte, 4)}}
+
 func TestJudge(t *testing.T) {
-	conntrack := []expr.Any{&expr.Ct{Key: expr.CtKeySTATE, Register: 1}, &expr.Cmp{Op: neq, Register: 1, Data: make([]byte, 4)}}
 	sets := map[string][]interval{
 		"bogons": {between("10.0.0.0", "10.255.255.255"), between("100.64.0.0", "100.127.255.255")},
 		"half":   {between("100.80.0.0", "100.80.127.255"), between("100.80.128.0", "100.80.255.255")},
@@ -150,7 +153,6 @@ func TestJudge(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			tab := &table{name: "ip filter", chains: map[string]*chain{}, sets: sets}
-			hooks := map[string]*nftables.ChainHook{"in": nftables.ChainHookInput, "out": nftables.ChainHookOutput, "fwd": nftables.ChainHookForward}
 			for name, rules := range c.chains {
 				tab.chains[name] = &chain{name: name, hook: hooks[name], rules: rules}
 			}
