@@ -20,26 +20,22 @@ const (
 
 const exitLocked = 3
 
+// tasks are what a child can be told to do in a directory.
+var tasks = map[string]func(dir string) error{
+	"open":  func(dir string) error { _, err := Open(dir); return err },
+	"write": writeUntilKilled,
+}
+
 func child(task, dir string) int {
-	var err error
-	switch task {
-	case "open":
-		_, err = Open(dir)
-	case "write":
-		err = writeUntilKilled(dir)
-	case "full":
-		err = fillDisk(dir)
-	default:
-		err = fmt.Errorf("no task %q", task)
-	}
-	switch {
+	switch err := tasks[task](dir); {
 	case err == nil:
 		return 0
 	case errors.Is(err, ErrLocked):
 		return exitLocked
+	default:
+		fmt.Println("error", err)
+		return 1
 	}
-	fmt.Println("error", err)
-	return 1
 }
 
 func childCommand(t testing.TB, cmd *exec.Cmd, task, dir string, base int) *exec.Cmd {

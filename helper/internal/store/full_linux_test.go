@@ -12,6 +12,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
+func init() { tasks["full"] = fillDisk }
+
 // TestFullDisk runs fillDisk in a mount namespace of its own, which takes no
 // privilege where user namespaces are allowed.
 func TestFullDisk(t *testing.T) {
