@@ -1,13 +1,15 @@
 package roster
 
-// Quotas bound what a set holds. They are never rules of evaluation: what does
+// quotas bound what a set holds. They are never rules of evaluation: what does
 // not fit now is taken later.
-const (
-	quotaAll      = 20000 // records
-	quotaReserved = 4096  // more for owners and the root
-	quotaBranch   = 8192  // a depth-2 grant's subtree
-	quotaCut      = 16384 // held besides, cut and kept for a while
-)
+type quotas struct {
+	all      int // records
+	reserved int // more for owners and the root
+	branch   int // a depth-2 grant's subtree
+	cut      int // held besides, cut and kept for a while
+}
+
+var standard = quotas{all: 20000, reserved: 4096, branch: 8192, cut: 16384}
 
 // load counts records, large ones as the 4 KiB pieces that they fill.
 type load struct{ wanted, held int }
@@ -30,13 +32,13 @@ func (s *Set) fits(n *node) bool {
 		return true
 	}
 	u := n.units()
-	limit := quotaAll
+	limit := s.quota.all
 	if n.depth == 1 {
-		limit += quotaReserved
+		limit += s.quota.reserved
 	}
 	over := func() bool {
-		return s.load.wanted+u > limit || s.load.held+u > limit+quotaCut ||
-			n.branch >= 0 && s.branch[n.branch]+u > quotaBranch
+		return s.load.wanted+u > limit || s.load.held+u > limit+s.quota.cut ||
+			n.branch >= 0 && s.branch[n.branch]+u > s.quota.branch
 	}
 	if !over() || s.named(n.rec.ID) {
 		return true
@@ -49,7 +51,7 @@ func (s *Set) fits(n *node) bool {
 // waits for it, would be accepted once all are here: what it keeps must pass.
 func (s *Set) named(id ID) bool {
 	seen := map[ID]bool{}
-	for queue := []ID{id}; len(queue) > 0 && len(seen) < quotaAll; queue = queue[1:] {
+	for queue := []ID{id}; len(queue) > 0 && len(seen) < s.quota.all; queue = queue[1:] {
 		for _, w := range s.pend.for_[queue[0]] {
 			if seen[w] {
 				continue
@@ -81,7 +83,7 @@ func (s *Set) willLive(r *Record) bool {
 // dropCut forgets all that is cut if there is too much of it. It tells whether
 // that made room.
 func (s *Set) dropCut() bool {
-	if s.load.held < quotaAll+quotaCut {
+	if s.load.held < s.quota.all+s.quota.cut {
 		return false
 	}
 	e := s.View().eval

@@ -54,6 +54,7 @@ type Set struct {
 	view *View // nil when a record came since
 	last *View // the last one of a format that this build knows
 
+	quota  quotas
 	load   load
 	branch map[int32]int // load of each depth-2 grant's subtree
 }
@@ -74,7 +75,7 @@ func NewSet(genesis []byte) (*Set, error) {
 }
 
 func newSet(genesis *Record) *Set {
-	s := &Set{byID: map[ID]int32{}, branch: map[int32]int{}}
+	s := &Set{byID: map[ID]int32{}, quota: standard, branch: map[int32]int{}}
 	s.pend.init()
 	s.insert(node{rec: genesis, prev: -1, target: -1, invite: -1, branch: -1})
 	return s
@@ -222,6 +223,7 @@ func (s *Set) Clone() *Set {
 		byID:   maps.Clone(s.byID),
 		view:   s.view,
 		last:   s.last,
+		quota:  s.quota,
 		load:   s.load,
 		branch: maps.Clone(s.branch),
 	}
