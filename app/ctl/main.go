@@ -96,10 +96,11 @@ func (a *app) report(err error) int {
 	if errors.As(err, &quiet) {
 		return int(quiet)
 	}
-	a.complain(err)
 	if errors.Is(err, context.Canceled) {
+		a.note("kith: interrupted")
 		return ipc.ExitFailed
 	}
+	a.complain(err)
 	return ipc.ExitCode(err)
 }
 
