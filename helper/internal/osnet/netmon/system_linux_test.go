@@ -178,15 +178,21 @@ func TestNetnsTentativeIsNotUsable(t *testing.T) {
 // TestNetnsReadIsStable reads twice what did not change.
 func TestNetnsReadIsStable(t *testing.T) {
 	nstest.Run(t, func(t *testing.T) {
-		nstest.Sh(t, `ip link set lo up; ip link add eth0 type veth peer eth1; ip link set eth0 up; ip link set eth1 up
-			ip address add 192.0.2.9/24 dev eth0; ip address add 192.0.2.7/24 dev eth0
-			ip route add 10.0.0.0/8 nexthop via 192.0.2.1 nexthop via 192.0.2.2; ip route add blackhole 10.1.0.0/16`)
 		s, err := open()
 		if err != nil {
 			t.Fatal(err)
 		}
 		defer s.Close()
+		nstest.Sh(t, `ip link set lo up; ip link add eth0 type veth peer eth1; ip link set eth0 up; ip link set eth1 up
+			ip address add 192.0.2.9/24 dev eth0; ip address add 192.0.2.7/24 dev eth0
+			ip route add 10.0.0.0/8 nexthop via 192.0.2.1 nexthop via 192.0.2.2; ip route add blackhole 10.1.0.0/16`)
 		a, ar, err1 := s.Read()
+		for err1 == nil && !(find(a, "eth0").Up && find(a, "eth1").Up) {
+			if _, err := s.Wait(); err != nil {
+				t.Fatal(err)
+			}
+			a, ar, err1 = s.Read()
+		}
 		b, br, err2 := s.Read()
 		if err1 != nil || err2 != nil {
 			t.Fatal(err1, err2)
