@@ -35,6 +35,9 @@ func (c *contact) ownWord() (f flags) {
 	if c.configured {
 		f |= flagHave
 	}
+	if !c.toldAny {
+		f |= flagAsk
+	}
 	return f
 }
 
@@ -185,6 +188,9 @@ func (p *peer) hears(h header, a arrival, out *outbox) {
 	if h.flags&^old&flagHave != 0 {
 		p.releaseHeld(a.now, out)
 	}
+	if h.flags&flagAsk != 0 && c.paths.best != nil && c.tells.allow(a.now) {
+		p.tell(out)
+	}
 }
 
 func (p *peer) handlePong(h header, body []byte, a arrival, out *outbox) {
@@ -254,7 +260,7 @@ func (p *peer) reborn(b boot, now time.Time) {
 		p.wire.events.add(func(h Handler) { h.PeerRestarted(p.id) })
 		p.wire.log.Debug("peer restarted", "peer", p.id.Short())
 	}
-	c.told = nil
+	c.told, c.toldAny = nil, false
 }
 
 // confirm takes an address at which the peer has just answered as a path.
@@ -274,7 +280,7 @@ func (p *peer) confirm(a arrival, rtt time.Duration, out *outbox) {
 	c.paths.compare(q)
 	p.settle(a.now, out)
 	if first {
-		p.tell(out, a.now)
+		p.tell(out)
 	}
 	w.soon(p, a.now)
 }
@@ -290,7 +296,7 @@ func (p *peer) learn(addrs []netip.AddrPort, a arrival, out *outbox) {
 		}
 	}
 	before := p.targets(l)
-	c.told = told
+	c.told, c.toldAny = told, true
 	known := map[netip.AddrPort]bool{}
 	for _, addr := range before {
 		known[addr] = true

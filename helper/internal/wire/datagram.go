@@ -39,6 +39,7 @@ type flags uint8
 const (
 	flagWant flags = 1 << iota // it wants a WireGuard session with us
 	flagHave                   // its WireGuard has us configured
+	flagAsk                    // it does not know our candidates
 )
 
 type boot uint64

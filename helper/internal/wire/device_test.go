@@ -65,10 +65,13 @@ func (g *guard) forget(of *guard) {
 
 func (g *guard) stop() { g.dev.Close() }
 
+// echoTo is a packet from one device to another.
+func echoTo(to, from *guard) []byte { return tuntest.Ping(to.ip, from.ip) }
+
 // ping sends a packet and returns how long it took to arrive, a negative time
 // if it has not within the limit.
 func (g *guard) ping(to *guard, limit time.Duration) time.Duration {
-	packet := tuntest.Ping(to.ip, g.ip)
+	packet := echoTo(to, g)
 	start := time.Now()
 	g.tun.Outbound <- packet
 	select {

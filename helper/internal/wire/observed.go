@@ -82,7 +82,7 @@ func (w *Wire) candidates() (out []netip.AddrPort) {
 
 // tell tells the peer our candidates, so that both sides probe at once, which
 // opens stateful firewalls.
-func (p *peer) tell(out *outbox, now time.Time) {
+func (p *peer) tell(out *outbox) {
 	c := p.c
 	if b := c.paths.best; b != nil && c.boot != 0 {
 		out.add(p, kindCandidates, c.boot, appendAddrs(nil, p.wire.candidates()), b.addr, b.src)
@@ -93,7 +93,7 @@ func (p *peer) tell(out *outbox, now time.Time) {
 func (w *Wire) tellAll(out *outbox, now time.Time) {
 	w.eachContact(func(p *peer) {
 		if p.c.seeking(now) || p.c.isActive(now) {
-			p.tell(out, now)
+			p.tell(out)
 		}
 	})
 }

@@ -63,7 +63,9 @@ type contact struct {
 	lastHeard time.Time // authenticated
 
 	told      []netip.AddrPort
-	toldLimit bucket
+	toldAny   bool   // it has named them in its present life
+	toldLimit bucket // of its messages
+	tells     bucket // of ours
 	pings     []outstanding
 	paths     paths
 	notified  Path
@@ -121,6 +123,7 @@ func (p *peer) contact() *contact {
 			answers:    bucket{rate: 5, burst: 10},
 			challenges: bucket{rate: 5, burst: 10},
 			toldLimit:  bucket{rate: 2, burst: 4},
+			tells:      bucket{rate: 1, burst: 3},
 			handshakes: bucket{rate: 1, burst: 8},
 			addr:       newPeerAddr(p),
 		}

@@ -13,6 +13,7 @@ const (
 	watchEvery    = 100 * time.Millisecond
 	watchFor      = time.Second // after the last packet sent
 	silence       = 200 * time.Millisecond
+	hush          = 400 * time.Millisecond
 	suspectEvery  = 500 * time.Millisecond
 	activeEvery   = 3 * time.Second
 	doubtEvery    = 300 * time.Millisecond
@@ -213,6 +214,11 @@ func (p *peer) keepAlive(now time.Time, out *outbox, next *agenda) {
 		for _, q := range c.paths.all {
 			p.pingEvery(q, suspectEvery, now, out, next)
 		}
+	case p.watched.Load() && c.active.After(best.pinged) && unheard >= hush:
+		// A talk has gone quiet. If it is because our address has changed, this
+		// tells the peer the new one.
+		p.ping(best.addr, best.src, now, out)
+		next.at(now.Add(best.patience()))
 	case c.isActive(now):
 		p.pingEvery(best, activeEvery, now, out, next)
 	case best.kind != LAN:
