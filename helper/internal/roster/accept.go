@@ -200,11 +200,8 @@ func (s *Set) acceptSetting(n *node, b *Setting, own *Grant) error {
 	if err := k.checkValue(b.Value); err != nil {
 		return fmt.Errorf("value of %q: %w", b.Key, err)
 	}
-	if k.class == classDev && k.field == FieldTags {
-		list, err := DecodeList(b.Value)
-		if err != nil || !tagsWithin(list, own.Tags) {
-			return errors.New("gives tags that its author may not")
-		}
+	if k.field == fieldTags && !tagsWithin(k.list, own.Tags) {
+		return errors.New("gives tags that its author may not")
 	}
 	return nil
 }

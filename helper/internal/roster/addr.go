@@ -20,8 +20,10 @@ func Prefix6(network ID) netip.Prefix {
 
 // Addr6 is a device's address: the network's prefix and 80 bits of the hash of
 // its key, so that it proves its owner.
-func Addr6(network ID, device key.Public) netip.Addr {
-	a := Prefix6(network).Addr().As16()
+func Addr6(network ID, device key.Public) netip.Addr { return addr6(Prefix6(network), device) }
+
+func addr6(prefix netip.Prefix, device key.Public) netip.Addr {
+	a := prefix.Addr().As16()
 	h := sha256.Sum256(device[:])
 	copy(a[6:], h[:10])
 	return netip.AddrFrom16(a)
@@ -40,11 +42,13 @@ func Range4(network ID) netip.Prefix {
 }
 
 // Addr4 is the address with an index in Range4; none for index 0.
-func Addr4(network ID, index uint16) netip.Addr {
+func Addr4(network ID, index uint16) netip.Addr { return addr4(Range4(network), index) }
+
+func addr4(r netip.Prefix, index uint16) netip.Addr {
 	if index == 0 || index == 1<<16-1 {
 		return netip.Addr{}
 	}
-	a := Range4(network).Addr().As4()
+	a := r.Addr().As4()
 	binary.BigEndian.PutUint16(a[2:], index)
 	return netip.AddrFrom4(a)
 }

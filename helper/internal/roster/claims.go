@@ -18,21 +18,28 @@ type claim[V comparable] struct {
 // contest settles the claims in order of depth, clock and ID, whoever the
 // claimants turn out to be: what a loser claims besides stays claimed, so
 // nothing cascades. It answers the losers in that order.
-func contest[V comparable](e *eval, claims []claim[V]) (taken map[V]*candidate, losers []claim[V]) {
-	slices.SortFunc(claims, func(a, b claim[V]) int {
-		x, y := &e.nodes[a.by], &e.nodes[b.by]
-		return cmp.Or(cmp.Compare(x.depth, y.depth), cmp.Compare(x.rec.Clock, y.rec.Clock), compareID(x.rec.ID, y.rec.ID),
-			compareID(ID(a.c.device), ID(b.c.device)))
-	})
-	taken = make(map[V]*candidate, len(claims))
-	for _, c := range claims {
-		if taken[c.value] == nil {
-			taken[c.value] = c.c
-		} else {
-			losers = append(losers, c)
+func contest[V comparable](e *eval, claims []claim[V]) (taken map[V]*claim[V], losers []*claim[V]) {
+	taken = make(map[V]*claim[V], len(claims))
+	for i := range claims {
+		c := &claims[i]
+		first := taken[c.value]
+		if first == nil {
+			taken[c.value] = c
+			continue
 		}
+		if e.claimsBefore(c.by, first.by, c.c, first.c) < 0 {
+			taken[c.value], c = c, first
+		}
+		losers = append(losers, c)
 	}
+	slices.SortFunc(losers, func(a, b *claim[V]) int { return e.claimsBefore(a.by, b.by, a.c, b.c) })
 	return taken, losers
+}
+
+func (e *eval) claimsBefore(a, b int32, p, q *candidate) int {
+	x, y := &e.nodes[a], &e.nodes[b]
+	return cmp.Or(cmp.Compare(x.depth, y.depth), cmp.Compare(x.rec.Clock, y.rec.Clock), compareID(x.rec.ID, y.rec.ID),
+		compareID(ID(p.device), ID(q.device)))
 }
 
 // claims applies rule 11, once the settings that name and address devices are known.
@@ -41,12 +48,11 @@ func (e *eval) claims() {
 	wg, control := make([]claim[key.Exchange], 0, n), make([]claim[key.Exchange], 0, n)
 	six, names := make([]claim[netip.Addr], 0, n), make([]claim[string], 0, n)
 	four := make([]claim[uint16], 0, n)
-	network := e.nodes[0].rec.ID
 	for _, c := range e.cands {
 		a := e.admit(c.keys)
 		wg = append(wg, claim[key.Exchange]{a.WG, c.keys, c})
 		control = append(control, claim[key.Exchange]{a.Control, c.keys, c})
-		six = append(six, claim[netip.Addr]{Addr6(network, c.device), c.admits[0], c})
+		six = append(six, claim[netip.Addr]{c.six, c.admits[0], c})
 		names = append(names, claim[string]{c.name, c.nameBy, c})
 		if c.index != 0 {
 			four = append(four, claim[uint16]{c.index, c.indexBy, c})
@@ -66,7 +72,7 @@ func (e *eval) claims() {
 		for digits := 4; ; digits++ {
 			l.c.name = suffixed(l.value, hash[:digits])
 			if taken[l.c.name] == nil {
-				taken[l.c.name] = l.c
+				taken[l.c.name] = l
 				break
 			}
 		}

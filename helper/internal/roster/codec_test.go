@@ -114,14 +114,14 @@ func (p *parser) value() (any, error) {
 	return nil, errParse
 }
 
-// field describes a map's value: its kind, its size for bytes, and whether it may be absent.
-type field struct {
+// cborField describes a map's value: its kind, its size for bytes, and whether it may be absent.
+type cborField struct {
 	kind     byte // u, b, s, t (true), l (strings), i (IDs)
 	size     int
 	optional bool
 }
 
-var shapes = map[uint64]map[uint64]field{
+var shapes = map[uint64]map[uint64]cborField{
 	1: {1: {'s', 0, false}, 2: {'b', 16, false}},
 	2: {1: {'b', 32, false}, 2: {'u', 0, true}, 3: {'l', 0, true}, 4: {'l', 0, true}},
 	3: {1: {'b', 32, false}, 2: {'b', 32, true}, 3: {'t', 0, true}, 4: {'u', 0, true}, 5: {'u', 0, false}, 6: {'l', 0, true}},
@@ -134,7 +134,7 @@ var shapes = map[uint64]map[uint64]field{
 	7: {},
 }
 
-func (f field) fits(v any) bool {
+func (f cborField) fits(v any) bool {
 	zero := false
 	switch v := v.(type) {
 	case uint64:
@@ -172,7 +172,7 @@ func decode2(raw []byte) (map[uint64]any, error) {
 	if err != nil || !ok || len(p.b) > 0 {
 		return nil, errParse
 	}
-	outer := map[uint64]field{
+	outer := map[uint64]cborField{
 		1: {'u', 0, false}, 2: {'u', 0, false}, 3: {'b', 32, true}, 4: {'b', 32, false}, 5: {'b', 32, true}, 6: {'u', 0, false},
 	}
 	body, ok := m[7].(map[uint64]any)
@@ -185,7 +185,7 @@ func decode2(raw []byte) (map[uint64]any, error) {
 		return nil, errParse
 	}
 	delete(m, 7)
-	for got, want := range map[*map[uint64]any]map[uint64]field{&m: outer, &body: shape} {
+	for got, want := range map[*map[uint64]any]map[uint64]cborField{&m: outer, &body: shape} {
 		for k, f := range want {
 			if v, ok := (*got)[k]; ok && !f.fits(v) || !ok && !f.optional {
 				return nil, errParse

@@ -19,7 +19,7 @@ type eval struct {
 	rank     map[key.Public]uint8
 
 	cands  map[key.Public]*candidate
-	values map[string]setting
+	values map[string]setting // but for those of dev/ and net/, which candidates have
 	clock  uint64 // the highest live one
 }
 
@@ -31,7 +31,7 @@ func evaluate(nodes []node) *eval {
 		live: flags[:n:n], ended: flags[n : 2*n : 2*n], self: flags[2*n : 3*n : 3*n], wanted: flags[3*n:],
 		cuts: map[int32][]int32{}, selfCuts: map[int32][]int32{},
 		ofKey: map[key.Public][]int32{}, ofRecord: map[int32][]int32{},
-		rank: map[key.Public]uint8{}, cands: map[key.Public]*candidate{},
+		rank: map[key.Public]uint8{},
 	}
 	e.judge()
 	e.members()

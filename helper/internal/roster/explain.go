@@ -176,7 +176,7 @@ func (v *View) whyRevoke(i int32, b *Revoke) (bool, string) {
 
 func (v *View) whySetting(i int32, b *Setting) (bool, string) {
 	n := &v.eval.nodes[i]
-	w, ok := v.eval.values[b.Key]
+	w, ok := v.eval.value(b.Key)
 	switch {
 	case ok && w.by == i:
 		return true, "in force"
@@ -221,8 +221,8 @@ func (v *View) says(i int32) string {
 
 func (v *View) saysSetting(n *node, b *Setting) string {
 	name := b.Key
-	if n.key.class == classDev || n.key.class == classNet {
-		name = n.key.field + " of " + v.NameOf(n.key.device)
+	if n.key.ofDevice() {
+		name = fieldNames[n.key.field] + " of " + v.NameOf(n.key.device)
 	}
 	if len(b.Value) == 0 {
 		return "clear " + name
@@ -232,24 +232,35 @@ func (v *View) saysSetting(n *node, b *Setting) string {
 
 // text is a checked value for people.
 func (k *setKey) text(value []byte) string {
-	switch {
-	case k.class == classEpoch || k.class == classSuccessor:
+	switch k.class {
+	case classEpoch, classSuccessor:
 		return fmt.Sprintf("%.5x…", value)
-	case k.class == classFormat || k.field == FieldIP:
+	case classFormat:
 		n, _ := DecodeUint(value)
 		return strconv.FormatUint(n, 10)
-	case k.field == FieldName:
+	case classDNS:
+		return strconv.Quote(strings.Join(k.list, " "))
+	case classDev, classNet:
+		return k.deviceText(value)
+	}
+	return plural(uint64(len(value)), "byte")
+}
+
+func (k *setKey) deviceText(value []byte) string {
+	switch k.field {
+	case fieldName:
 		return string(value)
-	case k.class == classDNS || k.field == FieldTags || k.field == FieldRoute:
-		list, _ := DecodeList(value)
-		return strconv.Quote(strings.Join(list, " "))
-	case k.field == FieldExit:
+	case fieldIP:
+		n, _ := DecodeUint(value)
+		return strconv.FormatUint(n, 10)
+	case fieldExit:
 		return "approved"
-	case k.field == FieldRelay:
+	case fieldRelay:
 		r, _ := decodeRelay(value)
 		return fmt.Sprintf("%s %v", r.Host, r.Addrs)
 	}
-	return plural(uint64(len(value)), "byte")
+	list, _ := DecodeList(value)
+	return strings.Join(list, ",")
 }
 
 func plural(n uint64, what string) string {

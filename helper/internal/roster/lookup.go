@@ -53,13 +53,13 @@ func (v *View) grantOf(g int32) *Grant {
 
 // Value is what a set key is set to.
 func (v *View) Value(k string) ([]byte, bool) {
-	w, ok := v.eval.values[k]
-	return w.value, ok && len(w.value) > 0
+	w, _ := v.eval.value(k)
+	return w.value, len(w.value) > 0
 }
 
 // Setter is the record that set a set key, or nil.
 func (v *View) Setter(k string) *Record {
-	if w, ok := v.eval.values[k]; ok {
+	if w, ok := v.eval.value(k); ok {
 		return v.eval.nodes[w.by].rec
 	}
 	return nil
@@ -67,11 +67,16 @@ func (v *View) Setter(k string) *Record {
 
 // Values yields the set keys with a prefix and their values, in order of the keys.
 func (v *View) Values(prefix string) iter.Seq2[string, []byte] {
-	keys := slices.Sorted(maps.Keys(v.eval.values))
+	values := map[string][]byte{}
+	for k, w := range v.eval.allValues() {
+		if strings.HasPrefix(k, prefix) && len(w.value) > 0 {
+			values[k] = w.value
+		}
+	}
+	keys := slices.Sorted(maps.Keys(values))
 	return func(yield func(string, []byte) bool) {
 		for _, k := range keys {
-			w := v.eval.values[k]
-			if strings.HasPrefix(k, prefix) && len(w.value) > 0 && !yield(k, w.value) {
+			if !yield(k, values[k]) {
 				return
 			}
 		}

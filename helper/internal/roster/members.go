@@ -2,6 +2,7 @@ package roster
 
 import (
 	"cmp"
+	"net/netip"
 	"slices"
 
 	"kith.internal/helper/internal/key"
@@ -15,6 +16,8 @@ type candidate struct {
 	member bool
 	lost   string // the claim that keeps it from being a member
 
+	six       netip.Addr
+	set       [fields]setting // what dev/ and net/ keys say of it
 	name      string
 	nameBy    int32 // the record whose name it is
 	index     uint16
@@ -41,12 +44,14 @@ func (e *eval) members() {
 			}
 		}
 	}
+	prefix := Prefix6(e.nodes[0].rec.ID)
+	e.cands = make(map[key.Public]*candidate, len(admits))
 	for k, list := range admits {
 		if e.removedBy(k) >= 0 || left[k] && e.rankOf(k) == plainRank {
 			continue
 		}
 		slices.SortFunc(list, e.governing)
-		c := &candidate{device: k, admits: list, keys: list[0], member: true}
+		c := &candidate{device: k, admits: list, keys: list[0], member: true, six: addr6(prefix, k)}
 		for _, i := range list[1:] {
 			if e.admit(i).N > e.admit(c.keys).N {
 				c.keys = i

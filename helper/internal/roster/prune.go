@@ -29,7 +29,8 @@ func (e *eval) cutAt(i int32) time.Time {
 	if !e.live[i] {
 		by, _ = e.dropped(i)
 	} else if b, ok := e.nodes[i].rec.Body.(*Setting); ok {
-		by = e.values[b.Key].by
+		w, _ := e.value(b.Key)
+		by = w.by
 	}
 	if by >= 0 && e.nodes[by].at.After(at) {
 		at = e.nodes[by].at

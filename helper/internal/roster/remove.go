@@ -143,7 +143,7 @@ func (w *writer) restate(i int32) error {
 	e, n := w.view.eval, &w.view.eval.nodes[i]
 	switch b := n.rec.Body.(type) {
 	case *Setting:
-		if s := e.values[b.Key]; s.by != i || !w.maySet(w.view, n.key, b.Key, b.Value, w.own, w.depth) {
+		if s, _ := e.value(b.Key); s.by != i || !w.maySet(w.view, n.key, b.Key, w.own, w.depth) {
 			return nil
 		}
 		_, err := w.write(&Setting{Key: b.Key, Value: b.Value})

@@ -42,14 +42,40 @@ const (
 	FieldRelay = "relay"
 )
 
+// field is what a dev/ or net/ key sets.
+type field uint8
+
+const (
+	fieldName field = iota
+	fieldTags
+	fieldIP
+	fieldRoute
+	fieldExit
+	fieldRelay
+	fields
+)
+
+var fieldNames = [fields]string{FieldName, FieldTags, FieldIP, FieldRoute, FieldExit, FieldRelay}
+
+func (f field) class() class {
+	if f < fieldRoute {
+		return classDev
+	}
+	return classNet
+}
+
 // setKey is a set key taken apart.
 type setKey struct {
 	class  class
 	device key.Public // of dev/ and net/
-	field  string     // of dev/ and net/
+	field  field      // of dev/ and net/
 	name   string     // of dns/
 	rtype  string     // of dns/
+	list   []string   // the value of tags and dns/, once accepted
 }
+
+// ofDevice tells whether the key is of dev/ or net/.
+func (k *setKey) ofDevice() bool { return k.class == classDev || k.class == classNet }
 
 // DevKey is dev/KEY/FIELD: name, tags or ip of a device.
 func DevKey(device key.Public, field string) string { return "dev/" + device.String() + "/" + field }
@@ -84,9 +110,9 @@ func parseSetKey(s string) (setKey, error) {
 	kind, rest, _ := strings.Cut(s, "/")
 	switch kind {
 	case "dev":
-		return parseDeviceKey(classDev, rest, FieldName, FieldTags, FieldIP)
+		return parseDeviceKey(classDev, rest)
 	case "net":
-		return parseDeviceKey(classNet, rest, FieldRoute, FieldExit, FieldRelay)
+		return parseDeviceKey(classNet, rest)
 	case "dns":
 		return parseDNSKey(rest)
 	case "share":
@@ -95,8 +121,8 @@ func parseSetKey(s string) (setKey, error) {
 	return setKey{}, fmt.Errorf("unknown set key %.60q", s)
 }
 
-func parseDeviceKey(c class, rest string, fields ...string) (setKey, error) {
-	text, field, _ := strings.Cut(rest, "/")
+func parseDeviceKey(c class, rest string) (setKey, error) {
+	text, name, _ := strings.Cut(rest, "/")
 	device, err := key.Parse(text)
 	if err != nil {
 		return setKey{}, err
@@ -104,12 +130,12 @@ func parseDeviceKey(c class, rest string, fields ...string) (setKey, error) {
 	if device.String() != text {
 		return setKey{}, fmt.Errorf("key %.60q is not in its one form", text)
 	}
-	for _, f := range fields {
-		if f == field {
-			return setKey{class: c, device: device, field: f}, nil
+	for f, n := range fieldNames {
+		if n == name && field(f).class() == c {
+			return setKey{class: c, device: device, field: field(f)}, nil
 		}
 	}
-	return setKey{}, fmt.Errorf("unknown field %.60q of a device", field)
+	return setKey{}, fmt.Errorf("unknown field %.60q of a device", name)
 }
 
 func parseDNSKey(rest string) (setKey, error) {

@@ -17,7 +17,7 @@ func (a *Author) Set(k string, value []byte) (*Record, error) {
 		return nil, fmt.Errorf("set %q: %w", k, err)
 	}
 	v := a.set.View()
-	w, err := a.under("set "+k, func(g *Grant, depth uint8) bool { return a.maySet(v, &sk, k, value, g, depth) })
+	w, err := a.under("set "+k, func(g *Grant, depth uint8) bool { return a.maySet(v, &sk, k, g, depth) })
 	if err != nil {
 		return nil, err
 	}
@@ -25,17 +25,15 @@ func (a *Author) Set(k string, value []byte) (*Record, error) {
 }
 
 // maySet is acceptance's rule, and that a set record without effect is not written.
-func (a *Author) maySet(v *View, sk *setKey, k string, value []byte, g *Grant, depth uint8) bool {
+func (a *Author) maySet(v *View, sk *setKey, k string, g *Grant, depth uint8) bool {
 	if !g.maySet(k) || g.Caps&sk.cap() != sk.cap() || depth > 1 && sk.senior(v.Name) {
 		return false
 	}
 	if sk.class != classDev {
 		return true
 	}
-	if sk.field == FieldTags {
-		if list, _ := DecodeList(value); !tagsWithin(list, g.Tags) {
-			return false
-		}
+	if sk.field == fieldTags && !tagsWithin(sk.list, g.Tags) {
+		return false
 	}
 	c := v.eval.cands[sk.device]
 	return c == nil || depth <= v.eval.nodes[c.admits[0]].depth

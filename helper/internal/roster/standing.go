@@ -96,16 +96,16 @@ func compare(before, after *View, target key.Public) *Removal {
 			r.Invites = append(r.Invites, i)
 		}
 	}
-	for k, w := range before.eval.values {
-		if d := before.eval.nodes[w.by].key.device; d == target && !d.IsZero() {
+	for k, w := range before.eval.allValues() {
+		if d := before.eval.nodes[w.by].key; d.ofDevice() && d.device == target {
 			continue
 		}
-		if x := after.eval.values[k]; !bytes.Equal(w.value, x.value) {
+		if x, _ := after.eval.value(k); !bytes.Equal(w.value, x.value) {
 			r.Settings = append(r.Settings, k)
 		}
 	}
-	for k := range after.eval.values {
-		if _, ok := before.eval.values[k]; !ok {
+	for k := range after.eval.allValues() {
+		if _, ok := before.eval.value(k); !ok {
 			r.Settings = append(r.Settings, k)
 		}
 	}

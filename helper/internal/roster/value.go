@@ -111,8 +111,8 @@ func DecodeUint(b []byte) (n uint64, err error) {
 	return n, err
 }
 
-// checkValue checks what a set record alone shows of its value. No value
-// clears a key, so it is always right but for the format.
+// checkValue checks what a set record alone shows of its value, and keeps lists.
+// No value clears a key, so it is always right but for the format.
 func (k *setKey) checkValue(b []byte) (err error) {
 	if len(b) == 0 {
 		if k.class == classFormat {
@@ -140,24 +140,24 @@ func (k *setKey) checkValue(b []byte) (err error) {
 
 func (k *setKey) checkDevice(b []byte) error {
 	switch k.field {
-	case FieldName:
+	case fieldName:
 		return ValidLabel(string(b))
-	case FieldTags:
-		list, err := DecodeList(b)
-		if err != nil {
+	case fieldTags:
+		var err error
+		if k.list, err = DecodeList(b); err != nil {
 			return err
 		}
-		return formTags(list, false)
-	case FieldIP:
+		return formTags(k.list, false)
+	case fieldIP:
 		n, err := DecodeUint(b)
 		if err == nil && n > maxIndex {
 			err = fmt.Errorf("IPv4 index %d", n)
 		}
 		return err
-	case FieldRoute:
+	case fieldRoute:
 		_, err := decodeRoutes(b)
 		return err
-	case FieldExit:
+	case fieldExit:
 		if len(b) != 1 || b[0] != 1 {
 			return errors.New("an exit's approval is the byte 1")
 		}
@@ -184,14 +184,14 @@ func decodeRoutes(b []byte) ([]netip.Prefix, error) {
 }
 
 func (k *setKey) checkDNS(b []byte) error {
-	list, err := DecodeList(b)
-	if err != nil {
+	var err error
+	if k.list, err = DecodeList(b); err != nil {
 		return err
 	}
-	if k.rtype == "CNAME" && len(list) > 1 {
+	if k.rtype == "CNAME" && len(k.list) > 1 {
 		return errors.New("more than one CNAME")
 	}
-	for _, s := range list {
+	for _, s := range k.list {
 		if err := checkDNSValue(k.rtype, s); err != nil {
 			return fmt.Errorf("%s %.80q: %w", k.rtype, s, err)
 		}

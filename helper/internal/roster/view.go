@@ -82,6 +82,7 @@ type View struct {
 	Clock           uint64 // the highest live one
 
 	eval    *eval
+	range4  netip.Prefix
 	byID    func() map[ID]int32
 	byKey   map[key.Public]*Member
 	byName  map[string]*Member
@@ -118,7 +119,7 @@ func makeView(s *Set) *View {
 	e := evaluate(nodes)
 	v := &View{
 		Network: s.Network(), Name: s.Name(), Root: s.Root(), Format: e.format(), Clock: e.clock,
-		eval: e, grants: map[key.Public][]int32{},
+		eval: e, range4: Range4(s.Network()), grants: map[key.Public][]int32{},
 	}
 	v.digest = sync.OnceValues(func() (*Digest, []ID) { ids := e.ids(); return makeDigest(ids), ids })
 	v.byID = sync.OnceValue(func() map[ID]int32 {
@@ -151,17 +152,17 @@ func (v *View) member(c *candidate) *Member {
 	a, k := e.admit(c.admits[0]), e.admit(c.keys)
 	m := &Member{
 		Key: c.device, WG: k.WG, Control: k.Control, N: k.N, Name: c.name,
-		IPv4: Addr4(v.Network, c.index), IPv6: Addr6(v.Network, c.device), Tags: a.Tags,
+		IPv4: addr4(v.range4, c.index), IPv6: c.six, Tags: a.Tags,
 		Role: v.Role(c.device), Rank: v.Rank(c.device), Caps: v.Caps(c.device),
 		Admit: e.nodes[c.admits[0]].rec, Expires: Time(a.Expires),
 		Renamed: c.lostName, NoIPv4: c.lostIndex,
 	}
-	if w, ok := e.values[DevKey(c.device, FieldTags)]; ok {
-		m.Tags, _ = DecodeList(w.value)
+	if w := c.set[fieldTags]; w.by > 0 {
+		m.Tags = e.nodes[w.by].key.list
 	}
-	m.Routes, _ = decodeRoutes(e.values[NetKey(c.device, FieldRoute)].value)
-	m.Exit = len(e.values[NetKey(c.device, FieldExit)].value) > 0
-	if w := e.values[NetKey(c.device, FieldRelay)]; len(w.value) > 0 {
+	m.Routes, _ = decodeRoutes(c.set[fieldRoute].value)
+	m.Exit = len(c.set[fieldExit].value) > 0
+	if w := c.set[fieldRelay]; len(w.value) > 0 {
 		m.Relay, _ = decodeRelay(w.value)
 	}
 	return m
@@ -176,8 +177,7 @@ func (v *View) takeSettings() {
 		if n.key.class != classDNS || len(w.value) == 0 {
 			continue
 		}
-		list, _ := DecodeList(w.value)
-		v.DNS = append(v.DNS, DNSSet{Name: n.key.name, Type: n.key.rtype, Values: list, By: n.rec})
+		v.DNS = append(v.DNS, DNSSet{Name: n.key.name, Type: n.key.rtype, Values: n.key.list, By: n.rec})
 	}
 	slices.SortFunc(v.DNS, func(a, b DNSSet) int {
 		return strings.Compare(a.Name+"/"+a.Type, b.Name+"/"+b.Type)
