@@ -29,7 +29,7 @@ func TestFailedWrites(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			s := withNetwork(t)
 			must(t, s.PutRecords(net1, record(1)))
-			was := s.state.commit
+			was, before := s.state.commit, s.state.bolt
 			s.state.commit = c.commit
 			err := s.PutRecords(net1, record(2))
 			if !errors.Is(err, c.want) || errors.Is(err, ErrFull) != c.wantFull {
@@ -37,6 +37,9 @@ func TestFailedWrites(t *testing.T) {
 			}
 			if got := value(s.Records(net1))(t); len(got) == 0 || got[0].ID != record(1).ID {
 				t.Errorf("records while it fails: %v", got)
+			}
+			if s.state.bolt == before {
+				t.Error("what failed to commit is still relied on")
 			}
 			s.state.commit = was
 			must(t, s.PutRecords(net1, record(3)))
