@@ -70,7 +70,7 @@ func run(args []string) int {
 		if background {
 			return 0
 		}
-		err = desktop.Send(dir, roleTray, msg)
+		code, err = 0, desktop.Send(dir, roleTray, msg)
 	}
 	if err != nil {
 		log.Error("cannot start", "err", err)

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"log/slog"
 	"os"
 	"os/exec"
@@ -265,16 +266,16 @@ func (k *keeper) open(m desktop.Message) {
 func (k *keeper) gone(err error, errs string) {
 	shown := k.shown
 	k.window, k.shown, k.front, k.pending = nil, false, false, nil
+	var exit *exec.ExitError
 	switch {
-	case shown || err == nil && errs == "":
-	case isGL(errs):
+	case errors.As(err, &exit) && exit.ExitCode() == exitNoGL:
 		k.log.Warn("the window needs OpenGL", "stderr", errs)
 		k.tellGL(true)
 		k.say("Kith", k.words.S("problem.nogl"))
 		return
-	default:
+	case err != nil && !shown:
 		why := strings.TrimSpace(errs)
-		if why == "" && err != nil {
+		if why == "" {
 			why = err.Error()
 		}
 		k.failed(why)
@@ -296,16 +297,6 @@ func (k *keeper) tellGL(missing bool) {
 	default:
 	}
 	k.noGL <- missing
-}
-
-// isGL tells whether a window's last words are about OpenGL.
-func isGL(s string) bool {
-	for _, w := range []string{"GLX", "OpenGL", "EGL", "WGL", "NSGL", "pixel format", "window creation error"} {
-		if strings.Contains(s, w) {
-			return true
-		}
-	}
-	return false
 }
 
 func (k *keeper) downQuit() {

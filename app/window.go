@@ -1,9 +1,12 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"errors"
+	stdlog "log"
 	"log/slog"
+	"os"
 	"os/user"
 	"time"
 
@@ -19,8 +22,27 @@ import (
 	"kith.internal/ipc/client"
 )
 
+// exitNoGL is the window process' exit code where the session lacks OpenGL.
+const exitNoGL = 3
+
+// failing watches what Fyne logs: where it can make no window it says so and
+// runs on without one.
+type failing struct{ failed bool }
+
+func (f *failing) Write(p []byte) (int, error) {
+	n, err := os.Stderr.Write(p)
+	if bytes.Contains(p, []byte("window creation error")) || bytes.Contains(p, []byte("failed to initialise GLFW")) {
+		f.failed = true
+	}
+	if f.failed && bytes.Contains(p, []byte("  At:")) { // the last line of a complaint
+		os.Exit(exitNoGL)
+	}
+	return n, err
+}
+
 // runWindow is the window process until the window closes.
 func runWindow(dir string, first desktop.Message, words *text.Catalogue, log *slog.Logger) int {
+	stdlog.SetOutput(&failing{})
 	a := app.NewWithID("internal.kith.app")
 	a.SetIcon(fyne.NewStaticResource("kith.png", assets.App()))
 	a.Settings().SetTheme(ui.Theme())

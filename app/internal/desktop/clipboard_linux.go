@@ -2,6 +2,7 @@ package desktop
 
 import (
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
 	"strings"
@@ -70,6 +71,7 @@ type owner struct {
 }
 
 func newOwner() (*owner, error) {
+	xgb.Logger.SetOutput(io.Discard) // it writes to stderr what it returns as well
 	conn, err := xgb.NewConn()
 	if err != nil {
 		return nil, err

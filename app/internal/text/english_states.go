@@ -44,8 +44,6 @@ var states = map[Key]Entry{
 	"row.seen":         {Text: "Last seen {ago}", About: "device row of an offline device"},
 	"row.never":        {Text: "Not seen yet", About: "device row of a device that never was online"},
 	"row.inactive":     {Text: "Network disconnected", About: "device row: its network is switched off"},
-	"row.removed":      {Text: "Removed from this network", About: "device row: this device was removed, so nothing can be known"},
-	"row.unknown":      {Text: "Unknown", About: "device row: the service does not answer, so nothing can be known"},
 	"word.online":      {Text: "Online", About: "word beside the dot"},
 	"word.offline":     {Text: "Offline", About: "word beside the dot"},
 	"word.unknown":     {Text: "Unknown", About: "word beside the dot: state not known"},

@@ -39,7 +39,6 @@ var window = map[Key]Entry{
 	"button.copyname": {Text: "Copy name", About: "button in device details"},
 	"button.copyaddr": {Text: "Copy address", About: "button in device details"},
 	"button.join":     {Text: "Join", About: "button: joins the previewed network"},
-	"button.preview":  {Text: "Look at it", About: "button: shows what a link says"},
 	"button.create":   {Text: "Create", About: "button"},
 	"button.invite":   {Text: "Invite…", About: "button"},
 	"button.mklink":   {Text: "Make a link", About: "button in the invite dialog"},
@@ -78,7 +77,6 @@ var window = map[Key]Entry{
 	"detail.role":      {Text: "Role", About: "label in details"},
 	"detail.os":        {Text: "System", About: "label in details"},
 	"detail.key":       {Text: "Key", About: "label in details: the device key"},
-	"detail.you":       {Text: "This device", About: "label in details"},
 
 	"rename.title":    {Text: "Rename {device}", About: "dialog"},
 	"rename.new":      {Text: "New name", About: "field"},
@@ -86,8 +84,7 @@ var window = map[Key]Entry{
 	"remove.title":    {Text: "Remove {device}?", About: "dialog"},
 	"remove.text":     {Text: "{device} loses access to {network} at once, on every device. It needs a new invite to come back.", About: "dialog"},
 	"remove.dropped":  {Text: "These devices lost access with it: {names}", About: "after removing a device that had invited others"},
-	"networks.self":   {Text: "{fqdn}", About: "this device's name in a network"},
-	"networks.facts":  {Text: "{role} · {up} of {n} devices online", One: "{role} · {up} of {n} device online", About: "under a network's name"},
+	"networks.facts":  {Text: "{role} · {up} of {n} other devices online", One: "{role} · {up} of {n} other device online", About: "under a network's name"},
 	"networks.facts0": {Text: "{role} · no other devices yet", About: "under a network's name, no peers"},
 	"networks.off":    {Text: "{role} · disconnected", About: "under a network's name, switched off"},
 	"networks.on":     {Text: "Connected", About: "switch of a network"},
@@ -170,7 +167,7 @@ var window = map[Key]Entry{
 
 // formats: latencies, durations, dates.
 var formats = map[Key]Entry{
-	"latency":       {Text: "{n} ms", About: "round-trip time"},
+	"latency.ms":    {Text: "{n} ms", About: "round-trip time"},
 	"latency.under": {Text: "under 1 ms", About: "round-trip time"},
 	"ago.now":       {Text: "just now", About: "under a minute ago"},
 	"ago.minutes":   {Text: "{n} min ago", About: "short"},

@@ -133,7 +133,7 @@ func (c *Catalogue) Latency(ms float64) string {
 	if ms < 1 {
 		return c.S("latency.under")
 	}
-	return c.S("latency", "n", strconv.FormatFloat(ms, 'f', 0, 64))
+	return c.S("latency.ms", "n", strconv.FormatFloat(ms, 'f', 0, 64))
 }
 
 // Ago is "3 h ago" of a duration.

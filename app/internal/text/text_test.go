@@ -133,7 +133,7 @@ func TestKeysUsedExist(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	made := []string{"error.", "health.", "role.", "weekday.", "join.searching", "join.asking", "join.admitted"}
+	made := []string{"error.", "health.", "role.", "weekday.", "page.", "join.searching", "join.asking", "join.admitted"}
 	for k := range english {
 		if !used[k] && !hasAnyPrefix(string(k), made) {
 			t.Errorf("%s: said nowhere", k)

@@ -1,10 +1,8 @@
 package ui
 
 import (
-	"bytes"
 	"context"
 	"fmt"
-	"image/png"
 	"strings"
 	"time"
 
@@ -204,11 +202,7 @@ func qrImage(s string) fyne.CanvasObject {
 		return nil
 	}
 	code.Scale = 4
-	var b bytes.Buffer
-	if png.Encode(&b, code.Image()) != nil {
-		return nil
-	}
-	img := canvas.NewImageFromResource(fyne.NewStaticResource("invite.png", b.Bytes()))
+	img := canvas.NewImageFromResource(fyne.NewStaticResource("qr.png", code.PNG()))
 	img.FillMode, img.ScaleMode = canvas.ImageFillContain, canvas.ImageScalePixels
 	img.SetMinSize(fyne.NewSquareSize(260))
 	return img

@@ -18,18 +18,17 @@ import (
 
 // details shows one device.
 type details struct {
-	s       *Shell
-	box     *fyne.Container
-	hint    *fyne.Container
-	full    *container.Scroll
-	name    *widget.Label
-	why     *widget.Label
-	grid    *fyne.Container
-	actions *fyne.Container
-	rename  *widget.Button
-	remove  *widget.Button
-	dev     model.Device
-	drawn   []string
+	s      *Shell
+	box    *fyne.Container
+	hint   *fyne.Container
+	full   *container.Scroll
+	name   *widget.Label
+	why    *widget.Label
+	grid   *fyne.Container
+	rename *widget.Button
+	remove *widget.Button
+	dev    model.Device
+	drawn  []string
 }
 
 func newDetails(s *Shell) *details {
@@ -44,12 +43,12 @@ func newDetails(s *Shell) *details {
 	d.rename = widget.NewButton(s.say("button.rename"), d.askRename)
 	d.remove = widget.NewButton(s.say("button.remove"), d.askRemove)
 	d.remove.Importance = widget.DangerImportance
-	d.actions = container.NewVBox(container.NewGridWithColumns(2, copyName, copyAddr), container.NewGridWithColumns(2, d.rename, d.remove))
 	hint := para(s.say("devices.pick"))
 	hint.Alignment = fyne.TextAlignCenter
 	hint.Importance = widget.LowImportance
 	d.hint = container.NewCenter(container.New(fixedWidth(200), hint))
-	d.full = container.NewVScroll(container.NewVBox(d.name, d.grid, d.why, d.actions))
+	d.full = container.NewVScroll(container.NewVBox(
+		d.name, container.NewGridWithColumns(2, copyName, copyAddr), d.why, d.grid, container.NewGridWithColumns(2, d.rename, d.remove)))
 	d.box = container.NewStack(d.hint, d.full)
 	d.none()
 	return d

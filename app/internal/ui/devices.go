@@ -45,7 +45,7 @@ func (l *enterList) TypedKey(k *fyne.KeyEvent) {
 	l.List.TypedKey(k)
 }
 
-var rowColumns = columns{24, 76, 0.42, 0.16, 0.42}
+var rowColumns = columns{24, 76, 0.38, 0.24, 0.38}
 
 func newDevices(s *Shell) *devices {
 	d := &devices{s: s}

@@ -26,6 +26,7 @@ type joinDialog struct {
 	body    *fyne.Container
 	problem *widget.Label
 	stage   *widget.Label
+	hint    *widget.Label
 	bar     *widget.ProgressBar
 	join    *widget.Button
 	cancel  *widget.Button
@@ -54,9 +55,9 @@ func (s *Shell) ShowLink(link string) {
 	j.bar.TextFormatter = func() string { return "" }
 	j.bar.Hide()
 	j.stage.Hide()
-	hint := para(s.say("join.nothing"))
-	hint.Importance = widget.LowImportance
-	content := container.NewVBox(j.link, j.body, j.problem, j.bar, j.stage, hint)
+	j.hint = para(s.say("join.nothing"))
+	j.hint.Importance = widget.LowImportance
+	content := container.NewVBox(j.link, j.body, j.problem, j.bar, j.stage, j.hint)
 	j.dlg = dialog.NewCustomWithoutButtons(s.say("join.title"), content, s.win)
 	j.cancel = widget.NewButton(s.say("button.cancel"), j.close)
 	j.join = widget.NewButton(s.say("button.join"), j.do)
@@ -169,6 +170,7 @@ func (j *joinDialog) do() {
 	j.link.Disable()
 	j.device.Disable()
 	j.cancel.SetText(s.say("button.close"))
+	j.hint.Hide()
 	j.progress(model.Join{Step: 1, Text: textOf("join.searching", p.Sponsor)})
 	link, device := j.asked, strings.TrimSpace(j.device.Text)
 	var got ipc.NetworkAnswer
@@ -190,6 +192,7 @@ func (j *joinDialog) do() {
 		default:
 			j.bar.Hide()
 			j.stage.Hide()
+			j.hint.Show()
 			j.link.Enable()
 			j.device.Enable()
 			j.cancel.SetText(s.say("button.cancel"))

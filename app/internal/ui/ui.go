@@ -236,12 +236,8 @@ func (s *Shell) say2s(words string) {
 	s.toast.SetText(wrap(words, 20))
 	s.toasts++
 	n := s.toasts
-	s.env.Go(func() {
-		t := time.NewTimer(3 * time.Second)
-		defer t.Stop()
-		select {
-		case <-t.C:
-		case <-s.ctx.Done():
+	time.AfterFunc(3*time.Second, func() {
+		if s.ctx.Err() != nil {
 			return
 		}
 		s.env.Do(func() {
