@@ -96,8 +96,8 @@ func (p *peer) send(bufs [][]byte) error {
 	if p.cut.Load() {
 		return nil
 	}
-	if isInitiation(bufs) {
-		p.wire.hold(p, bufs[0])
+	if kind := handshake(bufs); kind != 0 {
+		p.wire.hold(p, kind, bufs[0])
 		return nil
 	}
 	p.sent.n.Add(1)

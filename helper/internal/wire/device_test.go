@@ -139,30 +139,38 @@ func TestHeldInitiation(t *testing.T) {
 	})
 }
 
-// TestLossyHandshake: a lost initiation is repeated long before wireguard-go
-// would.
+// TestLossyHandshake: a lost handshake message is repeated long before
+// wireguard-go would.
 func TestLossyHandshake(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		seg, a, b := guards(t)
-		defer a.end()
-		defer b.end()
-		b.configure(a)
-		a.configure(b)
-		lost := 0
-		seg.SetFilter(func(d udptest.Datagram) bool {
-			if len(d.Payload) == initiationSize && d.Payload[0] == initiationType && lost < 2 {
-				lost++
-				return false
-			}
-			return true
+	for _, c := range []struct {
+		name string
+		kind byte
+		size int
+	}{{"initiation", initiationType, initiationSize}, {"response", responseType, responseSize}} {
+		t.Run(c.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				seg, a, b := guards(t)
+				defer a.end()
+				defer b.end()
+				b.configure(a)
+				a.configure(b)
+				lost := 0
+				seg.SetFilter(func(d udptest.Datagram) bool {
+					if len(d.Payload) == c.size && d.Payload[0] == c.kind && lost < 2 {
+						lost++
+						return false
+					}
+					return true
+				})
+				if d := a.ping(b, 5*time.Second); d < 0 || d > 1500*time.Millisecond {
+					t.Fatalf("the first packet took %v", d)
+				}
+				if lost != 2 {
+					t.Fatalf("%d lost, want 2", lost)
+				}
+			})
 		})
-		if d := a.ping(b, 5*time.Second); d < 0 || d > 1500*time.Millisecond {
-			t.Fatalf("the first packet took %v", d)
-		}
-		if lost != 2 {
-			t.Fatalf("%d initiations lost, want 2", lost)
-		}
-	})
+	}
 }
 
 // TestRestartedDevice: after a restart of one side the other configures it

@@ -1,23 +1,23 @@
 package wire
 
-import (
-	"encoding/binary"
-	"time"
-)
+import "time"
 
+// WireGuard's handshake messages (its white paper, §5.4.2 and §5.4.3).
 const (
-	initiationSize = 148 // of WireGuard's first message (its white paper, §5.4.2)
 	initiationType = 1
+	initiationSize = 148
+	responseType   = 2
+	responseSize   = 92
 
-	heldFor = 5 * time.Second // then wireguard-go makes another
+	heldFor = 5 * time.Second // then wireguard-go begins another handshake
 )
 
-// resendAfter is when an initiation that nobody has answered is sent again:
+// resendAfter is when a message that nobody has answered is sent again:
 // wireguard-go would wait for five seconds. Its recipient drops a second copy.
 var resendAfter = [...]time.Duration{300 * time.Millisecond, 600 * time.Millisecond, 1200 * time.Millisecond}
 
-// held is the last handshake initiation to a peer. It waits until the peer can
-// use it, and is kept until it is answered or too old.
+// held is the last handshake message to a peer. An initiation waits until the
+// peer can use it; both kinds are kept until they are answered or too old.
 type held struct {
 	packet   []byte
 	at       time.Time
@@ -26,20 +26,37 @@ type held struct {
 	received uint64 // batches from the peer when it was first sent
 }
 
-func isInitiation(bufs [][]byte) bool {
-	return len(bufs) == 1 && len(bufs[0]) == initiationSize && binary.LittleEndian.Uint32(bufs[0]) == initiationType
+// handshake tells the type of a handshake message, 0 for all else.
+func handshake(bufs [][]byte) byte {
+	if len(bufs) != 1 {
+		return 0
+	}
+	switch b := bufs[0]; {
+	case len(b) == initiationSize && b[0] == initiationType:
+		return initiationType
+	case len(b) == responseSize && b[0] == responseType:
+		return responseType
+	}
+	return 0
 }
 
-// hold takes an initiation that wireguard-go sends.
-func (w *Wire) hold(p *peer, packet []byte) {
+// hold takes a handshake message that wireguard-go sends: a response goes out
+// at once, an initiation when the peer can use it.
+func (w *Wire) hold(p *peer, kind byte, packet []byte) {
 	now := time.Now()
 	var out outbox
 	w.mu.Lock()
 	if !p.cut.Load() && !w.closed {
 		c := p.contact()
-		c.held = &held{packet: append([]byte(nil), packet...), at: now}
+		h := &held{packet: append([]byte(nil), packet...), at: now}
 		c.active = now
-		p.releaseHeld(now, &out)
+		if kind == responseType {
+			c.response = h
+			p.sendHeld(h, now, &out)
+		} else {
+			c.held = h
+			p.releaseHeld(now, &out)
+		}
 		w.soon(p, now)
 	}
 	w.mu.Unlock()
@@ -49,18 +66,18 @@ func (w *Wire) hold(p *peer, packet []byte) {
 // releaseHeld sends a waiting initiation if the peer can use it now.
 func (p *peer) releaseHeld(now time.Time, out *outbox) {
 	if h := p.c.held; h != nil && h.sent == 0 && now.Sub(h.at) < heldFor && p.reachable() {
-		p.sendHeld(now, out)
+		p.sendHeld(h, now, out)
+		p.wire.soon(p, now)
 	}
 }
 
-// reachable tells whether a handshake would be understood.
+// reachable tells whether an initiation would be understood.
 func (p *peer) reachable() bool {
-	b := p.c.paths.best
-	return b != nil && p.c.word&flagHave != 0
+	return p.c.paths.best != nil && p.c.word&flagHave != 0
 }
 
-func (p *peer) sendHeld(now time.Time, out *outbox) {
-	r, h := p.route.Load(), p.c.held
+func (p *peer) sendHeld(h *held, now time.Time, out *outbox) {
+	r := p.route.Load()
 	if r == nil {
 		return
 	}
@@ -73,10 +90,10 @@ func (p *peer) sendHeld(now time.Time, out *outbox) {
 	if r.addr2.IsValid() {
 		out.items = append(out.items, outgoing{p: p, raw: h.packet, to: r.addr2, src: r.src2})
 	}
-	p.wire.soon(p, now)
 }
 
-// received counts what has come from the peer's addresses.
+// received counts what has come from the peer's addresses, initiations left
+// out: they answer nothing.
 func (p *peer) received() (n uint64) {
 	for _, q := range p.c.paths.all {
 		n += q.count.n.Load()
@@ -84,23 +101,24 @@ func (p *peer) received() (n uint64) {
 	return n
 }
 
-// pushHeld sends an unanswered initiation again and drops an old one.
+// pushHeld sends unanswered messages again and drops old ones.
 func (p *peer) pushHeld(now time.Time, out *outbox, next *agenda) {
-	h := p.c.held
-	if h == nil {
-		return
+	p.c.held = p.push(p.c.held, p.reachable(), now, out, next)
+	p.c.response = p.push(p.c.response, true, now, out, next)
+}
+
+func (p *peer) push(h *held, useful bool, now time.Time, out *outbox, next *agenda) *held {
+	if h == nil || now.Sub(h.at) >= heldFor || h.sent > 0 && p.received() != h.received {
+		return nil
 	}
-	if now.Sub(h.at) >= heldFor || h.sent > 0 && p.received() != h.received {
-		p.c.held = nil
-		return
-	}
-	if h.sent > 0 && h.sent <= len(resendAfter) && p.reachable() {
+	if useful && h.sent > 0 && h.sent <= len(resendAfter) {
 		at := h.sentAt.Add(resendAfter[h.sent-1])
 		if !now.Before(at) {
-			p.sendHeld(now, out)
+			p.sendHeld(h, now, out)
 			at = now.Add(resendAfter[min(h.sent, len(resendAfter))-1])
 		}
 		next.at(at)
 	}
 	next.at(h.at.Add(heldFor))
+	return h
 }

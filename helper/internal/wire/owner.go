@@ -16,7 +16,7 @@ type directory struct {
 // owner says whose a confirmed address is.
 type owner struct {
 	p     *peer
-	count counter // batches of WireGuard packets from the address
+	count counter // batches of WireGuard packets from the address, initiations left out
 }
 
 // owners is replaced whole when a path comes or goes, which is seldom: the

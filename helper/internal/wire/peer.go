@@ -89,7 +89,8 @@ type contact struct {
 	lastSent  time.Time // WireGuard or session packets
 	active    time.Time // the last sign of traffic that matters
 	failedAt  time.Time
-	held      *held
+	held      *held // the last initiation
+	response  *held
 	frags     reassembly
 
 	instances map[boot]*peer

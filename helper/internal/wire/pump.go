@@ -223,7 +223,7 @@ func (v *receiver) receive(bufs [][]byte, sizes []int, eps []conn.Endpoint) (int
 			if owners := w.owners.Load(); p.Addr != v.addr || owners != v.owners {
 				v.find(p, owners)
 			}
-			if v.owner != nil && v.owner != counted {
+			if v.owner != nil && v.owner != counted && p.Buf[0] != initiationType {
 				counted = v.owner
 				counted.count.n.Add(1)
 			}

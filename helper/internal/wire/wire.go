@@ -206,12 +206,19 @@ func (w *Wire) cutPeer(p *peer) {
 }
 
 // AddCandidates adds addresses at which the peer may be, the newest first; a
-// peer has at most 32. They are probed at once if the peer is sought.
+// peer has at most 32. They are probed at once if the peer is sought: a known
+// address too, since that it is named again may mean that the peer is back.
 func (w *Wire) AddCandidates(id key.Public, addrs ...netip.AddrPort) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if p := w.dir.Load().byID[id]; p != nil {
-		p.addCandidates(addrs, time.Now())
+	p := w.dir.Load().byID[id]
+	if p == nil {
+		return
+	}
+	now := time.Now()
+	p.addCandidates(addrs, now)
+	if c := p.c; c != nil && c.seeking(now) && (c.paths.best == nil || c.paths.best.health == doubted) && c.challenges.allow(now) {
+		p.again(now)
 	}
 }
 

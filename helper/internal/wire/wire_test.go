@@ -229,3 +229,24 @@ func echo(t *testing.T, a, b *node) (Session, Session) {
 	}
 	return s, r
 }
+
+// TestBackAgain: a peer that was away for long is found at once when it is
+// heard of again, at an address that was known.
+func TestBackAgain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		_, seg, a, b := lan(t)
+		defer a.stop()
+		defer b.stop()
+		seg.SetDelay(2 * time.Millisecond)
+		a.wire.SetPeers([]Peer{b.peer(addr("10.0.0.2:30000"))})
+		b.wire.SetPeers([]Peer{a.peer()})
+		seg.SetDown(true)
+		a.wire.Want(b.id(), true)
+		time.Sleep(time.Hour)
+		a.wantPath(b, None, "")
+		seg.SetDown(false)
+		a.wire.AddCandidates(b.id(), addr("10.0.0.2:30000"))
+		time.Sleep(20 * time.Millisecond)
+		a.wantPath(b, LAN, "")
+	})
+}
