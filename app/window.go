@@ -48,7 +48,7 @@ func runWindow(dir string, first desktop.Message, words *text.Catalogue, log *sl
 	a.Settings().SetTheme(ui.Theme())
 	win := a.NewWindow("Kith")
 	win.SetMaster()
-	win.Resize(fyne.NewSize(980, 640))
+	win.Resize(fyne.NewSize(1040, 660))
 	helper := client.New(client.Options{})
 	defer helper.Close()
 	ctx, cancel := context.WithCancel(context.Background())

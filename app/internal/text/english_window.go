@@ -148,7 +148,7 @@ var window = map[Key]Entry{
 
 	"settings.login":   {Text: "Start Kith at login", About: "checkbox"},
 	"settings.version": {Text: "App {app} · service {service}", About: "Settings"},
-	"settings.keys":    {Text: "Keys: {mod}F search · {mod}J join · {mod}⇧C copy address · {mod}, settings · {mod}W close · {mod}Q quit · Enter copies the name", About: "Settings; {mod} is Ctrl+ or ⌘"},
+	"settings.keys":    {Text: "Keys: {mod}F search · {mod}J join · {mod}Shift+C copy address · {mod}, settings · {mod}W close · {mod}Q quit · Enter copies the name", About: "Settings; {mod} is Ctrl+ or ⌘"},
 	"settings.failed":  {Text: "Could not change it: {why}", About: "Settings"},
 	"settings.quit":    {Text: "Quit (stay connected)", About: "button"},
 	"settings.quitoff": {Text: "Disconnect and quit", About: "button"},

@@ -45,7 +45,7 @@ func (l *enterList) TypedKey(k *fyne.KeyEvent) {
 	l.List.TypedKey(k)
 }
 
-var rowColumns = columns{24, 76, 0.38, 0.24, 0.38}
+var rowColumns = columns{24, 76, 0.36, 0.22, 0.42}
 
 func newDevices(s *Shell) *devices {
 	d := &devices{s: s}
@@ -74,7 +74,7 @@ func newDevices(s *Shell) *devices {
 	d.detail = newDetails(s)
 	left := container.NewBorder(container.NewVBox(d.search, d.filter), d.count, nil, nil, container.NewStack(d.list, d.empty))
 	split := container.NewHSplit(left, d.detail.object())
-	split.Offset = 0.64
+	split.Offset = 0.68
 	d.box = container.NewStack(split)
 	d.filter.SetSelected(s.say("devices.all"))
 	return d
