@@ -209,4 +209,3 @@ func (b *bench) click(words string) {
 }
 
 func (b *bench) devices() *devices { return b.pages["devices"].(*devices) }
-
