@@ -29,7 +29,7 @@ type runCmd struct {
 	Port     uint16   `help:"UDP port of the first network; 0 keeps the one it has."`
 	Operator []string `help:"A user who may act, besides root and administrators; may be given again."`
 	Pprof    bool     `help:"Serve profiles on a socket beside the clients'."`
-	Debug    bool     `help:"Log more." hidden:""`
+	Debug    bool     `help:"Log more: addresses, never keys."`
 }
 
 // memoryTarget is where the collector begins to work harder. An idle helper
@@ -40,7 +40,7 @@ const memoryTarget = 64 << 20
 func (c *runCmd) Run(ctx context.Context) error {
 	debug.SetGCPercent(50)
 	debug.SetMemoryLimit(memoryTarget)
-	log := logger()
+	log := logger(c.Debug)
 	st, err := store.Open(c.StateDir)
 	if err != nil {
 		return fmt.Errorf("open the state in %s: %w", c.StateDir, err)
@@ -56,7 +56,7 @@ func (c *runCmd) Run(ctx context.Context) error {
 	}
 	defer ln.Close()
 	e, err := engine.New(engine.Config{
-		Host:    host.Host{StateDir: dnsDir(c.StateDir), LeaveDNS: c.DNS == "off", Log: log},
+		Host:    host.Host{StateDir: c.StateDir, LeaveDNS: c.DNS == "off", Log: log},
 		Store:   st,
 		Version: ipc.Build(),
 		Port:    c.Port,
@@ -81,9 +81,6 @@ func (c *runCmd) Run(ctx context.Context) error {
 	log.Info("stopping")
 	return err
 }
-
-// dnsDir is where the resolver's settings are kept while ours stand.
-func dnsDir(stateDir string) string { return filepath.Join(stateDir, "dns") }
 
 // nameOperators adds the users given on the command line to those stored.
 func (c *runCmd) nameOperators(st *store.Store) error {

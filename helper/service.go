@@ -110,6 +110,6 @@ func (c cleanupCmd) Run() error {
 		return fmt.Errorf("open the state in %s: %w", c.StateDir, err)
 	}
 	defer st.Close()
-	log := logger()
-	return engine.Cleanup(host.Host{StateDir: dnsDir(c.StateDir), Log: log}, st, log)
+	log := logger(false)
+	return engine.Cleanup(host.Host{StateDir: c.StateDir, Log: log}, st, log)
 }

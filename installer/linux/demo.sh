@@ -48,7 +48,8 @@ done
 
 start() {
   for h in a b; do
-    on "$h" "$bin/kithd" run --state-dir "$dir/$h/state" --socket "$dir/$h/kithd.sock" 2>"$dir/$h/log" &
+    # Not through on(): the function's own process would be in between.
+    ip netns exec "$tag$h" "$bin/kithd" run --state-dir "$dir/$h/state" --socket "$dir/$h/kithd.sock" >"$dir/$h/log" 2>&1 &
     pids+=($!)
   done
   for h in a b; do
