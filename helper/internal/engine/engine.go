@@ -355,4 +355,3 @@ func (e *Engine) ownAddrs() []netip.Addr {
 	}
 	return out
 }
-

@@ -59,7 +59,9 @@ func (Host) Monitor() (engine.Monitor, error) {
 }
 
 // TUN makes a TUN.
-func (Host) TUN(name string, mtu int) (wgtun.Device, string, int, error) { return tun.Create(name, mtu) }
+func (Host) TUN(name string, mtu int) (wgtun.Device, string, int, error) {
+	return tun.Create(name, mtu)
+}
 
 // RemoveTUN removes what a crash left.
 func (Host) RemoveTUN(ifname string) error { return tun.Remove(ifname) }
