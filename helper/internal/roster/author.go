@@ -180,9 +180,9 @@ func (a *Author) Invite(q InviteRequest) (*Record, error) {
 	if err != nil {
 		return nil, err
 	}
-	live := 0
+	live, now := 0, a.now()
 	for _, i := range w.view.Invites {
-		if !i.Revoked && i.Expires.After(a.now()) {
+		if !i.Revoked && i.Expires.After(now) {
 			live++
 		}
 	}

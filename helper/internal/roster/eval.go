@@ -20,7 +20,7 @@ type eval struct {
 
 	cands  map[key.Public]*candidate
 	values map[string]setting // but for those of dev/ and net/, which candidates have
-	clock  uint64 // the highest live one
+	clock  uint64             // the highest live one
 }
 
 func evaluate(nodes []node) *eval {
