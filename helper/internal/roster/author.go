@@ -203,7 +203,7 @@ type Admission struct {
 	Control   key.Exchange
 	N         uint64
 	Pop       [64]byte // SignPop by the device
-	Name      string   // made unique unless it is the device's own already
+	Name      string   // made unique unless it is the device's own already; none keeps a member's
 	Index     uint16   // of IPv4; 0 picks one
 	NoIPv4    bool
 	Tags      []string
@@ -225,17 +225,8 @@ func (a *Author) Admit(q Admission) (*Record, error) {
 	if err != nil {
 		return nil, err
 	}
-	if by := w.view.RemovedBy(q.Device); by != nil {
-		return nil, fmt.Errorf("admit: %w: the device was removed by %s", ErrNotPermitted, w.view.NameOf(by.Author))
-	}
-	if !q.Invite.IsZero() {
-		i := w.view.Invite(a.inviteKey(q.Invite))
-		if i == nil || i.ID != q.Invite || i.Revoked {
-			return nil, fmt.Errorf("admit: invite %s: %w", q.Invite.Short(), ErrUnknown)
-		}
-		if !VerifyInvite(i.Key, i.ID, q.Device, q.WG, q.InviteSig) {
-			return nil, fmt.Errorf("admit: invite %s: %w", i.ID.Short(), ErrSignature)
-		}
+	if err := w.checkAdmission(&q); err != nil {
+		return nil, fmt.Errorf("admit: %w", err)
 	}
 	return w.write(&Admit{
 		Device: q.Device, WG: q.WG, Control: q.Control, N: q.N, Pop: q.Pop,
@@ -244,11 +235,31 @@ func (a *Author) Admit(q Admission) (*Record, error) {
 	})
 }
 
-func (a *Author) inviteKey(id ID) key.Public {
-	if r := a.set.Get(id); r != nil && r.Type == TypeInvite {
-		return r.Body.(*Invite).Key
+// checkAdmission refuses an admission that would have no effect.
+func (w *writer) checkAdmission(q *Admission) error {
+	v := w.view
+	if by := v.RemovedBy(q.Device); by != nil {
+		return fmt.Errorf("%w: the device was removed by %s", ErrNotPermitted, v.NameOf(by.Author))
 	}
-	return key.Public{}
+	if m := v.Member(q.Device); m != nil {
+		if q.Name == "" {
+			q.Name = m.Name
+		}
+		if i, _ := v.find(m.Admit.ID); v.eval.nodes[i].depth < w.depth && q.N <= m.N {
+			return fmt.Errorf("%w: %s was admitted by a senior of %s", ErrNotPermitted, m.Name, v.NameOf(w.pub))
+		}
+	}
+	if q.Invite.IsZero() {
+		return nil
+	}
+	at := slices.IndexFunc(v.Invites, func(i *InviteState) bool { return i.ID == q.Invite && !i.Revoked })
+	if at < 0 {
+		return fmt.Errorf("invite %s: %w", q.Invite.Short(), ErrUnknown)
+	}
+	if !VerifyInvite(v.Invites[at].Key, q.Invite, q.Device, q.WG, q.InviteSig) {
+		return fmt.Errorf("invite %s: %w", q.Invite.Short(), ErrSignature)
+	}
+	return nil
 }
 
 func (a *Author) sponsors(id ID) bool {

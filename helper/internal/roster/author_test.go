@@ -170,3 +170,51 @@ func TestReplicaAgrees(t *testing.T) {
 		t.Fatal(d)
 	}
 }
+
+func TestAdmittingAnew(t *testing.T) {
+	h := newHome(t)
+	carol := h.admin(h.owner, "carol", AdminGrant())
+	tv := h.admit(h.owner, "tv")
+	a := tv.admission(h.set.Network(), "")
+	if _, err := h.as(carol).Admit(a); !errors.Is(err, ErrNotPermitted) {
+		t.Fatalf("a junior's admission without effect: %v", err)
+	}
+	ip := h.set.View().ByName("tv").IPv4
+	tv.wg, a.N = key.NewExchange().Public(), 2
+	a.WG, a.Pop = tv.wg, SignPop(h.set.Network(), tv.key, tv.wg, tv.control, 2)
+	check[*Record](t)(h.as(carol).Admit(a)) // a key rollover is the device's own
+	if m := h.set.View().ByName("tv"); m == nil || m.WG != tv.wg || m.N != 2 || m.IPv4 != ip {
+		t.Fatalf("%+v", m)
+	}
+	a.Expires = h.clock.at.Add(time.Hour)
+	check[*Record](t)(h.as(h.owner).Admit(a))
+	m := h.set.View().ByName("tv")
+	if !m.Expires.Equal(a.Expires.Truncate(time.Millisecond)) || m.IPv4 != ip {
+		t.Fatalf("%+v", m)
+	}
+	if Expired(m.Expires, m.Expires.Add(ClockSlack)) || !Expired(m.Expires, m.Expires.Add(ClockSlack+1)) || Expired(time.Time{}, m.Expires) {
+		t.Fatal("expiry is judged by ten minutes either way")
+	}
+}
+
+func TestInviteKeyClaimedByAJunior(t *testing.T) {
+	h := newHome(t)
+	carol := h.admin(h.owner, "carol", AdminGrant())
+	ik := key.New()
+	q := InviteRequest{Key: ik.Public(), Expires: h.clock.at.Add(time.Hour)}
+	for range 4 {
+		check[*Record](t)(h.as(carol).Invite(q))
+	}
+	inv := check[*Record](t)(h.as(h.owner).Invite(q))
+	check[*Record](t)(h.as(carol).Invite(q))
+	if i := h.set.View().Invite(ik.Public()); i.ID != inv.ID {
+		t.Fatal("a junior's invite stands before the owner's")
+	}
+	d := newDevice()
+	a := d.admission(h.set.Network(), "tv")
+	a.Invite, a.InviteSig = inv.ID, SignInvite(ik, inv.ID, d.pub(), d.wg)
+	check[*Record](t)(h.as(h.owner).Admit(a))
+	if x, _ := h.set.View().Explain(h.set.View().ByName("tv").Admit.ID); !x.Valid {
+		t.Fatal(x)
+	}
+}

@@ -27,19 +27,19 @@ func contest[V comparable](e *eval, claims []claim[V]) (taken map[V]*claim[V], l
 			taken[c.value] = c
 			continue
 		}
-		if e.claimsBefore(c.by, first.by, c.c, first.c) < 0 {
+		if e.claimsBefore(c.by, first.by) < 0 {
 			taken[c.value], c = c, first
 		}
 		losers = append(losers, c)
 	}
-	slices.SortFunc(losers, func(a, b *claim[V]) int { return e.claimsBefore(a.by, b.by, a.c, b.c) })
+	slices.SortFunc(losers, func(a, b *claim[V]) int { return e.claimsBefore(a.by, b.by) })
 	return taken, losers
 }
 
-func (e *eval) claimsBefore(a, b int32, p, q *candidate) int {
+// claimsBefore is the order of claims: depth, clock, ID.
+func (e *eval) claimsBefore(a, b int32) int {
 	x, y := &e.nodes[a], &e.nodes[b]
-	return cmp.Or(cmp.Compare(x.depth, y.depth), cmp.Compare(x.rec.Clock, y.rec.Clock), compareID(x.rec.ID, y.rec.ID),
-		compareID(ID(p.device), ID(q.device)))
+	return cmp.Or(cmp.Compare(x.depth, y.depth), cmp.Compare(x.rec.Clock, y.rec.Clock), compareID(x.rec.ID, y.rec.ID))
 }
 
 // claims applies rule 11, once the settings that name and address devices are known.

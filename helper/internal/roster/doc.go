@@ -57,6 +57,12 @@ const (
 	tagInvite = "kith/roster/invite/1"
 )
 
+// ClockSlack is by how much devices' clocks may differ (rule 19).
+const ClockSlack = 10 * time.Minute
+
+// Expired tells whether an expiry has passed for sure; the zero time never does.
+func Expired(at, now time.Time) bool { return !at.IsZero() && now.After(at.Add(ClockSlack)) }
+
 // Millis is a time as records hold it: milliseconds since 1970, 0 for none.
 func Millis(t time.Time) uint64 {
 	if t.IsZero() || t.UnixMilli() < 0 {

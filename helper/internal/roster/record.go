@@ -139,14 +139,32 @@ var ErrSignature = errors.New("bad signature")
 
 func (r *Record) payload() []byte { return r.Raw[:len(r.Raw)-signatureSz] }
 
+// signature is one to verify: by whom, under which tag, over what.
+type signature struct {
+	by  key.Public
+	tag string
+	msg []byte
+	sig []byte
+}
+
+// signatures are those that the record alone shows: the author's, and an
+// admission's proof of possession.
+func (r *Record) signatures() []signature {
+	list := make([]signature, 1, 3)
+	list[0] = signature{r.Author, tagSign, r.payload(), r.Raw[len(r.Raw)-signatureSz:]}
+	if a, ok := r.Body.(*Admit); ok {
+		list = append(list, signature{a.Device, tagPop, popMessage(r.Network, a.Device, a.WG, a.Control, a.N), a.Pop[:]})
+	}
+	return list
+}
+
 // Verify checks the author's signature and an admission's proof of possession.
 // An invite's signature needs the invite, so Set.Add checks it.
 func (r *Record) Verify() error {
-	if !r.Author.Verify(tagSign, r.payload(), r.Raw[len(r.Raw)-signatureSz:]) {
-		return fmt.Errorf("record %s by %s: %w", r.ID.Short(), r.Author.Short(), ErrSignature)
-	}
-	if a, ok := r.Body.(*Admit); ok && !VerifyPop(r.Network, a.Device, a.WG, a.Control, a.N, a.Pop) {
-		return fmt.Errorf("record %s: proof of possession by %s: %w", r.ID.Short(), a.Device.Short(), ErrSignature)
+	for _, s := range r.signatures() {
+		if !s.by.Verify(s.tag, s.msg, s.sig) {
+			return fmt.Errorf("%s %s: %w of %s", r.Type, r.ID.Short(), ErrSignature, s.by.Short())
+		}
 	}
 	return nil
 }

@@ -63,10 +63,10 @@ func (e *eval) idsOf(lists ...[]int32) (ids []ID) {
 	return slices.Compact(ids)
 }
 
-// knows tells whether any live record admits a device.
+// knows tells whether any record held admits a device, in force or not.
 func (e *eval) knows(k key.Public) bool {
 	for i := range e.nodes {
-		if b, ok := e.nodes[i].rec.Body.(*Admit); ok && e.live[i] && b.Device == k {
+		if b, ok := e.nodes[i].rec.Body.(*Admit); ok && b.Device == k {
 			return true
 		}
 	}

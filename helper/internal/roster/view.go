@@ -214,10 +214,20 @@ func (v *View) index() {
 	}
 	v.invites = make(map[key.Public]*InviteState, len(v.Invites))
 	for _, i := range v.Invites {
-		if old := v.invites[i.Key]; old == nil || old.Revoked {
+		if old := v.invites[i.Key]; old == nil || v.invitesBefore(i, old) {
 			v.invites[i.Key] = i
 		}
 	}
+}
+
+// invitesBefore orders invites of one key, so that a junior cannot put its own
+// in the way of a senior's.
+func (v *View) invitesBefore(a, b *InviteState) bool {
+	if a.Revoked != b.Revoked {
+		return b.Revoked
+	}
+	x, y := v.byID()[a.ID], v.byID()[b.ID]
+	return v.eval.claimsBefore(x, y) < 0
 }
 
 // freeze makes v the last view that this build could make, less the removals
