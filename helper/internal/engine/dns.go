@@ -18,7 +18,6 @@ func (e *Engine) applyDNS() {
 		return
 	}
 	var zones []*dns.Zone
-	var search []string
 	for _, n := range e.nets {
 		if n.on == nil {
 			continue
@@ -32,7 +31,6 @@ func (e *Engine) applyDNS() {
 			e.log.Warn("a name is left out", "network", n.alias, "err", r)
 		}
 		zones = append(zones, z)
-		search = append(search, n.alias+"."+dns.Domain)
 	}
 	all, err := dns.NewZones(zones...)
 	if err != nil {
