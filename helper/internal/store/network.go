@@ -8,6 +8,7 @@ import (
 	"time"
 
 	bolt "go.etcd.io/bbolt"
+	berrors "go.etcd.io/bbolt/errors"
 
 	"kith.internal/helper/internal/key"
 )
@@ -184,7 +185,7 @@ func (s *Store) settle(network [32]byte) error {
 	} else {
 		err = s.state.update(func(tx *bolt.Tx) error {
 			err := top(tx, bucketNetworks).b.DeleteBucket(network[:])
-			if errors.Is(err, bolt.ErrBucketNotFound) {
+			if errors.Is(err, berrors.ErrBucketNotFound) {
 				return nil
 			}
 			return err
