@@ -10,7 +10,6 @@ import (
 	"net/http/pprof"
 	"os"
 	"path/filepath"
-	"runtime/debug"
 	"slices"
 
 	"kith.internal/helper/internal/authz"
@@ -32,14 +31,9 @@ type runCmd struct {
 	Debug    bool     `help:"Log more: addresses, never keys."`
 }
 
-// memoryTarget is where the collector begins to work harder. An idle helper
-// stays far below; under load it may go beyond.
-const memoryTarget = 64 << 20
-
 // Run serves until the context ends, then restores the host.
 func (c *runCmd) Run(ctx context.Context) error {
-	debug.SetGCPercent(50)
-	debug.SetMemoryLimit(memoryTarget)
+	go tendMemory(ctx)
 	log := logger(c.Debug)
 	st, err := store.Open(c.StateDir)
 	if err != nil {
