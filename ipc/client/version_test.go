@@ -69,7 +69,9 @@ func TestErrors(t *testing.T) {
 	}{
 		{"no JSON", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, "hello") }, ipc.CodeInternal},
 		{"a status alone", func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(404) }, ipc.CodeInternal},
-		{"a redirect", func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, "http://evil.example/", http.StatusFound) }, ipc.CodeUnreachable},
+		{"a redirect", func(w http.ResponseWriter, r *http.Request) {
+			http.Redirect(w, r, "http://evil.example/", http.StatusFound)
+		}, ipc.CodeUnreachable},
 		{"it breaks off", func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) }, ipc.CodeUnreachable},
 		{"an error", func(w http.ResponseWriter, _ *http.Request) {
 			w.WriteHeader(409)
