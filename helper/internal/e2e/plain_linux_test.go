@@ -1,0 +1,6 @@
+//go:build !bench
+
+package e2e
+
+// plainWireGuard is the other end of the benchmarks.
+func plainWireGuard() bool { return false }
