@@ -71,3 +71,27 @@ func TestAddAllIsAddOfEach(t *testing.T) {
 		})
 	}
 }
+
+func TestAddAllWithTheInviteBehindItsAdmission(t *testing.T) {
+	h := newHome(t)
+	ik := key.New()
+	inv := check[*Record](t)(h.as(h.owner).Invite(InviteRequest{Key: ik.Public(), Expires: h.clock.at.Add(time.Hour)}))
+	var all [][]byte
+	for r := range h.set.All() {
+		all = append(all, r.Raw)
+	}
+	for _, honest := range []bool{true, false} {
+		d := newDevice()
+		a := d.admission(h.set.Network(), "tv")
+		b := &Admit{Device: a.Device, WG: a.WG, Control: a.Control, N: 1, Pop: a.Pop, Name: "tv", Invite: inv.ID}
+		if b.InviteSig = SignInvite(key.New(), inv.ID, a.Device, a.WG); honest {
+			b.InviteSig = SignInvite(ik, inv.ID, a.Device, a.WG)
+		}
+		r := check[*Record](t)(Sign(h.owner.key, h.set.Network(), inv.ID, MaxClock, b))
+		s := newSet(h.set.Genesis())
+		s.AddAll(append([][]byte{r.Raw}, all[1:]...), AddOptions{})
+		if s.Has(r.ID) != honest {
+			t.Fatalf("honest %v: held %v", honest, s.Has(r.ID))
+		}
+	}
+}

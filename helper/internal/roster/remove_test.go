@@ -152,6 +152,7 @@ func TestMoreLeavesThanARevocationCanName(t *testing.T) {
 func TestRetire(t *testing.T) {
 	h := newHome(t)
 	bob := h.admin(h.owner, "bob", AdminGrant())
+	h.admit(bob, "nas")
 	check[*Record](t)(h.byRoot().Grant(bob.pub(), OwnerGrant()))
 	if _, err := h.as(bob).Leave(); !errors.Is(err, ErrNotPermitted) {
 		t.Fatalf("an owner left as a plain device: %v", err)
@@ -163,7 +164,12 @@ func TestRetire(t *testing.T) {
 	if len(recs) != 2 {
 		t.Fatalf("%d records for two grants", len(recs))
 	}
-	h.want("laptop", "telly")
+	for _, r := range recs {
+		if !h.set.View().Live(r.ID) {
+			t.Fatal("one self-revocation cuts the other")
+		}
+	}
+	h.want("laptop", "nas", "telly")
 	after := worldOf(h.set.View())
 	if d := cmp.Diff(before.Members["telly"], after.Members["telly"]); d != "" {
 		t.Fatal(d)

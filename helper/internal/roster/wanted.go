@@ -9,16 +9,9 @@ import (
 
 // want marks what is stored, served and in the digest (rules 14 and 15): what
 // is live and the self-cuts, less collected leaves, closed under references.
-// The closure comes last, so that no neighbour misses a reference.
+// The closure comes last: it takes back a leaf that a live revocation lists, and
+// one that a dead but wanted revocation does, so that no neighbour misses a reference.
 func (e *eval) want() {
-	listed := make([]bool, len(e.nodes))
-	for i := range e.nodes {
-		if e.live[i] {
-			for _, k := range e.nodes[i].keep {
-				listed[k] = true
-			}
-		}
-	}
 	type leaf struct {
 		grant int32
 		key   string
@@ -40,7 +33,7 @@ func (e *eval) want() {
 		if !ok || e.beats(int32(i), old) {
 			latest[at], loser = int32(i), old
 		}
-		if ok && !listed[loser] {
+		if ok {
 			e.wanted[loser] = false
 		}
 	}
