@@ -7,6 +7,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"maps"
 	"net/netip"
 	"slices"
 	"sync"
@@ -51,6 +52,7 @@ type Engine struct {
 	stopping  bool
 	monitor   Monitor
 	host      netmon.State
+	closed    map[int]bool // interfaces that were ours and that host still holds
 	routes    []netmon.Route
 	multicast discover.Multicast
 	announcer *discover.Announcer
@@ -71,6 +73,7 @@ func New(cfg Config) (*Engine, error) {
 		board:   server.NewBoard(&ipc.Status{State: ipc.StateStarting, Version: cfg.Version}),
 		joins:   map[key.Public]*joining{},
 		offsets: map[key.Public]time.Duration{},
+		closed:  map[int]bool{},
 	}
 	e.health = health.New(func() { e.post(e.publishSoon) })
 	if err := Cleanup(cfg.Host, cfg.Store, cfg.Log); err != nil {
@@ -199,10 +202,18 @@ func (e *Engine) readHost() {
 	if e.routes, err = e.monitor.Routes(); err != nil {
 		e.log.Warn("read the host's routes", "err", err)
 	}
+	for index := range e.closed {
+		if !slices.ContainsFunc(e.host.Interfaces, func(i netmon.Interface) bool { return i.Index == index }) {
+			delete(e.closed, index)
+		}
+	}
 }
 
 // hostChanged follows a change of interfaces, addresses or routes, and a sleep.
 func (e *Engine) hostChanged(woke bool) {
+	if e.stopping {
+		return
+	}
 	before := e.foreign()
 	e.readHost()
 	if slices.EqualFunc(before, e.foreign(), sameInterface) && !woke {
@@ -236,7 +247,7 @@ func sameInterface(a, b netmon.Interface) bool {
 }
 
 func (e *Engine) ownInterfaces() map[int]bool {
-	own := map[int]bool{}
+	own := maps.Clone(e.closed)
 	for _, n := range e.nets {
 		if n.on != nil && n.on.index != 0 {
 			own[n.on.index] = true

@@ -190,9 +190,9 @@ func (j *joining) end(why error) {
 		j.e.log.Error("forget a join", "err", err)
 	}
 	j.result = why
-	close(j.done)
 	j.e.apply()
-	j.e.publishSoon()
+	j.e.publishNow() // whoever waits may look next
+	close(j.done)
 }
 
 // admitted checks what the sponsor handed over, keeps it and starts the
@@ -228,8 +228,8 @@ func (j *joining) admitted(a join.Answer) {
 	} else {
 		j.result = n.e.whyNotUp(n)
 	}
+	j.e.publishNow() // whoever waits may look next
 	close(j.done)
-	j.e.publishSoon()
 }
 
 func epochsOf(secret []byte) []store.Epoch {

@@ -12,7 +12,7 @@ import (
 
 // currentKeys is the pair that the roster has for this device.
 func (n *network) currentKeys() (store.Keys, error) {
-	m := n.book.View().Member(n.self())
+	m := n.book.View().Member(n.self)
 	if m == nil {
 		return store.Keys{}, ipc.Errorf(ipc.CodeNotMember, "this device is no member of %s any more", n.alias)
 	}
@@ -69,8 +69,8 @@ func (n *network) renew() (pending bool, err error) {
 		return false, writeError(err)
 	}
 	wg, control := k.WireGuard.Public(), k.Control.Public()
-	pop := roster.SignPop(n.id, n.secrets.Device, wg, control, k.N)
-	if n.book.View().Caps(n.self())&roster.CapAdmit != 0 {
+	pop := roster.SignPop(n.id, n.device, wg, control, k.N)
+	if n.book.View().Caps(n.self)&roster.CapAdmit != 0 {
 		return false, n.write(func(a *roster.Author) error {
 			_, err := a.Admit(readmit(me, roster.Admission{WG: wg, Control: control, N: k.N, Pop: pop}))
 			return err
@@ -134,7 +134,7 @@ func (n *network) grant(m *roster.Member, ask replica.Ask) error {
 
 // asksOf is what a member asks for now.
 func (n *network) asksOf(m *roster.Member) []replica.Ask {
-	if m.Key == n.self() {
+	if m.Key == n.self {
 		return n.asks
 	}
 	l, ok := n.learnt[m.Key]

@@ -59,7 +59,7 @@ func (e *Engine) startLive(n *network) (_ *live, err error) {
 	}
 	n.checkFamilies(on)
 	on.wire, err = wire.New(wire.Config{
-		Conn: on.conn, Device: n.secrets.Device, Control: on.keys.Control, Handler: handler{on}, Log: on.log,
+		Conn: on.conn, Device: n.device, Control: on.keys.Control, Handler: handler{on}, Log: on.log,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("start the wire: %w", err)
@@ -69,7 +69,7 @@ func (e *Engine) startLive(n *network) (_ *live, err error) {
 	}
 	on.wire.SetLocal(e.foreign(), map[int]bool{on.index: true})
 	on.replica = replica.New(replica.Config{
-		Network: n.id, Self: n.secrets.Device, Book: n.book, Wire: on.wire, Handler: handler{on},
+		Network: n.id, Self: n.device, Book: n.book, Wire: on.wire, Handler: handler{on},
 		Epoch: n.epochForReplica(), Log: on.log,
 	})
 	return on, nil

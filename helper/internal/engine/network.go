@@ -20,10 +20,12 @@ import (
 )
 
 // network is one network that this device is in. It belongs to the actor, but
-// for book and secrets, which are safe for all.
+// for book and what never changes.
 type network struct {
 	e       *Engine
 	id      roster.ID
+	device  key.Private // of this device; with its public half, safe for all
+	self    key.Public
 	alias   string
 	set     store.Settings
 	secrets store.Secrets
@@ -43,10 +45,9 @@ type learnt struct {
 	at time.Time
 }
 
-func (n *network) name() string     { return n.book.View().Name }
-func (n *network) self() key.Public { return n.secrets.Device.Public() }
+func (n *network) name() string { return n.book.View().Name }
 func (n *network) me() *roster.Member {
-	m := n.book.View().Member(n.self())
+	m := n.book.View().Member(n.self)
 	if m == nil || expired(m, time.Now()) {
 		return nil
 	}
@@ -63,6 +64,7 @@ func (e *Engine) openNetwork(set store.Settings) (*network, error) {
 	if n.secrets, err = e.cfg.Store.Secrets(n.id); err != nil {
 		return nil, err
 	}
+	n.device, n.self = n.secrets.Device, n.secrets.Device.Public()
 	records, err := e.cfg.Store.Records(n.id)
 	if err != nil {
 		return nil, err
@@ -141,6 +143,9 @@ func (n *network) stop() {
 	}
 	on := n.on
 	n.on = nil
+	if on.index != 0 {
+		n.e.closed[on.index] = true // until the monitor tells that it is gone
+	}
 	on.close()
 	if n.expiry != nil {
 		n.expiry.Stop()
@@ -189,7 +194,7 @@ func (n *network) refresh() {
 
 func (n *network) decide() decision {
 	in := input{
-		view: n.book.View(), self: n.self(), now: time.Now(),
+		view: n.book.View(), self: n.self, now: time.Now(),
 		presence: func(k key.Public) (replica.Presence, bool) { l, ok := n.learnt[k]; return l.Presence, ok },
 	}
 	if n.on != nil {
@@ -287,10 +292,10 @@ func (n *network) groups() []discover.Group {
 	var out []discover.Group
 	for i, ep := range n.secrets.Epochs {
 		out = append(out, discover.Group{
-			Secret: ep.Secret, Speak: i == len(n.secrets.Epochs)-1, Port: port, ID: shortID(n.self()), Handle: n.heardMember,
+			Secret: ep.Secret, Speak: i == len(n.secrets.Epochs)-1, Port: port, ID: shortID(n.self), Handle: n.heardMember,
 		})
 	}
-	for _, inv := range sponsored(n.book.View(), n.self()) {
+	for _, inv := range sponsored(n.book.View(), n.self) {
 		id := inv.Key
 		out = append(out, discover.Group{Secret: lanSecret(id), Port: port, Handle: func(h discover.Heard) { n.heard(id, h) }})
 	}
@@ -300,7 +305,7 @@ func (n *network) groups() []discover.Group {
 // heardMember is called from discovery's goroutine.
 func (n *network) heardMember(h discover.Heard) {
 	for _, m := range n.book.View().Members {
-		if shortID(m.Key) == h.ID && m.Key != n.self() {
+		if shortID(m.Key) == h.ID && m.Key != n.self {
 			n.heard(m.Key, h)
 			return
 		}

@@ -46,7 +46,7 @@ func (n *network) usable(k key.Public) (*roster.InviteState, error) {
 		return nil, ipc.Errorf(ipc.CodeLinkExpired, "the invite expired at %s", i.Expires.UTC().Format(time.RFC3339))
 	case v.UpgradeRequired:
 		return nil, ipc.Errorf(ipc.CodeUpgrade, "the sponsor's Kith is too old for this network")
-	case !i.Any && i.Sponsor != n.self(), v.Caps(n.self())&(roster.CapAdmit|roster.CapSponsor) == 0:
+	case !i.Any && i.Sponsor != n.self, v.Caps(n.self)&(roster.CapAdmit|roster.CapSponsor) == 0:
 		return nil, ipc.Errorf(ipc.CodeLinkForeign, "this device does not answer for the invite")
 	}
 	return i, nil
@@ -60,7 +60,8 @@ func (n *network) admit(on *live, invite key.Public, req join.Request, sig [64]b
 		return join.Answer{}, err
 	}
 	if len(req.Pop) != 64 || !roster.VerifyPop(n.id, req.Device, req.WG, req.Control, req.N, [64]byte(req.Pop)) {
-		return join.Answer{}, errors.New("the joiner does not hold its device key")
+		// The proof names the network: the link is for another than this one.
+		return join.Answer{}, ipc.Errorf(ipc.CodeLinkForeign, "%s is not in the network that the link is for", n.set.Device)
 	}
 	if !roster.VerifyInvite(i.Key, i.ID, req.Device, req.WG, sig) {
 		return join.Answer{}, errors.New("the joiner does not hold the invite's key")
@@ -84,7 +85,7 @@ func (n *network) admit(on *live, invite key.Public, req join.Request, sig [64]b
 	}
 	if v.Member(req.Device) == nil {
 		added, err := n.book.Write(func(set *roster.Set) error {
-			_, err := roster.NewAuthor(set, n.secrets.Device, time.Now).Admit(roster.Admission{
+			_, err := roster.NewAuthor(set, n.device, time.Now).Admit(roster.Admission{
 				Device: req.Device, WG: req.WG, Control: req.Control, N: req.N, Pop: [64]byte(req.Pop),
 				Name: req.Name, Tags: i.Tags, Invite: i.ID, InviteSig: sig,
 			})

@@ -107,7 +107,7 @@ func (n *network) status() ipc.Network {
 	}
 	now := time.Now()
 	for _, m := range v.Members {
-		if m.Key == n.self() || expired(m, now) {
+		if m.Key == n.self || expired(m, now) {
 			continue
 		}
 		p := ipc.Peer{
@@ -128,7 +128,7 @@ func (n *network) status() ipc.Network {
 }
 
 func (n *network) selfStatus(v *roster.View) ipc.Self {
-	s := ipc.Self{Name: n.set.Device, Key: n.self().String(), Role: ipc.RoleRemoved}
+	s := ipc.Self{Name: n.set.Device, Key: n.self.String(), Role: ipc.RoleRemoved}
 	m := n.me()
 	if m == nil {
 		s.FQDN = dns.FQDN(s.Name, n.alias)

@@ -15,11 +15,11 @@ import (
 
 // device finds a member by name, full name or the beginning of its key; "" is
 // this device.
-func (n *network) device(name string) (key.Public, error) {
+func (n *network) deviceNamed(name string) (key.Public, error) {
 	v := n.book.View()
 	name = strings.TrimSuffix(strings.ToLower(name), ".")
 	if name == "" {
-		return n.self(), nil
+		return n.self, nil
 	}
 	if m := v.ByName(strings.TrimSuffix(name, "."+n.alias+"."+dns.Domain)); m != nil {
 		return m.Key, nil
@@ -55,7 +55,7 @@ func (e *Engine) DeviceList(ctx context.Context, _ server.Caller, req ipc.Networ
 		for _, m := range v.Members {
 			d := ipc.Device{
 				Name: m.Name, FQDN: dns.FQDN(m.Name, n.alias), IPv4: addr(m.IPv4), IPv6: addr(m.IPv6), Role: role(m.Role),
-				Tags: m.Tags, Key: m.Key.String(), Self: m.Key == n.self(), Added: moment(roster.Time(m.Admit.Clock)),
+				Tags: m.Tags, Key: m.Key.String(), Self: m.Key == n.self, Added: moment(roster.Time(m.Admit.Clock)),
 				AddedBy: v.NameOf(m.Admit.Author),
 			}
 			d.Online = online[d.Key] || d.Self && n.on != nil
@@ -82,7 +82,7 @@ func (e *Engine) DeviceRename(ctx context.Context, _ server.Caller, req ipc.Devi
 		if m := v.ByName(req.Name); m != nil && m.Key != k {
 			return ipc.DeviceAnswer{}, ipc.Errorf(ipc.CodeNameTaken, "another device in %s is called %s", n.alias, req.Name)
 		}
-		if v.Caps(n.self())&roster.CapAdmit == 0 && k == n.self() {
+		if v.Caps(n.self)&roster.CapAdmit == 0 && k == n.self {
 			n.ask(replica.Ask{Kind: replica.AskRename, Name: req.Name})
 			return ipc.DeviceAnswer{Device: n.me().Name, Pending: true}, nil
 		}
@@ -97,7 +97,7 @@ func (e *Engine) DeviceRevoke(ctx context.Context, _ server.Caller, req ipc.Devi
 		return ipc.DeviceAnswer{}, ipc.Errorf(ipc.CodeUsage, "say which device to revoke; to end this one's membership, leave")
 	}
 	return e.onDevice(ctx, req, func(n *network, k key.Public) (ipc.DeviceAnswer, error) {
-		if k == n.self() {
+		if k == n.self {
 			return ipc.DeviceAnswer{}, ipc.Errorf(ipc.CodeUsage, "to end this device's own membership, leave")
 		}
 		a := ipc.DeviceAnswer{Device: n.book.View().NameOf(k)}
@@ -120,7 +120,7 @@ func (e *Engine) DeviceRevoke(ctx context.Context, _ server.Caller, req ipc.Devi
 // DeviceRenew gives this device new WireGuard and control keys.
 func (e *Engine) DeviceRenew(ctx context.Context, _ server.Caller, req ipc.DeviceRequest) (ipc.DeviceAnswer, error) {
 	return e.onDevice(ctx, req, func(n *network, k key.Public) (ipc.DeviceAnswer, error) {
-		if k != n.self() {
+		if k != n.self {
 			return ipc.DeviceAnswer{}, ipc.Errorf(ipc.CodeUsage, "a device renews its own keys: run this on %s", n.book.View().NameOf(k))
 		}
 		pending, err := n.renew()
@@ -152,7 +152,7 @@ func (e *Engine) onDevice(ctx context.Context, req ipc.DeviceRequest, fn func(*n
 		if err != nil {
 			return ipc.DeviceAnswer{}, err
 		}
-		k, err := n.device(req.Device)
+		k, err := n.deviceNamed(req.Device)
 		if err != nil {
 			return ipc.DeviceAnswer{}, err
 		}

@@ -120,7 +120,7 @@ func (e *Engine) target(name, host string) (target, error) {
 		case !ok:
 		case n.on == nil:
 			down = n.alias
-		case k == n.self():
+		case k == n.self:
 			return target{}, ipc.Errorf(ipc.CodeUsage, "%s is this device", host)
 		default:
 			return n.aim(k)

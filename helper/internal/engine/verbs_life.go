@@ -89,7 +89,7 @@ func (e *Engine) forget(n *network) error {
 	}
 	err := e.cfg.Store.RemoveNetwork(n.id)
 	e.apply()
-	e.publishSoon()
+	e.publishNow()
 	return err
 }
 
@@ -204,9 +204,9 @@ func (n *network) recover(req ipc.RecoverRequest) (ipc.RecoverAnswer, error) {
 	if root.Public() != v.Root {
 		return ipc.RecoverAnswer{}, ipc.Errorf(ipc.CodePhrase, "these words are not the root phrase of %s", n.name())
 	}
-	q := roster.Recovery{Owner: n.self()}
+	q := roster.Recovery{Owner: n.self}
 	for _, c := range req.Cut {
-		k, err := n.device(c)
+		k, err := n.deviceNamed(c)
 		if err != nil {
 			return ipc.RecoverAnswer{}, err
 		}
@@ -248,7 +248,7 @@ func (n *network) readmission() (*roster.Admission, error) {
 	k := n.secrets.Keys[len(n.secrets.Keys)-1]
 	wg, control := k.WireGuard.Public(), k.Control.Public()
 	return &roster.Admission{
-		Device: n.self(), WG: wg, Control: control, N: k.N, Name: n.set.Device,
-		Pop: roster.SignPop(n.id, n.secrets.Device, wg, control, k.N),
+		Device: n.self, WG: wg, Control: control, N: k.N, Name: n.set.Device,
+		Pop: roster.SignPop(n.id, n.device, wg, control, k.N),
 	}, nil
 }

@@ -65,6 +65,7 @@ func (e *Engine) create(req ipc.CreateRequest, device string) (ipc.CreateAnswer,
 		}
 	}
 	e.apply()
+	e.publishNow()
 	a.Network = n.status()
 	return a, nil
 }
@@ -185,7 +186,7 @@ func (n *network) invite(req ipc.InviteRequest, expires time.Time) (ipc.InviteAn
 	k := key.New()
 	q := roster.InviteRequest{Key: k.Public(), Uses: uint64(req.Uses), Expires: expires, Tags: req.Tags}
 	if req.Uses > 0 {
-		q.Sponsor = n.self()
+		q.Sponsor = n.self
 	}
 	var id roster.ID
 	err := n.write(func(a *roster.Author) error {
@@ -202,7 +203,7 @@ func (n *network) invite(req ipc.InviteRequest, expires time.Time) (ipc.InviteAn
 	me := n.me()
 	l := link.Join{
 		Network: n.id, Name: n.name(), Invite: k, Expires: expires,
-		Sponsor: n.self(), SponsorName: me.Name, SponsorControl: me.Control, Endpoints: n.endpoints(),
+		Sponsor: n.self, SponsorName: me.Name, SponsorControl: me.Control, Endpoints: n.endpoints(),
 	}
 	text, err := l.Encode()
 	if err != nil {
@@ -214,7 +215,7 @@ func (n *network) invite(req ipc.InviteRequest, expires time.Time) (ipc.InviteAn
 // write makes records of this device's own, stores them and sends them.
 func (n *network) write(fn func(*roster.Author) error) error {
 	added, err := n.book.Write(func(set *roster.Set) error {
-		return fn(roster.NewAuthor(set, n.secrets.Device, time.Now))
+		return fn(roster.NewAuthor(set, n.device, time.Now))
 	})
 	if n.on != nil {
 		n.on.replica.Push(added, key.Public{})
@@ -274,7 +275,7 @@ func parseJoin(text string) (*link.Join, error) {
 	case errors.Is(err, link.ErrVersion):
 		return nil, ipc.Errorf(ipc.CodeUpgrade, "the link was made by a later version of Kith")
 	case err != nil:
-		return nil, ipc.Errorf(ipc.CodeLinkMalformed, "the link is not whole or not a Kith link: %w", err)
+		return nil, ipc.Errorf(ipc.CodeLinkMalformed, "%w", err)
 	}
 	return l, nil
 }

@@ -75,7 +75,7 @@ func (n *network) raise(on bool, code string, args map[string]string) {
 // checkRemoved says who removed this device, while it is no member.
 func (n *network) checkRemoved() {
 	v := n.book.View()
-	m := v.Member(n.self())
+	m := v.Member(n.self)
 	switch {
 	case m != nil && expired(m, time.Now()):
 		n.raise(true, ipc.HealthRemoved, map[string]string{"by": "its expiry", "at": m.Expires.UTC().Format(time.RFC3339)})
@@ -85,7 +85,7 @@ func (n *network) checkRemoved() {
 			map[string]string{"at": m.Expires.UTC().Format(time.RFC3339)})
 	default:
 		by := "an admin"
-		if r := v.RemovedBy(n.self()); r != nil {
+		if r := v.RemovedBy(n.self); r != nil {
 			by = v.NameOf(r.Author)
 		}
 		n.raise(true, ipc.HealthRemoved, map[string]string{"by": by})
