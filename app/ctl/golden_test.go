@@ -102,7 +102,7 @@ func TestGolden(t *testing.T) {
 		{"invite-bad-expiry", fake{}, "", "invite --expires 1w"},
 		{"join", fake{}, "kith://join/AAAA\n", "join -"},
 		{"join-nothing", fake{}, "\n", "join -"},
-		{"join-late", fake{err: ipc.Errorf(ipc.CodeTimeout, "late")}, "", "join kith://join/AAAA --wait 5s"},
+		{"join-late", fake{err: ipc.Errorf(ipc.CodeTimeout, "nas has not answered within 5s; this device goes on asking")}, "", "join kith://join/AAAA --wait 5s"},
 		{"leave", fake{status: running()}, "", "leave -n home --yes"},
 		{"leave-unasked", fake{status: running()}, "", "leave -n home"},
 		{"leave-join", fake{status: noNet}, "", "leave"},

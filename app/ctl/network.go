@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"os"
 	"strings"
-	"time"
 
 	"kith.internal/ipc"
 )
@@ -104,9 +103,6 @@ func (c *joinCmd) Run(a *app) error {
 	}
 	ans, err := a.client.Join(a.ctx, ipc.JoinRequest{Link: link, Device: c.Device, Wait: c.Wait.seconds()})
 	if err != nil {
-		if ipc.CodeOf(err) == ipc.CodeTimeout && a.ctx.Err() == nil {
-			return ipc.Errorf(ipc.CodeTimeout, "no answer within %s; the request goes on until the link expires or kith leave", time.Duration(c.Wait))
-		}
 		return err
 	}
 	if a.JSON {
