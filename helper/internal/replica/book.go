@@ -109,7 +109,7 @@ func (b *Book) commit(now time.Time, from key.Public) (added [][]byte, bad error
 	return added, bad
 }
 
-// With runs fn with the set locked, for reading it.
+// With runs fn with the set locked. It adds no records.
 func (b *Book) With(fn func(*roster.Set)) {
 	b.mu.Lock()
 	defer b.mu.Unlock()

@@ -29,6 +29,9 @@ const (
 	chunk       = 128 << 10 // bytes of records or IDs in one message
 	lingering   = 300 * time.Millisecond
 	settleAfter = 100 * time.Millisecond
+	retryAfter  = 15 * time.Second // when records could not be stored
+	repeatAfter = 10 * time.Second // for an exchange that changed nothing
+	sanestClock = 100 * 365 * 24 * time.Hour
 )
 
 // link is one open session with a member.
@@ -42,11 +45,14 @@ type link struct {
 
 	// Of the reading goroutine alone.
 	lastMine, lastTheirs [32]byte // digests at the last exchange
+	lastAt               time.Time
 	bad                  int
+	greeted              bool
+	pace                 pace
 }
 
 func newLink(r *Replica, id key.Public, s wire.Session, ours bool) *link {
-	return &link{r: r, id: id, session: s, ours: ours, queue: make(chan message, queueLen), done: make(chan struct{})}
+	return &link{r: r, id: id, session: s, ours: ours, pace: newPace(linkBurst, linkRate), queue: make(chan message, queueLen), done: make(chan struct{})}
 }
 
 // run serves a session until it ends. Of two sessions with one peer the one
@@ -55,11 +61,10 @@ func (r *Replica) run(id key.Public, s wire.Session, ours bool) {
 	l := newLink(r, id, s, ours)
 	r.mu.Lock()
 	old := r.links[id]
-	self := r.cfg.Self.Public()
-	smaller := bytes.Compare(self[:], id[:]) < 0
+	smaller := bytes.Compare(r.self[:], id[:]) < 0
 	stays := old == nil || old.ours == ours || ours == smaller
 	full := old == nil && len(r.links) >= maxLinks && !ours
-	if r.closed || !r.members[id] || !stays || full {
+	if r.closed || !r.standing(id) || !stays || full {
 		r.mu.Unlock()
 		s.Close(codeDuplicate)
 		return
@@ -80,6 +85,7 @@ func (r *Replica) run(id key.Public, s wire.Session, ours bool) {
 	}
 	r.mu.Unlock()
 	if last {
+		r.cfg.Book.With(func(s *roster.Set) { s.DropPending(id) })
 		r.cfg.Handler.Linked(id, false)
 	}
 	r.cfg.Log.Debug("replication ended", "peer", id.Short(), "err", err)
@@ -112,6 +118,21 @@ func (l *link) serve(ctx context.Context) error {
 			l.close(codeBad)
 			return err
 		}
+		l.rest(l.pace.take(cost(m), time.Now()))
+	}
+}
+
+// rest reads on a little later, so that a neighbour that sends without end is
+// held back by its own full windows.
+func (l *link) rest(d time.Duration) {
+	if d <= 0 {
+		return
+	}
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+	case <-l.done:
 	}
 }
 
@@ -125,19 +146,22 @@ func (l *link) greet() {
 	l.send(message{Hello: &h, Presence: l.presences()})
 }
 
-// presences is what a new neighbour hears: all in a small network, ours in a
-// large one.
+// presences is what a new neighbour hears: all in a small network; in a large
+// one ours, and its own last word, which it must be able to overtake.
 func (l *link) presences() [][]byte {
 	l.r.mu.Lock()
-	large, own := len(l.r.members) > floodUpTo, l.r.ownRaw
+	large, own, theirs := len(l.r.members) > floodUpTo, l.r.ownRaw, l.r.presence[l.id].raw
 	l.r.mu.Unlock()
-	switch {
-	case !large:
+	if !large {
 		return l.r.Presences()
-	case own != nil:
-		return [][]byte{own}
 	}
-	return nil
+	var out [][]byte
+	for _, raw := range [][]byte{own, theirs} {
+		if raw != nil {
+			out = append(out, raw)
+		}
+	}
+	return out
 }
 
 // send queues a message. A neighbour that does not read is disconnected.
@@ -185,8 +209,15 @@ func (l *link) write(st wire.Stream) {
 
 func (l *link) handle(m message) error {
 	r := l.r
-	if m.Hello != nil {
-		r.cfg.Handler.ClockOffset(l.id, time.Duration(m.Hello.Clock-time.Now().UnixMilli())*time.Millisecond)
+	r.mu.Lock()
+	standing := r.standing(l.id)
+	r.mu.Unlock()
+	if !standing {
+		return nil // it hears of its removal, and is not listened to
+	}
+	if m.Hello != nil && !l.greeted {
+		l.greeted = true
+		r.cfg.Handler.ClockOffset(l.id, offset(m.Hello.Clock))
 		if secret, ok := r.cfg.Epoch(); ok {
 			if sum := sha256.Sum256(secret[:]); !bytes.Equal(sum[:], m.Hello.Epoch) {
 				l.send(message{Epoch: secret[:]})
@@ -225,16 +256,24 @@ func (l *link) handle(m message) error {
 
 func (l *link) digest() [32]byte { return l.r.cfg.Book.View().Digest().Sum }
 
+// offset is how far a neighbour's clock is ahead of ours.
+func offset(clock int64) time.Duration {
+	limit := sanestClock.Milliseconds()
+	now := time.Now().UnixMilli()
+	return time.Duration(min(max(clock, now-limit), now+limit)-now) * time.Millisecond
+}
+
 // compare starts an exchange when the digests differ, once for each pair.
 func (l *link) compare(theirs []byte) {
 	if len(theirs) != 32 {
 		return
 	}
 	mine := l.digest()
-	if bytes.Equal(mine[:], theirs) || mine == l.lastMine && [32]byte(theirs) == l.lastTheirs {
+	again := mine == l.lastMine && [32]byte(theirs) == l.lastTheirs && time.Since(l.lastAt) < repeatAfter
+	if bytes.Equal(mine[:], theirs) || again {
 		return
 	}
-	l.lastMine, l.lastTheirs = mine, [32]byte(theirs)
+	l.lastMine, l.lastTheirs, l.lastAt = mine, [32]byte(theirs), time.Now()
 	buckets := make([][]byte, 256)
 	for i, h := range l.r.cfg.Book.View().Digest().Buckets {
 		buckets[i] = slices.Clone(h[:])
@@ -314,6 +353,8 @@ func (l *link) take(raws [][]byte) error {
 			if l.bad++; l.bad > 1 {
 				return errRepeats
 			}
+		} else {
+			time.AfterFunc(retryAfter, l.sayDigest) // the disk may have room by then
 		}
 	}
 	if len(added) > 0 {
@@ -367,6 +408,8 @@ func (r *Replica) tellRemoved(id key.Public, s wire.Session) {
 	l := newLink(r, id, s, false)
 	ctx, cancel := context.WithTimeout(r.ctx, dialTimeout)
 	defer cancel()
+	stop := context.AfterFunc(r.ctx, func() { s.Close(codeClosing) })
+	defer stop()
 	st, err := s.Accept(ctx)
 	if err != nil {
 		s.Close(codeStranger)

@@ -76,6 +76,9 @@ const (
 	maxPresence  = 4 << 10
 )
 
+// presenceAhead is how far ahead of our clock the number of a presence may be.
+const presenceAhead = 12 * time.Hour
+
 // PresenceTTL is how long a presence counts without a newer one.
 const PresenceTTL = 30 * time.Minute
 

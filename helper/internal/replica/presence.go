@@ -1,15 +1,17 @@
 package replica
 
 import (
+	"bytes"
 	"time"
 
 	"kith.internal/helper/internal/key"
+	"kith.internal/helper/internal/roster"
 	"kith.internal/helper/internal/store"
 )
 
 // SetPresence signs what this device says of itself and passes it on.
 func (r *Replica) SetPresence(p Presence) {
-	p.Device = r.cfg.Self.Public()
+	p.Device = r.self
 	r.mu.Lock()
 	p.Seq = max(time.Now().UnixMilli(), r.own.Seq+1)
 	raw, err := signPresence(r.cfg.Network, r.cfg.Self, p)
@@ -82,10 +84,26 @@ func (r *Replica) Hear(raws [][]byte, from key.Public) {
 			r.cfg.Log.Debug("presence refused", "from", from.Short(), "err", err)
 			continue
 		}
-		if r.keep(p, raw) {
-			fresh = append(fresh, raw)
-			r.cfg.Handler.Presence(p)
+		limit := r.newest()
+		far := p.Seq > limit
+		switch {
+		case p.Device == r.self:
+			if !far {
+				r.overtake(p.Seq)
+			}
+			continue
+		case far && from != p.Device:
+			r.cfg.Log.Debug("presence of the future refused", "from", from.Short(), "device", p.Device.Short())
+			continue
 		}
+		p.Seq = min(p.Seq, limit)
+		if !r.keep(p, raw, from) {
+			continue
+		}
+		if !far {
+			fresh = append(fresh, raw)
+		}
+		r.cfg.Handler.Presence(p)
 	}
 	r.mu.Lock()
 	flood := len(r.members) <= floodUpTo
@@ -98,16 +116,48 @@ func (r *Replica) Hear(raws [][]byte, from key.Public) {
 	}
 }
 
-func (r *Replica) keep(p Presence, raw []byte) bool {
+// overtake says our presence again where a neighbour holds one of ours with a
+// higher number: this device's clock was ahead in an earlier life, and until then
+// nobody would believe it.
+func (r *Replica) overtake(seq int64) {
+	r.mu.Lock()
+	if seq <= r.own.Seq {
+		r.mu.Unlock()
+		return
+	}
+	r.own.Seq = seq
+	p := r.own
+	r.mu.Unlock()
+	if !p.Device.IsZero() {
+		r.SetPresence(p)
+	}
+}
+
+// newest is the highest number that presence may have: a clock that was ahead,
+// or whoever stole a key, must not speak for a device until its number is
+// reached. Where our own clock is behind, the roster's is looked at.
+func (r *Replica) newest() int64 {
+	now := max(time.Now().UnixMilli(), roster.Time(r.cfg.Book.View().Clock).UnixMilli())
+	return now + presenceAhead.Milliseconds()
+}
+
+// keep takes a word in if it is newer than what is held, or comes from the
+// device itself.
+func (r *Replica) keep(p Presence, raw []byte, from key.Public) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if !r.members[p.Device] || p.Device == r.cfg.Self.Public() {
+	if !r.standing(p.Device) {
 		return false
 	}
-	if old, ok := r.presence[p.Device]; ok && old.Seq >= p.Seq {
+	now := time.Now()
+	old, ok := r.presence[p.Device]
+	switch {
+	case !ok:
+		old.pace = newPace(wordBurst, wordRate)
+	case bytes.Equal(old.raw, raw), old.Seq >= p.Seq && from != p.Device, !old.pace.allow(now):
 		return false
 	}
-	r.presence[p.Device] = heard{Presence: p, raw: raw, at: time.Now()}
+	r.presence[p.Device] = heard{Presence: p, raw: raw, at: now, pace: old.pace}
 	return true
 }
 
@@ -127,7 +177,7 @@ func (r *Replica) answerWho(l *link, who [][]byte) {
 			continue
 		}
 		switch id := key.Public(w); {
-		case id == r.cfg.Self.Public() && r.ownRaw != nil:
+		case id == r.self && r.ownRaw != nil:
 			out = append(out, r.ownRaw)
 		case r.presence[id].raw != nil:
 			out = append(out, r.presence[id].raw)

@@ -65,6 +65,7 @@ const (
 // Replica runs until Close.
 type Replica struct {
 	cfg    Config
+	self   key.Public
 	ctx    context.Context
 	cancel context.CancelFunc
 	wg     sync.WaitGroup
@@ -73,6 +74,7 @@ type Replica struct {
 	members  map[key.Public]bool
 	removed  map[key.Public]bool // may still hear that they were removed
 	chosen   []key.Public        // whom we dial
+	random   key.Public          // the one of them that chance picked
 	links    map[key.Public]*link
 	dialling map[key.Public]bool
 	presence map[key.Public]heard
@@ -83,15 +85,16 @@ type Replica struct {
 
 type heard struct {
 	Presence
-	raw []byte
-	at  time.Time
+	raw  []byte
+	at   time.Time
+	pace pace // of newer words
 }
 
 // New starts replication. Members come with SetMembers.
 func New(cfg Config) *Replica {
 	ctx, cancel := context.WithCancel(context.Background())
 	r := &Replica{
-		cfg: cfg, ctx: ctx, cancel: cancel,
+		cfg: cfg, self: cfg.Self.Public(), ctx: ctx, cancel: cancel,
 		members:  map[key.Public]bool{},
 		removed:  map[key.Public]bool{},
 		links:    map[key.Public]*link{},
@@ -123,7 +126,8 @@ func (r *Replica) SetMembers(members, removed []key.Public) {
 	chosen := slices.Clone(r.chosen)
 	r.mu.Unlock()
 	for _, l := range cut {
-		l.finish() // after what is queued: the removal itself
+		l.sendRecords(r.removal(l.id))
+		l.finish()
 	}
 	for _, id := range chosen {
 		r.dial(id)
@@ -151,13 +155,23 @@ func (r *Replica) choose() {
 		r.chosen = all
 		return
 	}
-	self := r.cfg.Self.Public()
-	at, _ := slices.BinarySearchFunc(all, self, func(a, b key.Public) int { return slices.Compare(a[:], b[:]) })
-	r.chosen = r.chosen[:0]
+	at, _ := slices.BinarySearchFunc(all, r.self, func(a, b key.Public) int { return slices.Compare(a[:], b[:]) })
+	next := make([]key.Public, 0, neighbours)
 	for i := range neighbours - 1 {
-		r.chosen = append(r.chosen, all[(at+i)%len(all)])
+		next = append(next, all[(at+i)%len(all)])
 	}
-	r.chosen = append(r.chosen, all[rand.IntN(len(all))])
+	// Kept while it can be, or each change of the roster would add a link.
+	if !r.members[r.random] || slices.Contains(next, r.random) {
+		r.random = all[(at+len(next)+rand.IntN(len(all)-len(next)))%len(all)]
+	}
+	r.chosen = append(next, r.random)
+}
+
+// standing tells whether a device is a member as of the newest record, of which
+// SetMembers may not have told yet: only then may it hear anything of the others.
+// Callers hold mu.
+func (r *Replica) standing(id key.Public) bool {
+	return r.members[id] && r.cfg.Book.View().Member(id) != nil
 }
 
 // PathUp tells that a member can be reached now.
@@ -200,7 +214,7 @@ func (r *Replica) Accept(id key.Public, s wire.Session) {
 		s.Close(codeClosing)
 		return
 	}
-	member, removed := r.members[id], r.removed[id]
+	member, removed := r.standing(id), r.removed[id]
 	r.wg.Add(1)
 	r.mu.Unlock()
 	defer r.wg.Done()
@@ -278,12 +292,13 @@ func (r *Replica) EpochChanged(secret [32]byte) {
 	}
 }
 
+// others is the links with members in good standing.
 func (r *Replica) others(not key.Public) []*link {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	out := make([]*link, 0, len(r.links))
 	for id, l := range r.links {
-		if id != not {
+		if id != not && r.standing(id) {
 			out = append(out, l)
 		}
 	}
