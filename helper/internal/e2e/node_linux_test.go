@@ -44,7 +44,7 @@ func newNode(t testing.TB, b *netnstest.Bed, name string, lan *netnstest.LAN, ad
 	if lan != nil {
 		var prefixes []netip.Prefix
 		for _, a := range addrs {
-			prefixes = append(prefixes, netip.MustParsePrefix(a))
+			prefixes = append(prefixes, prefix(a))
 		}
 		h.Attach(lan, prefixes...)
 	}
@@ -266,3 +266,5 @@ func until(t testing.TB, what string, limit time.Duration, ok func() bool) time.
 		}
 	}
 }
+
+func prefix(s string) netip.Prefix { return netip.MustParsePrefix(s) }
