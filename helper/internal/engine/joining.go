@@ -253,9 +253,9 @@ func (j *joining) check(a join.Answer) (*roster.Set, error) {
 		return nil, errors.New("another network")
 	}
 	now := time.Now()
-	for _, raw := range a.Records[1:] {
-		if _, err := set.Add(raw, roster.AddOptions{At: now, From: j.link.Sponsor}); err != nil {
-			return nil, err
+	for _, r := range set.AddAll(a.Records[1:], roster.AddOptions{At: now, From: j.link.Sponsor}) {
+		if r.Err != nil {
+			return nil, r.Err
 		}
 	}
 	if set.View().Member(j.kept.Device.Public()) == nil {
