@@ -1,0 +1,164 @@
+package badinput
+
+import (
+	"encoding/json"
+	"io/fs"
+	"net"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"kith.internal/ipc"
+)
+
+func TestNetnsHelperAbsent(t *testing.T) {
+	b := newBed(t)
+	a := b.node("a")
+	for _, verb := range [][]string{{"status"}, {"create", "home"}, {"join", "kith://join/AAAA"}, {"leave", "--yes"}, {"ping", "nas"}, {"diag"}} {
+		a.refuse(a.kith(verb...), ipc.ExitUnreachable, "kithd start")
+	}
+	if out := a.must("completion", "bash"); out == "" {
+		t.Error("completion needs the helper")
+	}
+	// A socket that nobody serves any more, and something else in its place.
+	a.start()
+	a.end(syscall.SIGKILL)
+	if _, err := os.Stat(a.socket()); err != nil {
+		t.Fatal(err)
+	}
+	a.refuse(a.kith("status"), ipc.ExitUnreachable, "kithd start")
+	a.start()
+	a.must("status")
+	a.stop()
+	if err := os.WriteFile(a.socket(), nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	a.refuse(a.kith("status"), ipc.ExitUnreachable)
+	if a.launch() {
+		t.Fatal("kithd started on a socket's path that is a file")
+	}
+	if code := a.exited(); code != 1 || !strings.Contains(a.log.String(), a.socket()) {
+		t.Errorf("exit %d: %s", code, a.log)
+	}
+}
+
+// nobody is what runs a program as a user without rights.
+var nobody = []string{"setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", "--no-new-privs"}
+
+func TestNetnsCallerWithoutPermission(t *testing.T) {
+	b := newBed(t)
+	a, c := b.pair()
+	a.ping("nas.home.internal")
+	as := func(args ...string) answer {
+		return a.exec("", append(append([]string{}, nobody...), append([]string{filepath.Join(bin, "kith"), "--socket", a.socket()}, args...)...)...)
+	}
+	for _, verb := range [][]string{
+		{"create", "x"}, {"invite"}, {"join", "kith://join/AAAA"}, {"leave", "--yes"}, {"up"}, {"down"}, {"ping", "nas"},
+		{"device", "rename", "nas", "x"}, {"device", "revoke", "nas", "--yes"}, {"device", "renew"}, {"device", "approve", "nas"},
+		{"recover", "--show"}, {"operator", "add", "nobody"}, {"operator", "remove", "nobody"}, {"diag"},
+	} {
+		a.refuse(as(verb...), ipc.ExitPermission, "kith:")
+	}
+	// Any user may look, and sees no endpoint, no traffic and no secret.
+	x := as("status", "--json")
+	var st ipc.Status
+	if err := json.Unmarshal([]byte(x.out), &st); err != nil || x.code != 0 {
+		t.Fatalf("%v: %v", err, x)
+	}
+	if len(st.Networks) != 1 || len(st.Networks[0].Peers) != 1 || st.Networks[0].Peers[0].Name != "nas" {
+		t.Errorf("names are not there: %s", x.out)
+	}
+	p := st.Networks[0].Peers[0]
+	if p.Endpoint != nil || p.RxBytes != nil || p.TxBytes != nil || p.LastHandshake != nil {
+		t.Errorf("a stranger sees endpoints or traffic: %+v", p)
+	}
+	if strings.Contains(x.out, "192.168.77.") {
+		t.Errorf("a stranger sees an endpoint: %s", x.out)
+	}
+	filepath.WalkDir(a.dir, func(path string, d fs.DirEntry, err error) error {
+		if err != nil {
+			t.Fatal(err)
+		}
+		if strings.HasPrefix(path, a.state()) || strings.Contains(path, "phrase") {
+			if y := a.exec("", append(append([]string{}, nobody...), "cat", path)...); !d.IsDir() && y.code == 0 {
+				t.Errorf("a stranger can read %s", path)
+			}
+		}
+		return nil
+	})
+	c.ping("laptop.home.internal")
+
+	a.must("operator", "add", "nobody")
+	if x := as("invite"); x.code != 0 {
+		t.Errorf("an operator may not act: %v", x)
+	}
+	a.refuse(as("operator", "add", "daemon"), ipc.ExitPermission, "administrator")
+	a.must("operator", "remove", "nobody")
+	a.refuse(as("invite"), ipc.ExitPermission)
+}
+
+// Bytes that are no request, on the socket, hold nobody up.
+func TestNetnsGarbageOnSocket(t *testing.T) {
+	b := newBed(t)
+	a, c := b.pair()
+	for _, s := range []string{
+		"\x00\x01\x02\x03", strings.Repeat("A", 1<<20), "GET / HTTP/1.1\r\n\r\n", "GET /v1/status HTTP/9.9\r\n\r\n",
+		"POST /v1/create HTTP/1.1\r\nHost: kith\r\nContent-Type: application/json\r\nContent-Length: 99999999\r\n\r\n{",
+		"POST /v1/create HTTP/1.1\r\nHost: kith\r\nContent-Type: application/json\r\nContent-Length: 4\r\n\r\nnull",
+		"POST /v1/../../etc/passwd HTTP/1.1\r\nHost: kith\r\nContent-Length: 0\r\n\r\n",
+		"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
+	} {
+		conn, err := net.Dial("unix", a.socket())
+		if err != nil {
+			t.Fatal(err)
+		}
+		conn.SetDeadline(time.Now().Add(5 * time.Second))
+		conn.Write([]byte(s)) // it may hang up while it is told
+		defer conn.Close()
+	}
+	// Another user who connects a lot and says nothing keeps nobody else out.
+	defer flood(t, a.socket(), 300)()
+	began := time.Now()
+	if a.must("status"); time.Since(began) > 3*time.Second {
+		t.Errorf("status took %s", time.Since(began))
+	}
+	c.ping("laptop.home.internal")
+}
+
+// flood opens connections as another user; the answer closes them.
+func flood(t *testing.T, socket string, n int) func() {
+	t.Helper()
+	var conns []net.Conn
+	done := make(chan error)
+	go func() {
+		// The user is one thread's alone, which ends with the goroutine.
+		runtime.LockOSThread()
+		if _, _, no := unix.RawSyscall(unix.SYS_SETRESUID, 65534, 65534, 65534); no != 0 {
+			done <- no
+			return
+		}
+		for range n {
+			conn, err := net.Dial("unix", socket)
+			if err != nil {
+				done <- err
+				return
+			}
+			conns = append(conns, conn)
+		}
+		done <- nil
+	}()
+	if err := <-done; err != nil {
+		t.Fatal(err)
+	}
+	return func() {
+		for _, c := range conns {
+			c.Close()
+		}
+	}
+}
