@@ -219,9 +219,38 @@ func (n *network) route(c router.Config) {
 		}
 	case err != nil:
 		n.e.log.Error("set addresses and routes", "network", n.alias, "err", err)
-	default:
+	case on.use6:
 		n.clear(ipc.HealthNoIPv6)
 	}
+}
+
+// retry6 looks whether IPv6, which was switched off on this host, works again.
+func (n *network) retry6() {
+	on := n.on
+	if on.use6 || !n.e.hasIPv6() {
+		return
+	}
+	on.use6 = true
+	if n.route(n.decide().router); on.use6 {
+		n.sayPresence()
+		n.refresh()
+	}
+}
+
+// drifted tells whether the TUN has lost an address: IPv6 was switched off, or
+// another program took it away.
+func (n *network) drifted() bool {
+	for _, i := range n.e.host.Interfaces {
+		if i.Index != n.on.index {
+			continue
+		}
+		for _, a := range n.on.addrs() {
+			if !slices.Contains(i.Prefixes, netip.PrefixFrom(a, a.BitLen())) {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 // arm sets the timer for the next admission that ends.

@@ -238,6 +238,19 @@ func (e *Engine) families() (v4, v6 bool) {
 	return v4, v6
 }
 
+// hasIPv6 tells whether any interface but our own has an IPv6 address, be it
+// the loopback's.
+func (e *Engine) hasIPv6() bool {
+	for _, i := range e.foreign() {
+		for _, p := range i.Prefixes {
+			if p.Addr().Is6() {
+				return true
+			}
+		}
+	}
+	return false
+}
+
 func familyWords(v4, v6 bool) string {
 	switch {
 	case v4 && v6:

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net/netip"
+	"slices"
 	"time"
 
 	"kith.internal/helper/internal/key"
@@ -95,6 +96,21 @@ func (e *Engine) mayAdd() error {
 		return ipc.Errorf(ipc.CodeNotConnected, "Kith is off on this device: turn it on first with kith up")
 	}
 	return nil
+}
+
+// checkTUN tells why this host gives no TUN, by making one.
+func (e *Engine) checkTUN() error {
+	if slices.ContainsFunc(e.nets, func(n *network) bool { return n.on != nil }) {
+		return nil
+	}
+	dev, _, _, err := e.cfg.Host.TUN("", mtu)
+	switch {
+	case errors.Is(err, tun.ErrNoTUN):
+		return ipc.Errorf(ipc.CodeNoTUN, "%w", err)
+	case err != nil:
+		return err
+	}
+	return dev.Close()
 }
 
 // addNetwork keeps a new network with its records, and opens it.
@@ -336,6 +352,10 @@ func (e *Engine) beginJoin(l *link.Join, text, name string) (*joining, error) {
 		return nil, ipc.Errorf(ipc.CodeLinkExpired, "the invite expired at %s", l.Expires.UTC().Format(time.RFC3339))
 	}
 	if err := e.mayAdd(); err != nil {
+		return nil, err
+	}
+	// Before anything is asked: an invite is not used up for nothing.
+	if err := e.checkTUN(); err != nil {
 		return nil, err
 	}
 	for _, n := range e.nets {

@@ -37,6 +37,11 @@ func (e *Engine) checkIPv4() {
 		if was4 != n.on.use4 || was6 != n.on.use6 {
 			n.sayPresence()
 			n.refresh()
+		} else if n.drifted() {
+			n.refresh()
+		}
+		if n.on != nil {
+			n.retry6()
 		}
 	}
 }

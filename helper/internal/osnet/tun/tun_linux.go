@@ -24,12 +24,12 @@ func Create(name string, mtu int) (tun.Device, string, int, error) {
 	}
 	fd, err := open()
 	if err != nil {
-		return nil, "", 0, fmt.Errorf("create TUN %s: %w", name, err)
+		return nil, "", 0, fmt.Errorf("create TUN: %w", err)
 	}
 	// Exclusive: a TUN that another process left or holds is never shared.
 	if _, err := attach(fd, name, unix.IFF_TUN_EXCL); err != nil {
 		unix.Close(fd)
-		return nil, "", 0, fmt.Errorf("create TUN %s: %w", name, err)
+		return nil, "", 0, fmt.Errorf("create TUN: %w", err)
 	}
 	dev, actual, err := tun.CreateUnmonitoredTUNFromFD(fd)
 	if err != nil {
@@ -37,7 +37,7 @@ func Create(name string, mtu int) (tun.Device, string, int, error) {
 		if dev != nil {
 			dev.Close()
 		}
-		return nil, "", 0, fmt.Errorf("create TUN %s: %w", name, err)
+		return nil, "", 0, fmt.Errorf("create TUN: %w", err)
 	}
 	index, err := setMTU(actual, mtu)
 	if err != nil {
