@@ -3,8 +3,11 @@ package engine
 import (
 	"crypto/rand"
 	"crypto/sha256"
+	"errors"
+	"slices"
 
 	"kith.internal/helper/internal/roster"
+	"kith.internal/helper/internal/store"
 )
 
 // drawEpoch makes a discovery secret and the hash of it that the roster holds.
@@ -23,8 +26,12 @@ func (n *network) renewEpoch() error {
 		return err
 	}
 	if err := n.write(func(a *roster.Author) error { _, err := a.SetEpoch(hash); return err }); err != nil {
-		return err
+		// One that nobody else will hold must not be spoken.
+		return errors.Join(err, n.updateSecrets(func(s *store.Secrets) error {
+			s.Epochs = slices.DeleteFunc(slices.Clone(s.Epochs), func(ep store.Epoch) bool { return ep.Secret == secret })
+			return nil
+		}))
 	}
-	n.adoptEpoch(secret)
+	n.spreadEpoch(secret)
 	return nil
 }

@@ -104,17 +104,21 @@ func (j *joining) networkChanged() {
 	j.wire.NetworkChanged()
 }
 
-// redialAfter is the pause after an exchange that failed half-way.
-const redialAfter = 500 * time.Millisecond
+// The pause after an exchange that failed half-way.
+const (
+	redialAfter = 500 * time.Millisecond
+	redialMost  = 5 * time.Second
+)
 
 // run asks until there is a verdict or the time is over.
 func (j *joining) run(ctx context.Context) {
-	for {
+	for wait := redialAfter; ; wait = min(2*wait, redialMost) {
 		answer, err := j.try(ctx)
 		var verdict *ipc.Error
 		switch {
 		case err == nil:
-			j.e.post(func() { j.admitted(answer) })
+			set, err := j.check(answer) // signatures take time: not on the actor
+			j.e.post(func() { j.admitted(set, answer, err) })
 			return
 		case errors.As(err, &verdict):
 			j.e.post(func() { j.end(verdict) })
@@ -128,7 +132,7 @@ func (j *joining) run(ctx context.Context) {
 			return
 		}
 		j.e.log.Debug("join", "network", j.link.Name, "err", err)
-		t := time.NewTimer(redialAfter)
+		t := time.NewTimer(wait)
 		select {
 		case <-ctx.Done():
 		case <-t.C:
@@ -195,13 +199,12 @@ func (j *joining) end(why error) {
 	close(j.done)
 }
 
-// admitted checks what the sponsor handed over, keeps it and starts the
-// network on the port that the sponsor knows already.
-func (j *joining) admitted(a join.Answer) {
+// admitted keeps what the sponsor handed over, unless the check of it failed,
+// and starts the network on the port that the sponsor knows already.
+func (j *joining) admitted(set *roster.Set, a join.Answer, err error) {
 	if j.e.joins[j.link.Invite.Public()] != j {
 		return
 	}
-	set, err := j.check(a)
 	if err != nil {
 		j.end(ipc.Errorf(ipc.CodeLinkForeign, "%s answered with something other than the roster of %s: %w", j.link.SponsorName, j.link.Name, err))
 		return
@@ -209,8 +212,9 @@ func (j *joining) admitted(a join.Answer) {
 	st, _ := j.wire.PeerStatus(j.link.Sponsor)
 	port := j.conn.Port()
 	j.stop()
+	name := set.View().Member(j.kept.Device.Public()).Name
 	n, err := j.e.addNetwork(set, store.Settings{
-		Network: set.Network(), Name: set.Name(), Alias: j.e.aliasFor(set.Name()), Device: a.Name, Port: port,
+		Network: set.Network(), Name: set.Name(), Alias: j.e.aliasFor(set.Name()), Device: name, Port: port,
 		Active: true, Added: time.Now(),
 	}, store.Secrets{Device: j.kept.Device, Keys: []store.Keys{j.kept.Keys}, Epochs: epochsOf(a.Epoch)})
 	if err != nil {

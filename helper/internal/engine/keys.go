@@ -54,6 +54,9 @@ func dropAsk(asks []replica.Ask, kind string) []replica.Ask {
 // request to an admin.
 func (n *network) renew() (pending bool, err error) {
 	me := n.me()
+	if me == nil {
+		return false, ipc.Errorf(ipc.CodeNotMember, "this device is no member of %s any more", n.alias)
+	}
 	k := newKeys(me.N + 1)
 	err = n.updateSecrets(func(s *store.Secrets) error {
 		var kept []store.Keys

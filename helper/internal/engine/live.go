@@ -34,6 +34,7 @@ type live struct {
 	use4    bool       // the IPv4 overlay address is in use
 	use6    bool
 	saved   map[key.Public]savedPath
+	joiners chan struct{} // holds one for each that is being answered
 }
 
 // savedPath is what the cache last got of a peer, so that it is not written at
@@ -45,7 +46,7 @@ type savedPath struct {
 
 // startLive takes the port and the TUN and starts the network's parts.
 func (e *Engine) startLive(n *network) (_ *live, err error) {
-	on := &live{n: n, log: e.log.With("network", n.alias), use4: true, use6: true, saved: map[key.Public]savedPath{}}
+	on := &live{n: n, log: e.log.With("network", n.alias), use4: true, use6: true, saved: map[key.Public]savedPath{}, joiners: make(chan struct{}, joinersMost)}
 	if on.keys, err = n.currentKeys(); err != nil {
 		return nil, err
 	}
@@ -207,7 +208,8 @@ func (h handler) PathChanged(id key.Public, p wire.Path) {
 // Accept serves a control session: an invite's holder asks to join, a member
 // replicates.
 func (h handler) Accept(id key.Public, s wire.Session) {
-	if inv := h.on.n.book.View().Invite(id); inv != nil {
+	// A member first: an invite with its key must not keep it from replicating.
+	if v := h.on.n.book.View(); v.Member(id) == nil && v.Invite(id) != nil {
 		h.on.n.serveJoin(h.on, s)
 		return
 	}

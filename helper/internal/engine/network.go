@@ -407,14 +407,16 @@ func (n *network) takeEpoch(secret [32]byte) {
 	if held, ok := n.epoch(); ok && held == secret || sha256.Sum256(secret[:]) != n.book.View().Epoch {
 		return
 	}
-	n.adoptEpoch(secret)
-}
-
-func (n *network) adoptEpoch(secret [32]byte) {
 	if err := n.keepEpoch(secret); err != nil {
 		n.e.log.Error("renew the discovery secret", "network", n.alias, "err", err)
 		return
 	}
+	n.spreadEpoch(secret)
+}
+
+// spreadEpoch hands a new discovery secret, kept already, to the members, and
+// speaks it.
+func (n *network) spreadEpoch(secret [32]byte) {
 	if n.on != nil {
 		n.on.replica.EpochChanged(secret)
 	}

@@ -13,8 +13,19 @@ import (
 	"kith.internal/ipc"
 )
 
+// joinersMost is how many joiners are answered at once: whoever has a link may
+// open sessions.
+const joinersMost = 16
+
 // serveJoin answers one joiner, in the session's own goroutine.
 func (n *network) serveJoin(on *live, s wire.Session) {
+	select {
+	case on.joiners <- struct{}{}:
+		defer func() { <-on.joiners }()
+	default:
+		s.Close(0) // it asks again soon
+		return
+	}
 	err := join.Serve(n.e.ctx, s, join.Sponsor{
 		Invite: func(k key.Public) ([32]byte, error) {
 			i, err := n.usable(k)
@@ -72,6 +83,11 @@ func (n *network) admit(on *live, invite key.Public, req join.Request, sig [64]b
 	v := n.book.View()
 	if m := v.ByName(req.Name); m != nil && m.Key != req.Device && req.Chosen {
 		return join.Answer{}, ipc.Errorf(ipc.CodeNameTaken, "another device in %s is called %s", v.Name, req.Name)
+	}
+	for _, m := range v.Members {
+		if m.Key != req.Device && (m.WG == req.WG || m.Control == req.Control) {
+			return join.Answer{}, errors.New("the joiner claims keys of another device")
+		}
 	}
 	if v.RemovedBy(req.Device) != nil && v.Member(req.Device) == nil {
 		return join.Answer{}, ipc.Errorf(ipc.CodeLinkRevoked, "this device was removed from %s", v.Name)

@@ -84,7 +84,7 @@ func (e *Engine) DeviceRename(ctx context.Context, _ server.Caller, req ipc.Devi
 		}
 		if v.Caps(n.self)&roster.CapAdmit == 0 && k == n.self {
 			n.ask(replica.Ask{Kind: replica.AskRename, Name: req.Name})
-			return ipc.DeviceAnswer{Device: n.me().Name, Pending: true}, nil
+			return ipc.DeviceAnswer{Device: v.NameOf(k), Pending: true}, nil
 		}
 		err := n.write(func(a *roster.Author) error { _, err := a.Rename(k, req.Name); return err })
 		return ipc.DeviceAnswer{Device: req.Name}, err
@@ -113,7 +113,11 @@ func (e *Engine) DeviceRevoke(ctx context.Context, _ server.Caller, req ipc.Devi
 		if err != nil {
 			return ipc.DeviceAnswer{}, err
 		}
-		return a, n.renewEpoch()
+		n.refresh() // so that what follows no longer reaches it
+		if err := n.renewEpoch(); err != nil {
+			n.e.log.Error("renew the discovery secret", "network", n.alias, "err", err) // the removal stands
+		}
+		return a, nil
 	})
 }
 
@@ -132,6 +136,9 @@ func (e *Engine) DeviceRenew(ctx context.Context, _ server.Caller, req ipc.Devic
 func (e *Engine) DeviceApprove(ctx context.Context, _ server.Caller, req ipc.DeviceRequest) (ipc.DeviceAnswer, error) {
 	return e.onDevice(ctx, req, func(n *network, k key.Public) (ipc.DeviceAnswer, error) {
 		m := n.book.View().Member(k)
+		if m == nil {
+			return ipc.DeviceAnswer{}, ipc.Errorf(ipc.CodeNotFound, "the device is no member of %s any more", n.alias)
+		}
 		asks := n.asksOf(m)
 		if len(asks) == 0 {
 			return ipc.DeviceAnswer{}, ipc.Errorf(ipc.CodeNotFound, "%s asks for nothing", m.Name)

@@ -154,6 +154,9 @@ func (n *network) find(host string) (key.Public, bool) {
 func (n *network) aim(k key.Public) (target, error) {
 	v := n.book.View()
 	m, me := v.Member(k), n.me()
+	if m == nil || me == nil {
+		return target{}, ipc.Errorf(ipc.CodeNotFound, "the device is no member of %s any more", n.alias)
+	}
 	l := n.learnt[k]
 	t := target{on: n.on, id: k, name: dns.FQDN(m.Name, n.alias)}
 	switch {

@@ -217,6 +217,9 @@ func (n *network) invite(req ipc.InviteRequest, expires time.Time) (ipc.InviteAn
 	}
 	n.refresh()
 	me := n.me()
+	if me == nil || n.on == nil {
+		return ipc.InviteAnswer{}, ipc.Errorf(ipc.CodeNotMember, "this device is no member of %s any more", n.alias)
+	}
 	l := link.Join{
 		Network: n.id, Name: n.name(), Invite: k, Expires: expires,
 		Sponsor: n.self, SponsorName: me.Name, SponsorControl: me.Control, Endpoints: n.endpoints(),
@@ -326,6 +329,8 @@ func (e *Engine) Join(ctx context.Context, _ server.Caller, req ipc.JoinRequest)
 	case <-j.done:
 	case <-ctx.Done():
 		return ipc.NetworkAnswer{}, ctx.Err()
+	case <-e.ctx.Done():
+		return ipc.NetworkAnswer{}, ipc.Errorf(ipc.CodeBusy, "the helper is stopping; it goes on asking when it starts again")
 	case <-t.C:
 		return ipc.NetworkAnswer{}, ipc.Errorf(ipc.CodeTimeout,
 			"%s has not answered within %s; this device goes on asking until %s, or until kith leave",
@@ -377,6 +382,12 @@ func (e *Engine) beginJoin(l *link.Join, text, name string) (*joining, error) {
 		}
 	}
 	kept := store.Join{Network: l.Network, Link: text, Device: key.New(), Keys: newKeys(1), Name: name, Since: time.Now()}
+	for _, old := range e.cfg.Store.Joins() {
+		// The sponsor may have admitted those keys already, and counted a use.
+		if was, err := link.ParseJoin(old.Link); err == nil && was.Invite == l.Invite {
+			kept.Device, kept.Keys, kept.Since = old.Device, old.Keys, old.Since
+		}
+	}
 	if err := e.cfg.Store.PutJoin(kept); err != nil {
 		return nil, writeError(err)
 	}

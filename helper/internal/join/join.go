@@ -67,6 +67,7 @@ const (
 	requestMax = 4 << 10
 	chunk      = 256 << 10
 	recordsMax = 32 << 20 // a roster at its quota
+	overhead   = 64       // bytes that each part takes, be it empty
 	patience   = 15 * time.Second
 )
 
@@ -91,8 +92,12 @@ func Ask(ctx context.Context, s wire.Session, req Request, sign func(invite [32]
 		if err := frame.Read(st, frame.Max, &r); err != nil {
 			return a, fmt.Errorf("read the sponsor's answer: %w", err)
 		}
-		if r.Code != "" {
-			return a, &ipc.Error{Code: known(r.Code), Msg: clean(r.Msg)}
+		switch code := known(r.Code); code {
+		case "":
+		case ipc.CodeBusy:
+			return a, fmt.Errorf("the sponsor cannot admit now: %s", clean(r.Msg))
+		default:
+			return a, &ipc.Error{Code: code, Msg: clean(r.Msg)}
 		}
 		if len(r.Invite) == 32 {
 			sig := sign([32]byte(r.Invite))
@@ -100,8 +105,11 @@ func Ask(ctx context.Context, s wire.Session, req Request, sign func(invite [32]
 				return a, fmt.Errorf("send the proof: %w", err)
 			}
 		}
-		for _, rec := range r.Records {
-			size += len(rec)
+		size += overhead
+		for _, list := range [][][]byte{r.Records, r.Presence} {
+			for _, b := range list {
+				size += len(b) + overhead
+			}
 		}
 		if size > recordsMax {
 			return a, errors.New("the sponsor's roster is larger than any roster")
@@ -123,7 +131,9 @@ func Ask(ctx context.Context, s wire.Session, req Request, sign func(invite [32]
 // known keeps a sponsor from answering with codes that are not its to give.
 func known(c ipc.Code) ipc.Code {
 	switch c {
-	case ipc.CodeLinkExpired, ipc.CodeLinkUsed, ipc.CodeLinkRevoked, ipc.CodeLinkForeign,
+	case ipc.CodeDiskFull:
+		return ipc.CodeBusy
+	case "", ipc.CodeLinkExpired, ipc.CodeLinkUsed, ipc.CodeLinkRevoked, ipc.CodeLinkForeign,
 		ipc.CodeNameTaken, ipc.CodeNameInvalid, ipc.CodeLimit, ipc.CodeUpgrade, ipc.CodeBusy:
 		return c
 	}
