@@ -5,16 +5,18 @@ func defaultStateDir() string { return "/var/lib/kith" }
 // unit is the systemd unit: it may do to the network what it must, and little
 // else.
 const unit = `[Unit]
-Description={{.Description}}
+Description={{Description}}
 After=network-pre.target dbus.service systemd-resolved.service
 Wants=network-pre.target
+StartLimitIntervalSec=60
+StartLimitBurst=20
 
 [Service]
 Type=simple
-ExecStart={{.Path|cmdEscape}}{{range .Arguments}} {{.|cmd}}{{end}}
-ExecStopPost={{.Path|cmdEscape}} cleanup
+ExecStart={{Path | cmdEscape}}{{range Arguments}} {{. | cmd}}{{end}}
+ExecStopPost={{Path | cmdEscape}} cleanup
 Restart=on-failure
-RestartSec=1
+RestartSec=500ms
 StateDirectory=kith
 StateDirectoryMode=0700
 RuntimeDirectory=kith
@@ -24,6 +26,8 @@ DeviceAllow=/dev/net/tun rw
 DevicePolicy=closed
 NoNewPrivileges=yes
 PrivateTmp=yes
+ProtectSystem=strict
+ReadWritePaths=/etc
 ProtectHome=yes
 ProtectClock=yes
 ProtectControlGroups=yes

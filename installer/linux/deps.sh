@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# Installs the Debian packages that building ("build") or also testing ("test")
-# needs. It installs only what is missing and asks sudo only then.
+# Installs the Debian packages that building ("build"), also testing ("test") or
+# booting machines ("e2e") needs. It installs only what is missing and asks sudo
+# only then.
 set -euo pipefail
 
 build="gcc libc6-dev make pkg-config libgl-dev libx11-dev libxcursor-dev libxrandr-dev libxinerama-dev
@@ -8,9 +9,13 @@ build="gcc libc6-dev make pkg-config libgl-dev libx11-dev libxcursor-dev libxran
 run="iproute2 iputils-ping libgl1-mesa-dri"
 test="nftables iptables iperf3 ethtool tcpdump xvfb xauth xdotool x11-utils imagemagick openbox wmctrl
   dbus dbus-x11 xclip ufw dnsutils procps util-linux"
+e2e="debootstrap systemd-container iproute2 procps util-linux"
 
 want="$build $run"
-[ "${1:-build}" = test ] && want="$want $test"
+case "${1:-build}" in
+test) want="$want $test" ;;
+e2e) want="$e2e" ;;
+esac
 
 command -v apt-get >/dev/null || {
   echo "This is no Debian or Ubuntu: install by hand what stands for: $want" >&2
