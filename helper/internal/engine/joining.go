@@ -80,6 +80,7 @@ func (e *Engine) startJoin(l *link.Join, kept store.Join) (*joining, error) {
 	e.joins[l.Invite.Public()] = j
 	e.apply()
 	j.wg.Go(func() { j.run(ctx) })
+	j.wg.Go(func() { j.repeat(ctx) })
 	e.publishSoon()
 	return j, nil
 }
@@ -109,6 +110,34 @@ const (
 	redialAfter = 500 * time.Millisecond
 	redialMost  = 5 * time.Second
 )
+
+// While the sponsor is silent its addresses are tried, and the LAN is asked,
+// more often than the wire and discovery do by themselves: a person waits.
+const (
+	retryEvery = 5 * time.Second
+	askEvery   = 6 // retries
+)
+
+// repeat goes on looking for the sponsor.
+func (j *joining) repeat(ctx context.Context) {
+	t := time.NewTicker(retryEvery)
+	defer t.Stop()
+	for i := 1; ; i++ {
+		select {
+		case <-ctx.Done():
+			return
+		case <-t.C:
+		}
+		j.wire.AddCandidates(j.link.Sponsor, j.candidates()...)
+		if i%askEvery == 0 {
+			j.e.post(func() {
+				if j.e.joins[j.link.Invite.Public()] == j {
+					j.e.announcer.Query()
+				}
+			})
+		}
+	}
+}
 
 // run asks until there is a verdict or the time is over.
 func (j *joining) run(ctx context.Context) {

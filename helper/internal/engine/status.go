@@ -173,7 +173,8 @@ func (n *network) fillPath(p *ipc.Peer, w wire.PeerStatus, linked bool) {
 	if !w.LastHeard.IsZero() {
 		p.LastSeen = moment(w.LastHeard)
 	}
-	p.Online = linked || w.Path.Kind != wire.None && time.Since(w.LastHeard) < time.Minute
+	// A control session outlives a path that has died by some time.
+	p.Online = w.Path.Kind != wire.None && (linked || time.Since(w.LastHeard) < time.Minute)
 }
 
 // fillPresence adds what a peer said of itself.

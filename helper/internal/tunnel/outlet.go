@@ -54,7 +54,7 @@ func (o *outlet) Read(bufs [][]byte, sizes []int, offset int) (int, error) {
 		if dst != o.last || o.lastSess == nil {
 			o.last, o.lastSess = dst, o.table(dst)
 		}
-		if s := o.lastSess; s != nil && !s.configured.Load() {
+		if s := o.lastSess; s != nil && !s.wanted.Load() {
 			// The table may have been replaced since: ask it again.
 			if s = o.table(dst); s != nil {
 				o.first(s)

@@ -36,6 +36,10 @@ type Peer struct {
 	Addrs []netip.Addr // its overlay addresses
 }
 
+// Keeper is a TUN in a fake clock's bubble. It is given each WireGuard peer, to
+// hold on to it: a peer's finalizer drains channels, which only the bubble may.
+type Keeper interface{ Keep(peer any) }
+
 // Stats is what the device knows of a session.
 type Stats struct {
 	Rx, Tx        uint64 // bytes
@@ -55,6 +59,7 @@ const (
 type Tunnel struct {
 	wire Wire
 	dev  *device.Device
+	keep func(peer any) // nil outside simulations
 	log  *slog.Logger
 
 	table atomic.Pointer[map[netip.Addr]*session] // for the packet path; replaced whole
@@ -65,12 +70,12 @@ type Tunnel struct {
 	closed   bool
 }
 
-// session is one member's place; configured is read on the packet path, the
-// rest is guarded by Tunnel.mu.
+// session is one member's place; wanted is read on the packet path, the rest is
+// guarded by Tunnel.mu.
 type session struct {
 	Peer
 	configured atomic.Bool
-	wanted     bool // our packets asked for it
+	wanted     atomic.Bool // our packets asked for it, and it is configured
 	bytes      uint64
 	quietSince time.Time
 	total      Stats // of the sessions before this one
@@ -80,6 +85,9 @@ type session struct {
 func New(t tun.Device, private key.ExchangePrivate, w Wire, log *slog.Logger) (*Tunnel, error) {
 	tn := &Tunnel{wire: w, log: log, sessions: map[key.Public]*session{}}
 	tn.table.Store(&map[netip.Addr]*session{})
+	if k, ok := t.(Keeper); ok {
+		tn.keep = k.Keep
+	}
 	tn.dev = device.NewDevice(newOutlet(t, tn), w.Bind(), &device.Logger{
 		Verbosef: device.DiscardLogf,
 		Errorf:   func(f string, a ...any) { log.Debug("wireguard: " + fmt.Sprintf(f, a...)) },
@@ -145,8 +153,10 @@ func sameAddrs(a, b []netip.Addr) bool {
 	return true
 }
 
-// first is called on the packet path for the first packet to an address without
-// a session, before wireguard-go looks its peer up: the packet is not lost.
+// first is called on the packet path for our first packet in a session, before
+// wireguard-go looks the peer up: the packet is not lost. The peer is told that
+// the session is wanted also where it exists by the peer's wish: it may be gone
+// on the other side by now.
 func (t *Tunnel) first(s *session) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -156,7 +166,7 @@ func (t *Tunnel) first(s *session) {
 	if !s.configured.Load() {
 		t.configure(s)
 	}
-	s.wanted = true
+	s.wanted.Store(s.configured.Load())
 	t.wire.Want(s.ID, true)
 }
 
@@ -182,11 +192,11 @@ func (t *Tunnel) Reset(id key.Public) {
 	if s == nil || t.closed || !s.configured.Load() {
 		return
 	}
-	wanted := s.wanted
+	wanted := s.wanted.Load()
 	t.drop(s)
 	t.configure(s)
 	if wanted {
-		s.wanted = true
+		s.wanted.Store(s.configured.Load())
 		t.wire.Want(id, true)
 	}
 }
@@ -200,6 +210,9 @@ func (t *Tunnel) configure(s *session) {
 	if err := t.dev.IpcSet(b.String()); err != nil {
 		t.log.Error("configure a session", "peer", s.ID.Short(), "err", err)
 		return
+	}
+	if t.keep != nil {
+		t.keep(t.dev.LookupPeer(device.NoisePublicKey(s.WG)))
 	}
 	s.quietSince = time.Now()
 	s.configured.Store(true)
@@ -223,7 +236,8 @@ func (t *Tunnel) drop(s *session) {
 		}
 	}
 	s.configured.Store(false)
-	s.wanted, s.bytes = false, 0
+	s.wanted.Store(false)
+	s.bytes = 0
 	t.dev.RemovePeer(device.NoisePublicKey(s.WG))
 	t.wire.Want(s.ID, false)
 	t.wire.SetConfigured(s.ID, false)

@@ -182,7 +182,10 @@ func (p *peer) hears(h header, a arrival, out *outbox) {
 	}
 	old := c.word
 	c.word, c.wordAt = h.flags, h.counter
-	if h.flags&^old&flagWant != 0 {
+	// Said again to whoever has dropped the session meanwhile: the peer's
+	// initiation waits for our word.
+	if h.flags&flagWant != 0 && (old&flagWant == 0 || !c.configured && a.now.Sub(c.wantTold) >= holdEvery/2) {
+		c.wantTold = a.now
 		p.wire.events.add(func(h Handler) { h.PeerWants(p.id) })
 	}
 	if h.flags&^old&flagHave != 0 {

@@ -60,6 +60,7 @@ type contact struct {
 	window    window
 	word      flags // the peer's
 	wordAt    uint64
+	wantTold  time.Time // when the handler last heard that it wants us
 	lastHeard time.Time // authenticated
 
 	told      []netip.AddrPort

@@ -90,7 +90,7 @@ var quicConfig = &quic.Config{
 	Versions:                []quic.Version{quic.Version1},
 	HandshakeIdleTimeout:    5 * time.Second,
 	MaxIdleTimeout:          30 * time.Second,
-	KeepAlivePeriod:         10 * time.Second,
+	KeepAlivePeriod:         7 * time.Second, // with deadAfter: how soon a dead peer is noticed
 	MaxIncomingStreams:      64,
 	MaxIncomingUniStreams:   -1,
 	InitialPacketSize:       1200,
