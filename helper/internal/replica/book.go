@@ -49,9 +49,9 @@ func (b *Book) View() *roster.View { return b.view.Load() }
 func (b *Book) Add(raws [][]byte, from key.Public) (added [][]byte, err error) {
 	b.mu.Lock()
 	now := time.Now()
-	for _, raw := range raws {
-		if verdict, e := b.set.Add(raw, roster.AddOptions{At: now, From: from}); verdict == roster.Unacceptable && err == nil {
-			err = fmt.Errorf("%w: %w", ErrRefused, e)
+	for _, r := range b.set.AddAll(raws, roster.AddOptions{At: now, From: from}) {
+		if r.Verdict == roster.Unacceptable && err == nil {
+			err = fmt.Errorf("%w: %w", ErrRefused, r.Err)
 		}
 	}
 	added, cerr := b.commit(now, from)
