@@ -1,7 +1,6 @@
 package engine
 
 import (
-	"crypto/sha256"
 	"errors"
 	"fmt"
 	"net/netip"
@@ -350,36 +349,6 @@ func (n *network) heard(id key.Public, h discover.Heard) {
 	})
 }
 
-// epochKept is how long old discovery secrets are heard: a device that was away
-// still speaks them.
-const epochKept = 30 * 24 * time.Hour
-
-// epoch is the newest discovery secret held.
-func (n *network) epoch() (secret [32]byte, ok bool) {
-	eps := n.secrets.Epochs
-	if len(eps) == 0 {
-		return secret, false
-	}
-	return eps[len(eps)-1].Secret, true
-}
-
-// keepEpoch stores a discovery secret as the newest and forgets those that are
-// too old.
-func (n *network) keepEpoch(secret [32]byte) error {
-	now := time.Now()
-	err := n.updateSecrets(func(s *store.Secrets) error {
-		kept := slices.DeleteFunc(slices.Clone(s.Epochs), func(ep store.Epoch) bool {
-			return ep.Secret == secret || now.Sub(ep.At) > epochKept
-		})
-		s.Epochs = append(kept, store.Epoch{Secret: secret, At: now})
-		return nil
-	})
-	if err != nil {
-		return fmt.Errorf("store the discovery secret: %w", err)
-	}
-	return nil
-}
-
 // updateSecrets changes the stored secrets and the copy of them here.
 func (n *network) updateSecrets(fn func(*store.Secrets) error) error {
 	if err := n.e.cfg.Store.UpdateSecrets(n.id, fn); err != nil {
@@ -399,28 +368,6 @@ func (n *network) updateSettings(fn func(*store.Settings)) error {
 		fn(&n.set)
 	}
 	return err
-}
-
-// takeEpoch takes in a discovery secret that a member handed over, if it is the
-// one whose hash the roster holds.
-func (n *network) takeEpoch(secret [32]byte) {
-	if held, ok := n.epoch(); ok && held == secret || sha256.Sum256(secret[:]) != n.book.View().Epoch {
-		return
-	}
-	if err := n.keepEpoch(secret); err != nil {
-		n.e.log.Error("renew the discovery secret", "network", n.alias, "err", err)
-		return
-	}
-	n.spreadEpoch(secret)
-}
-
-// spreadEpoch hands a new discovery secret, kept already, to the members, and
-// speaks it.
-func (n *network) spreadEpoch(secret [32]byte) {
-	if n.on != nil {
-		n.on.replica.EpochChanged(secret)
-	}
-	n.e.apply()
 }
 
 // keeper stores a book's records.
