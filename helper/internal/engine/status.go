@@ -39,14 +39,15 @@ func (e *Engine) publishNow() {
 	e.board.Publish(e.status())
 }
 
-// source shows the board, freshened when it is asked after a quiet while.
+// source shows the board, freshened when it is asked after a quiet while or a
+// change: who has just done something sees what came of it.
 type source struct{ e *Engine }
 
 func (s source) Snapshot() (*ipc.Status, uint64, <-chan struct{}) {
 	ctx, cancel := context.WithTimeout(s.e.ctx, time.Second)
 	defer cancel()
 	call(ctx, s.e, func() (struct{}, error) {
-		if time.Since(s.e.published) > freshFor {
+		if s.e.publish != nil || time.Since(s.e.published) > freshFor {
 			s.e.publishNow()
 		}
 		return struct{}{}, nil
