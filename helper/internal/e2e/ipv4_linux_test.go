@@ -42,7 +42,8 @@ func (n *node) range4() (within netip.Prefix) {
 func (n *node) on6Alone(code string, other *node) {
 	t := n.t
 	t.Helper()
-	until(t, n.name+" says "+code, patience, func() bool { return n.health(code) && n.network().Self.IPv4 == nil })
+	took := until(t, n.name+" says "+code, patience, func() bool { return n.health(code) && n.network().Self.IPv4 == nil })
+	t.Logf("%s: on IPv6 alone after %v", code, took)
 	if self := n.network().Self; self.IPv6 == nil || self.DNS == nil || !self.DNS.Addr().Is6() {
 		t.Errorf("%s on IPv6 alone: %+v", n.name, self)
 	}
@@ -58,8 +59,7 @@ func (n *node) on6Alone(code string, other *node) {
 	if got := other.ask(n.name+".home.internal", dns.TypeA); len(got) > 0 {
 		t.Errorf("%s answers A for %s with %v", other.name, n.name, got)
 	}
-	n.reach(other.name+".home.internal", patience)
-	other.reach(n.name+".home.internal", patience)
+	t.Logf("pings: %v, %v", n.reach(other.name+".home.internal", patience), other.reach(n.name+".home.internal", patience))
 	n.kith("ping", other.name, "-c", "1")
 	if got := n.try("roster"); got.code != 0 {
 		t.Errorf("%s: kith roster: %+v", n.name, got)
@@ -69,7 +69,8 @@ func (n *node) on6Alone(code string, other *node) {
 // onBoth waits until n runs on both families again.
 func (n *node) onBoth(code string, other *node) {
 	n.t.Helper()
-	until(n.t, n.name+" is back on IPv4", patience, func() bool { return !n.health(code) && n.network().Self.IPv4 != nil })
+	took := until(n.t, n.name+" is back on IPv4", patience, func() bool { return !n.health(code) && n.network().Self.IPv4 != nil })
+	n.t.Logf("%s: back on IPv4 after %v", code, took)
 	until(n.t, other.name+" hears of it", patience, func() bool { return other.peer(n.name).IPv4 != nil })
 	n.reach(other.name+".home.internal", patience, "-4")
 	other.reach(n.name+".home.internal", patience, "-4")

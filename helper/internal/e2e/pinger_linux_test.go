@@ -59,6 +59,16 @@ func (p *pinger) last() time.Time {
 	return p.seen[len(p.seen)-1].at
 }
 
+// first is the time of the first answer.
+func (p *pinger) first() time.Time {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if len(p.seen) == 0 {
+		return time.Time{}
+	}
+	return p.seen[0].at
+}
+
 // await waits for an answer that comes after now.
 func (p *pinger) await(limit time.Duration) {
 	p.n.t.Helper()
