@@ -2,18 +2,24 @@
 SHELL      := /bin/bash
 GO         ?= go
 VERSION    ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
-LDFLAGS    := -s -w -X kith.internal/ipc.build=$(VERSION)
+LDFLAGS    := -s -w -X kith.internal/ipc.build=$(VERSION) -X main.version=$(VERSION)
 # One set of flags for the app: another one builds all of Fyne again.
 APPTAGS    := gles,migrated_fynedo
 BIN        := bin
 NICE       := nice -n 5
+# What tests with real programs run, and where those with a window put pictures.
+export KITH_BIN       = $(abspath $(BIN))
+export KITH_ARTEFACTS ?= $(abspath artefacts)
 GOFLAGS    += -buildvcs=false
 export GOFLAGS
 
-PURE       = $(shell $(GO) list ./... | grep -v -E '/app($$|/internal/(ui|e2e|typecheck))')
-FUZZTIME   ?= 5s
+# All but what needs Fyne's drivers, and so cgo and X11, to build.
+PURE       = $(shell $(GO) list ./... | grep -v -E '/app($$|/internal/(ui|e2e|typecheck)$$)')
+# The tray's menu is Objective-C on macOS: app/internal/typecheck covers it there.
+PUREMAC    = $(filter-out %/app/internal/tray,$(PURE))
+FUZZTIME   ?= 3s
 
-.PHONY: help deps go-version build run demo test e2e unit race netns gui vet lint fuzz-short bench bench-roster bench-wire bench-stub bench-join bench-iperf bench-idle screenshots clean
+.PHONY: help deps testdeps go-version build run demo test e2e unit race netns gui vet lint fuzz-short bench bench-roster bench-wire bench-stub bench-join bench-iperf bench-idle screenshots clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -24,6 +30,9 @@ go-version: # Go 1.26 or later
 
 deps: go-version ## install the packages that building and testing need (Debian, Ubuntu; asks sudo)
 	@installer/linux/deps.sh build
+
+testdeps: go-version
+	@installer/linux/deps.sh test
 
 build: deps $(BIN)/kithd $(BIN)/kith $(BIN)/kith-app ## build bin/kithd, bin/kith and bin/kith-app
 
@@ -41,28 +50,35 @@ run: build ## build all, start kithd and open the app
 demo: $(BIN)/kithd $(BIN)/kith ## show the main job: two hosts join a network and reach each other by name
 	@installer/linux/demo.sh $(BIN)
 
-test: ## everything but booted systems: unit, simnet, netns, GUI, vet, lint, a short fuzz
-	@installer/linux/deps.sh test
-	$(MAKE) build vet lint unit race netns gui fuzz-short
+test: testdeps ## everything but booted systems: unit, simnet, netns, GUI, vet, lint, a short fuzz
+	$(MAKE) build
+	$(MAKE) vet
+	$(MAKE) lint
+	$(MAKE) unit
+	$(MAKE) race
+	$(MAKE) netns
+	$(MAKE) gui
+	$(MAKE) fuzz-short
+	@echo "make test: all passed"
 
-unit: ## unit and simnet tests
+unit: testdeps ## unit and simnet tests
 	$(NICE) $(GO) test -skip '^TestNetns' $(PURE)
 	CGO_ENABLED=0 $(NICE) $(GO) test -tags ci ./app/internal/ui/... ./app/internal/typecheck/...
 
-race: ## unit and simnet tests under the race detector
+race: testdeps ## unit and simnet tests under the race detector
 	$(NICE) $(GO) test -race -skip '^TestNetns' $(PURE)
 
-netns: $(BIN)/kithd $(BIN)/kith ## tests with real TUNs in network namespaces (root)
-	KITH_BIN=$(CURDIR)/$(BIN) $(NICE) $(GO) test -p 1 -count=1 -run '^TestNetns' $(PURE)
+netns: testdeps $(BIN)/kithd $(BIN)/kith ## tests with real TUNs in network namespaces (root)
+	$(NICE) $(GO) test -p 1 -count=1 -run '^TestNetns' $(PURE)
 
-gui: $(BIN)/kithd $(BIN)/kith $(BIN)/kith-app ## the app under Xvfb with a real session bus
-	KITH_BIN=$(CURDIR)/$(BIN) $(NICE) $(GO) test -p 1 -count=1 -tags gui ./app/internal/e2e
+gui: testdeps $(BIN)/kithd $(BIN)/kith $(BIN)/kith-app ## the app under Xvfb with a real session bus
+	$(NICE) $(GO) test -p 1 -count=1 -tags gui ./app/internal/e2e
 
-vet: go-version ## go vet for Linux, Windows and macOS
-	$(GO) vet $$($(GO) list ./... | grep -v -E '/app($$|/internal/ui)')
-	$(GO) vet -tags $(APPTAGS) ./app/...
+vet: testdeps ## go vet for Linux, Windows and macOS
+	$(GO) vet -tags bench $(PURE)
+	$(GO) vet -tags $(APPTAGS),gui ./app/...
 	GOOS=windows CGO_ENABLED=0 $(GO) vet $(PURE)
-	GOOS=darwin CGO_ENABLED=0 $(GO) vet $(PURE)
+	GOOS=darwin CGO_ENABLED=0 $(GO) vet $(PUREMAC)
 	GOOS=linux GOARCH=arm64 CGO_ENABLED=0 $(GO) build -o /dev/null ./helper
 	GOOS=windows CGO_ENABLED=0 $(GO) build -o /dev/null ./helper
 	GOOS=windows CGO_ENABLED=0 $(GO) build -o /dev/null ./app/ctl
@@ -72,7 +88,7 @@ vet: go-version ## go vet for Linux, Windows and macOS
 STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
 GOVULNCHECK := golang.org/x/vuln/cmd/govulncheck@v1.9.0
 
-lint: go-version ## gofmt, staticcheck, go mod verify
+lint: go-version ## gofmt, go mod tidy, staticcheck
 	@bad=$$(gofmt -l app helper ipc dns assets); [ -z "$$bad" ] || { echo "not gofmt-ed: $$bad"; exit 1; }
 	$(GO) mod tidy -diff
 	$(GO) run $(STATICCHECK) -checks 'all,-ST1000,-ST1003,-ST1016,-ST1020,-ST1021,-ST1022' $(PURE)
@@ -80,25 +96,25 @@ lint: go-version ## gofmt, staticcheck, go mod verify
 vuln: ## known vulnerabilities in what we use (needs the vulnerability database)
 	$(GO) run $(GOVULNCHECK) $(PURE)
 
-e2e: build ## booted systems and packages
+e2e: $(BIN)/kithd $(BIN)/kith ## booted systems: the service installed, killed, rebooted, uninstalled (root)
 	@installer/linux/e2e.sh $(BIN)
 
-fuzz-short: ## each fuzz target for FUZZTIME
+fuzz-short: go-version ## each fuzz target for FUZZTIME
 	@FUZZTIME=$(FUZZTIME) .ci/fuzz
 
 bench: bench-roster bench-wire bench-stub bench-join bench-iperf bench-idle ## all benchmarks, as tables
-bench-roster: ## evaluating 5,000 members
+bench-roster: go-version ## evaluating 5,000 members
 	$(GO) test -run '^$$' -bench . -benchtime 3x ./helper/internal/roster
-bench-wire: ## our layers over plain wireguard-go, in process
+bench-wire: go-version ## our layers over plain wireguard-go, in process
 	$(GO) test -run '^$$' -bench . ./helper/internal/wire/...
-bench-stub: ## the stub resolver
+bench-stub: go-version ## the stub resolver
 	$(GO) test -run '^$$' -bench . ./dns/...
-bench-join: $(BIN)/kithd $(BIN)/kith ## join to first ping, restart to first ping, medians of 10
-	KITH_BIN=$(CURDIR)/$(BIN) $(GO) test -count=1 -v -run '^TestBenchJoin' -tags bench ./helper/internal/e2e
-bench-iperf: $(BIN)/kithd $(BIN)/kith ## iperf3 through Kith and through plain wireguard-go, interleaved
-	KITH_BIN=$(CURDIR)/$(BIN) $(GO) test -count=1 -v -timeout 30m -run '^TestBenchIperf' -tags bench ./helper/internal/e2e
-bench-idle: $(BIN)/kithd $(BIN)/kith ## memory and processor of an idle helper (takes six minutes)
-	KITH_BIN=$(CURDIR)/$(BIN) $(GO) test -count=1 -v -timeout 30m -run '^TestBenchIdle' -tags bench ./helper/internal/e2e
+bench-join: testdeps $(BIN)/kithd $(BIN)/kith ## join to first ping, restart to first ping, medians of 10
+	$(GO) test -count=1 -v -run '^TestBenchJoin' -tags bench ./helper/internal/e2e
+bench-iperf: testdeps $(BIN)/kithd $(BIN)/kith ## iperf3 through Kith and through plain wireguard-go, interleaved
+	$(GO) test -count=1 -v -timeout 30m -run '^TestBenchIperf' -tags bench ./helper/internal/e2e
+bench-idle: testdeps $(BIN)/kithd $(BIN)/kith ## memory and processor of an idle helper (takes six minutes)
+	$(GO) test -count=1 -v -timeout 30m -run '^TestBenchIdle' -tags bench ./helper/internal/e2e
 
 clean: ## remove what was built
 	rm -rf $(BIN) artefacts
