@@ -174,12 +174,18 @@ func (r *Replica) standing(id key.Public) bool {
 	return r.members[id] && r.cfg.Book.View().Member(id) != nil
 }
 
-// PathUp tells that a member can be reached now.
+// PathUp tells that a member can be reached now. A session that has outlived the
+// silence repeats what was lost only seconds later, as QUIC backs off: something
+// new to say makes it notice at once (RFC 9002 §6.1).
 func (r *Replica) PathUp(id key.Public) {
 	r.mu.Lock()
+	l := r.links[id]
 	want := slices.Contains(r.chosen, id) || len(r.links) == 0 && r.members[id]
 	r.mu.Unlock()
-	if want {
+	switch {
+	case l != nil:
+		l.sayDigest()
+	case want:
 		r.dial(id)
 	}
 }
