@@ -24,6 +24,9 @@ type outgoing struct {
 // add queues a control datagram; to is what the peer's boot is taken to be.
 func (o *outbox) add(p *peer, k kind, to boot, body []byte, addr netip.AddrPort, src udp.Source) {
 	h := header{kind: k, from: p.wire.boot, to: to, flags: p.c.ownWord()}
+	if p.c.boot != 0 && to != p.c.boot {
+		h.flags &^= flagHave // what is configured is for the life that we know of
+	}
 	o.items = append(o.items, outgoing{p: p, h: h, body: body, to: addr, src: src})
 }
 
@@ -260,6 +263,9 @@ func (p *peer) reborn(b boot, now time.Time) {
 	c.frags = reassembly{}
 	if restarted {
 		p.closeSessions(errRestarted)
+		// The WireGuard peer of the former life must not take an initiation of
+		// this one: it is about to be replaced, and what it agreed on with it.
+		c.configured, c.held, c.response = false, nil, nil
 		p.wire.events.add(func(h Handler) { h.PeerRestarted(p.id) })
 		p.wire.log.Debug("peer restarted", "peer", p.id.Short())
 	}

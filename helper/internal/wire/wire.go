@@ -30,7 +30,8 @@ type Handler interface {
 	// PeerWants tells that the peer has begun to want a WireGuard session.
 	PeerWants(id key.Public)
 	// PeerRestarted tells that the peer has forgotten all: its WireGuard peer
-	// must be configured afresh, or a clock set back would lock it out.
+	// must be configured afresh, or a clock set back would lock it out. Until
+	// then, and SetConfigured, the peer hears that it is not.
 	PeerRestarted(id key.Public)
 	// PathChanged tells of a new best path, or that there is none.
 	PathChanged(id key.Public, p Path)
