@@ -71,7 +71,7 @@ func (n *node) launch() {
 	must(n.t, err)
 	defer log.Close()
 	// "ip netns exec" becomes the program: its process is kithd's.
-	n.cmd = n.host.Command(n.kithd, "run", "--debug", "--state-dir", n.state(), "--socket", n.socket())
+	n.cmd = n.host.Command(n.kithd, append([]string{"run", "--state-dir", n.state(), "--socket", n.socket()}, runFlags...)...)
 	n.cmd.Stdout, n.cmd.Stderr = log, log
 	must(n.t, n.cmd.Start())
 	cmd, exited := n.cmd, make(chan error, 1)

@@ -1,0 +1,197 @@
+//go:build bench
+
+package e2e
+
+import (
+	"encoding/json"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+	"text/tabwriter"
+	"time"
+
+	"kith.internal/helper/internal/netnstest"
+)
+
+func median[T int64 | float64 | time.Duration](v []T) T {
+	s := slices.Sorted(slices.Values(v))
+	return s[len(s)/2]
+}
+
+// print shows a table on standard output.
+func print(rows ...[]string) {
+	w := tabwriter.NewWriter(os.Stdout, 0, 0, 2, ' ', 0)
+	for _, r := range rows {
+		fmt.Fprintln(w, strings.Join(r, "\t"))
+	}
+	w.Flush()
+}
+
+// TestBenchJoin measures how long two hosts on one LAN take to reach each other
+// by name, from kith join and from the start of both helpers after SIGKILL.
+func TestBenchJoin(t *testing.T) {
+	const runs = 10
+	var joins, restarts []time.Duration
+	for i := range runs {
+		t.Run(strconv.Itoa(i), func(t *testing.T) {
+			_, _, a, b := pair(t)
+			a.create("home")
+			link := a.invite()
+			start := time.Now()
+			b.kithIn(link, "join", "-", "--device", "b")
+			b.reach("a.home.internal", patience)
+			joins = append(joins, time.Since(start))
+			a.kill()
+			b.kill()
+			start = time.Now()
+			a.launch()
+			b.launch()
+			b.reach("a.home.internal", patience)
+			restarts = append(restarts, time.Since(start))
+		})
+	}
+	if len(joins) != runs || len(restarts) != runs {
+		t.Fatal("a run failed")
+	}
+	row := func(what string, d []time.Duration, budget time.Duration) []string {
+		if median(d) > budget {
+			t.Errorf("%s: median %v, budget %v", what, median(d), budget)
+		}
+		ms := func(d time.Duration) string { return fmt.Sprintf("%.0f ms", float64(d)/1e6) }
+		return []string{what, ms(median(d)), ms(slices.Min(d)), ms(slices.Max(d)), ms(budget)}
+	}
+	print(
+		[]string{"to the first answered ping by name", "median", "least", "most", "budget"},
+		row("from kith join", joins, time.Second),
+		row("from the start of both, killed before", restarts, 2*time.Second),
+	)
+}
+
+// TestBenchIperf runs iperf3 through Kith and through plain wireguard-go, in
+// turns, between the same two namespaces.
+func TestBenchIperf(t *testing.T) {
+	const rounds, seconds = 3, 5
+	bed := netnstest.New(t)
+	lan := bed.LAN("lan", netnstest.WireLike)
+	a := newNode(t, bed, "a", lan, "192.168.77.1/24")
+	b := newNode(t, bed, "b", lan, "192.168.77.2/24")
+	a.create("home")
+	b.join(a)
+	b.reach("a.home.internal", patience)
+	startPlain(t, a, b)
+	b.reach("10.99.0.1", patience)
+	server := a.host.Command("iperf3", "-s")
+	must(t, server.Start())
+	t.Cleanup(func() { server.Process.Kill(); server.Wait() })
+
+	ways := []struct{ name, addr string }{{"plain wireguard-go", "10.99.0.1"}, {"kith", a.network().Self.IPv4.String()}}
+	run := func(addr string, seconds int, flags ...string) float64 {
+		args := append([]string{"-J", "-t", strconv.Itoa(seconds), "-c", addr}, flags...)
+		var last string
+		for range 5 { // the server is busy for a moment after a client
+			out, err := b.host.Command("iperf3", args...).Output()
+			var r struct {
+				End struct {
+					Received struct {
+						Rate float64 `json:"bits_per_second"`
+					} `json:"sum_received"`
+				} `json:"end"`
+			}
+			if json.Unmarshal(out, &r) == nil && err == nil && r.End.Received.Rate > 0 {
+				return r.End.Received.Rate
+			}
+			last = string(out)
+			<-time.After(200 * time.Millisecond)
+		}
+		t.Fatalf("iperf3 -c %s: %s", addr, last)
+		return 0
+	}
+	for _, w := range ways {
+		run(w.addr, 1)
+	}
+	rows := [][]string{{"iperf3, Gbit/s, medians", ways[0].name, ways[1].name, "ratio", "budget"}}
+	for _, mode := range []struct {
+		name  string
+		flags []string
+	}{{"single stream", nil}, {"-P 10", []string{"-P", "10"}}, {"-R", []string{"-R"}}} {
+		var rates [2][]float64
+		for round := range rounds {
+			for i := range ways {
+				i = (i + round) % 2 // neither is always the first
+				rates[i] = append(rates[i], run(ways[i].addr, seconds, mode.flags...))
+			}
+		}
+		plain, kith := median(rates[0]), median(rates[1])
+		rows = append(rows, []string{
+			mode.name, fmt.Sprintf("%.3f", plain/1e9), fmt.Sprintf("%.3f", kith/1e9), fmt.Sprintf("%.1f %%", 100*kith/plain), "97 %",
+		})
+		t.Logf("%s: plain %.3g, kith %.3g", mode.name, rates[0], rates[1])
+		if kith < 0.9*plain {
+			t.Errorf("%s: %.1f %% of plain wireguard-go", mode.name, 100*kith/plain)
+		}
+	}
+	print(rows...)
+}
+
+// TestBenchIdle leaves a helper with two peers alone for five minutes.
+func TestBenchIdle(t *testing.T) {
+	const quiet = 5 * time.Minute
+	bed := netnstest.New(t)
+	lan := bed.LAN("lan", netnstest.WireLike)
+	var nodes []*node
+	for i, name := range []string{"a", "b", "c"} {
+		nodes = append(nodes, newNode(t, bed, name, lan, fmt.Sprintf("192.168.77.%d/24", i+1)))
+		if i == 0 {
+			nodes[0].create("home")
+		} else {
+			nodes[i].join(nodes[0])
+			nodes[i].reach("a.home.internal", patience)
+		}
+	}
+	nodes[1].reach("c.home.internal", patience)
+	began := make([]float64, len(nodes))
+	for i, n := range nodes {
+		began[i] = n.cpu()
+	}
+	start := time.Now()
+	<-time.After(quiet)
+	rows := [][]string{{"idle for " + quiet.String() + ", two peers", "VmRSS, MiB", "core, %"}}
+	for i, n := range nodes {
+		share := 100 * (n.cpu() - began[i]) / time.Since(start).Seconds()
+		rss := n.rss()
+		rows = append(rows, []string{n.name, fmt.Sprintf("%.1f", rss), fmt.Sprintf("%.3f", share)})
+		if rss > 25 || share > 0.1 {
+			t.Errorf("%s: %.1f MiB and %.3f %% of a core, budget 25 and 0.1", n.name, rss, share)
+		}
+	}
+	print(append(rows, []string{"budget", "25", "0.1"})...)
+}
+
+// cpu is the processor time that kithd has used, in seconds (proc(5), stat,
+// fields 14 and 15, in ticks of 10 ms).
+func (n *node) cpu() float64 {
+	n.t.Helper()
+	b, err := os.ReadFile(filepath.Join("/proc", strconv.Itoa(n.cmd.Process.Pid), "stat"))
+	must(n.t, err)
+	f := strings.Fields(string(b[strings.LastIndexByte(string(b), ')')+2:]))
+	user, err := strconv.ParseFloat(f[11], 64)
+	must(n.t, err)
+	system, err := strconv.ParseFloat(f[12], 64)
+	must(n.t, err)
+	return (user + system) / 100
+}
+
+// rss is kithd's resident memory in MiB.
+func (n *node) rss() float64 {
+	n.t.Helper()
+	b, err := os.ReadFile(filepath.Join("/proc", strconv.Itoa(n.cmd.Process.Pid), "status"))
+	must(n.t, err)
+	_, rest, _ := strings.Cut(string(b), "VmRSS:")
+	kib, err := strconv.ParseFloat(strings.Fields(rest)[0], 64)
+	must(n.t, err)
+	return kib / 1024
+}
