@@ -62,6 +62,7 @@ type Engine struct {
 	offsets   map[key.Public]time.Duration // neighbours' clocks against ours
 	publish   *time.Timer
 	published time.Time
+	room      *time.Timer // looks whether a full disk has space again
 }
 
 // New recovers what a crash left, loads the networks and starts those that are
@@ -76,6 +77,7 @@ func New(cfg Config) (*Engine, error) {
 		closed:  map[int]bool{},
 	}
 	e.health = health.New(func() { e.post(e.publishSoon) })
+	cfg.Store.OnFull(func(err error) { e.post(func() { e.diskFull(err) }) })
 	if err := Cleanup(cfg.Host, cfg.Store, cfg.Log); err != nil {
 		e.log.Warn("undo what a crash left", "err", err)
 	}
@@ -300,8 +302,10 @@ func (e *Engine) Close() error {
 		for _, n := range e.nets {
 			n.stop()
 		}
-		if e.publish != nil {
-			e.publish.Stop()
+		for _, t := range []*time.Timer{e.publish, e.room} {
+			if t != nil {
+				t.Stop()
+			}
 		}
 		return struct{}{}, nil
 	})

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/netip"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"kith.internal/helper/internal/discover"
@@ -33,12 +34,13 @@ type joining struct {
 	wg     sync.WaitGroup
 	done   chan struct{} // closed with result set
 	result error
+	held   atomic.Pointer[string] // why the sponsor put it off, nil while it did not
 }
 
 // chosenMark stands before a stored device name that a person chose.
 const chosenMark = "="
 
-// loadJoins goes on with what was under way before a restart.
+// loadJoins goes on with what was under way before a restart or a full disk.
 func (e *Engine) loadJoins() error {
 	for _, kept := range e.cfg.Store.Joins() {
 		l, err := link.ParseJoin(kept.Link)
@@ -46,6 +48,9 @@ func (e *Engine) loadJoins() error {
 			if err := e.cfg.Store.RemoveJoin(kept.Network); err != nil {
 				return fmt.Errorf("forget an old join: %w", err)
 			}
+			continue
+		}
+		if e.joins[l.Invite.Public()] != nil {
 			continue
 		}
 		if _, err := e.startJoin(l, kept); err != nil {
@@ -159,6 +164,10 @@ func (j *joining) run(ctx context.Context) {
 				})
 			}
 			return
+		}
+		if errors.Is(err, join.ErrNotNow) {
+			why := err.Error()
+			j.held.Store(&why)
 		}
 		j.e.log.Debug("join", "network", j.link.Name, "err", err)
 		t := time.NewTimer(wait)

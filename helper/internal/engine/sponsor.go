@@ -97,7 +97,7 @@ func (n *network) admit(on *live, invite key.Public, req join.Request, sig [64]b
 		if errors.Is(err, store.ErrUsedUp) {
 			return join.Answer{}, ipc.Errorf(ipc.CodeLinkUsed, "the invite has been used")
 		}
-		return join.Answer{}, err
+		return join.Answer{}, n.unsaved(err)
 	}
 	if v.Member(req.Device) == nil {
 		added, err := n.book.Write(func(set *roster.Set) error {
@@ -108,11 +108,19 @@ func (n *network) admit(on *live, invite key.Public, req join.Request, sig [64]b
 			return err
 		})
 		if err != nil {
-			return join.Answer{}, writeError(err)
+			return join.Answer{}, n.unsaved(writeError(err))
 		}
 		on.replica.Push(added, key.Public{})
 	}
 	return n.answer(on, req.Device)
+}
+
+// unsaved words a full disk for the joiner, whose own disk it is not.
+func (n *network) unsaved(err error) error {
+	if errors.Is(err, store.ErrFull) || ipc.CodeOf(err) == ipc.CodeDiskFull {
+		return ipc.Errorf(ipc.CodeBusy, "%s cannot let anyone in: its disk is full", n.set.Device)
+	}
+	return err
 }
 
 // answer is what an admitted device gets.

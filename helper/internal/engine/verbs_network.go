@@ -332,9 +332,13 @@ func (e *Engine) Join(ctx context.Context, _ server.Caller, req ipc.JoinRequest)
 	case <-e.ctx.Done():
 		return ipc.NetworkAnswer{}, ipc.Errorf(ipc.CodeBusy, "the helper is stopping; it goes on asking when it starts again")
 	case <-t.C:
+		did := "has not answered"
+		if why := j.held.Load(); why != nil {
+			did = "has not let this device in (" + *why + ")"
+		}
 		return ipc.NetworkAnswer{}, ipc.Errorf(ipc.CodeTimeout,
-			"%s has not answered within %s; this device goes on asking until %s, or until kith leave",
-			l.SponsorName, wait, l.Expires.Local().Format("2 Jan 15:04"))
+			"%s %s within %s; this device goes on asking until %s, or until kith leave",
+			l.SponsorName, did, wait, l.Expires.Local().Format("2 Jan 15:04"))
 	}
 	if j.result != nil {
 		return ipc.NetworkAnswer{}, j.result

@@ -2,11 +2,13 @@ package engine
 
 import (
 	"slices"
+	"strings"
 	"time"
 
 	"kith.internal/helper/internal/health"
 	"kith.internal/helper/internal/key"
 	"kith.internal/helper/internal/osnet/router"
+	"kith.internal/helper/internal/store"
 	"kith.internal/ipc"
 )
 
@@ -107,6 +109,38 @@ func (n *network) checkRoster() {
 	}
 	n.raise(len(v.Forks) > 0, ipc.HealthFork, map[string]string{"device": device})
 	n.raise(n.secrets.Phrase != "", ipc.HealthPhrase, nil)
+}
+
+// roomEvery is how often a full disk is looked at.
+const roomEvery = 5 * time.Second
+
+// diskFull says that nothing can be saved, until there is space again.
+func (e *Engine) diskFull(err error) {
+	if e.stopping {
+		return
+	}
+	why := strings.TrimPrefix(err.Error(), store.ErrFull.Error()+": ")
+	e.warn(ipc.HealthDiskFull, "", map[string]string{"why": why})
+	if e.room == nil {
+		e.room = time.AfterFunc(roomEvery, func() { e.post(e.lookForRoom) })
+	}
+}
+
+// lookForRoom goes on, once there is space, with what a full disk held up.
+func (e *Engine) lookForRoom() {
+	e.room = nil
+	if err := e.cfg.Store.Room(); err != nil {
+		e.diskFull(err)
+		return
+	}
+	e.health.Clear(ipc.HealthDiskFull, "")
+	for _, n := range e.nets {
+		n.setActive()
+	}
+	if err := e.loadJoins(); err != nil {
+		e.log.Error("go on with joins", "err", err)
+	}
+	e.apply()
 }
 
 // clockLimit is how far this host's clock may be off before it is said: expiry

@@ -34,6 +34,10 @@ type proof struct {
 	InviteSig []byte `cbor:"1,keyasint"`
 }
 
+// ErrNotNow is a sponsor that can admit nobody for the time being, with its
+// reason.
+var ErrNotNow = errors.New("the sponsor cannot admit now")
+
 // Sponsor is the sponsor's part of the decision.
 type Sponsor struct {
 	// Invite is the ID of the invite that the session's key belongs to, or the
@@ -95,7 +99,7 @@ func Ask(ctx context.Context, s wire.Session, req Request, sign func(invite [32]
 		switch code := known(r.Code); code {
 		case "":
 		case ipc.CodeBusy:
-			return a, fmt.Errorf("the sponsor cannot admit now: %s", clean(r.Msg))
+			return a, fmt.Errorf("%w: %s", ErrNotNow, clean(r.Msg))
 		default:
 			return a, &ipc.Error{Code: code, Msg: clean(r.Msg)}
 		}

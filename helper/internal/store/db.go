@@ -52,6 +52,7 @@ type db struct {
 	store  [16]byte
 	group  group[*bolt.Tx]
 	commit func(*bolt.Tx) error // (*bolt.Tx).Commit; tests make it fail
+	wrote  func(error)          // hears how each update ended; may be nil
 
 	mu     sync.RWMutex // held for reading by each transaction, for writing to open anew
 	bolt   *bolt.DB     // nil: opening anew failed, tried again by the next caller
@@ -166,7 +167,13 @@ func (d *db) view(fn func(*bolt.Tx) error) error {
 }
 
 // update returns once fn's changes are durable. fn may run several times.
-func (d *db) update(fn func(*bolt.Tx) error) error { return d.group.do(fn) }
+func (d *db) update(fn func(*bolt.Tx) error) error {
+	err := d.group.do(fn)
+	if d.wrote != nil {
+		d.wrote(err)
+	}
+	return err
+}
 
 // reopen starts afresh from what is on disk: after a failed commit neither
 // bbolt's list of free pages nor its view of the last transaction is to be

@@ -48,6 +48,8 @@ func fillDisk(dir string) error {
 	if err := s.AddNetwork(testSettings(), testSecrets()); err != nil {
 		return err
 	}
+	told := 0
+	s.OnFull(func(error) { told++ })
 	acked := 0
 	for ; err == nil; acked++ {
 		big := record(acked)
@@ -57,6 +59,9 @@ func fillDisk(dir string) error {
 	acked--
 	if !errors.Is(err, ErrFull) || !errors.Is(err, unix.ENOSPC) {
 		return fmt.Errorf("after %d records: %w, want ErrFull", acked, err)
+	}
+	if err := s.Room(); told != 1 || !errors.Is(err, ErrFull) {
+		return fmt.Errorf("a full disk was told %d times; room: %w", told, err)
 	}
 	if err := fill0(filepath.Join(dir, "rest")); err != nil {
 		return err

@@ -124,6 +124,7 @@ type keyFile struct {
 	closed atomic.Bool
 	group  group[*keyring]
 	write  func(path string, r *keyring) error // writeKeys; tests make it fail
+	wrote  func(error)                         // hears how each update ended; may be nil
 }
 
 func openKeys(path string) (*keyFile, error) {
@@ -144,7 +145,13 @@ func openKeys(path string) (*keyFile, error) {
 // ring is the keyring as last acknowledged; nobody may change it.
 func (k *keyFile) ring() *keyring { return k.cur.Load() }
 
-func (k *keyFile) update(fn func(*keyring) error) error { return k.group.do(fn) }
+func (k *keyFile) update(fn func(*keyring) error) error {
+	err := k.group.do(fn)
+	if k.wrote != nil {
+		k.wrote(err)
+	}
+	return err
+}
 
 func (k *keyFile) close() { k.closed.Store(true) }
 

@@ -19,6 +19,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 )
 
 // What the errors of this package wrap.
@@ -50,7 +51,22 @@ type Store struct {
 	keys  *keyFile
 	state *db
 
-	pairs sync.Mutex // one change to both files at a time
+	pairs  sync.Mutex // one change to both files at a time
+	onFull atomic.Pointer[func(error)]
+}
+
+// OnFull has fn called, in the writer's goroutine, with each error of a write
+// that failed because the disk is full. It must not block.
+func (s *Store) OnFull(fn func(error)) { s.onFull.Store(&fn) }
+
+// Room tells, by trying, whether the disk takes data: nil or an ErrFull.
+func (s *Store) Room() error { return full(s.dir, tryWrite(s.dir)) }
+
+// wrote looks at the outcome of a write.
+func (s *Store) wrote(err error) {
+	if fn := s.onFull.Load(); fn != nil && errors.Is(err, ErrFull) {
+		(*fn)(err)
+	}
 }
 
 // Open opens the state directory, and makes it where there is none. It fails
@@ -145,6 +161,7 @@ func (s *Store) openFiles() error {
 	if s.state, err = openDB(s.path(stateName), ring.Store); err != nil {
 		return err
 	}
+	s.keys.wrote, s.state.wrote = s.wrote, s.wrote
 	if !ring.Complete {
 		return s.keys.update(func(r *keyring) error { r.Complete = true; return nil })
 	}
