@@ -65,6 +65,12 @@ func (e *rawEndpoint) send(bufs [][]byte) error {
 	if p != nil {
 		return p.send(bufs)
 	}
+	// WireGuard answers no one whom it has not authenticated: now it is worth
+	// asking who is there.
+	select {
+	case e.w.strangers <- e.addr:
+	default:
+	}
 	return e.w.conn.WriteBatch(bufs, e.addr, e.src)
 }
 

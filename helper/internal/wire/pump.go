@@ -211,9 +211,6 @@ func (v *receiver) receive(bufs [][]byte, sizes []int, eps []conn.Endpoint) (int
 		return 0, err
 	}
 	w := v.r.pump.w
-	if v.owner == nil {
-		v.owners = nil // look again, and be reminded of the stranger
-	}
 	var counted *owner
 	for i := range pkts[:n] {
 		p := &pkts[i]
@@ -246,8 +243,4 @@ func (v *receiver) find(p *udp.Packet, o *owners) {
 		return
 	}
 	v.ep = w.raws.get(w, p.Addr, p.Src)
-	select {
-	case w.strangers <- p.Addr:
-	default:
-	}
 }

@@ -75,7 +75,7 @@ type Wire struct {
 
 	wake      chan struct{}       // the schedule has an earlier time
 	watchq    chan *peer          // has begun to send
-	strangers chan netip.AddrPort // sent WireGuard packets from an unknown address
+	strangers chan netip.AddrPort // unknown addresses that WireGuard sends to
 	done      chan struct{}
 	wg        sync.WaitGroup
 
@@ -330,8 +330,8 @@ func (w *Wire) Seek(id key.Public) {
 	w.soon(p, now)
 }
 
-// meet asks an unknown address that sends WireGuard packets which of the peers
-// that we want sessions with it is.
+// meet asks an unknown address, whose packets WireGuard has authenticated, which
+// of the peers that we want sessions with it is.
 func (w *Wire) meet(addr netip.AddrPort) {
 	now := time.Now()
 	if !w.limits.meet.allow(now) {
