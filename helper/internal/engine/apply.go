@@ -16,6 +16,7 @@ func (e *Engine) apply() {
 		groups = append(groups, n.groups()...)
 	}
 	e.announcer.Set(e.foreign(), groups)
+	e.checkUplink()
 	e.applyDNS()
 	e.publishSoon()
 }

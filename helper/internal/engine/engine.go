@@ -61,6 +61,7 @@ type Engine struct {
 	dns       osconf.Manager
 	offsets   map[key.Public]time.Duration // neighbours' clocks against ours
 	publish   *time.Timer
+	upkeep    *time.Timer
 	published time.Time
 	room      *time.Timer // looks whether a full disk has space again
 }
@@ -172,6 +173,7 @@ func (e *Engine) load() error {
 	if err := e.loadJoins(); err != nil {
 		return err
 	}
+	e.armUpkeep(upkeepFirst)
 	e.apply()
 	return nil
 }
@@ -302,7 +304,7 @@ func (e *Engine) Close() error {
 		for _, n := range e.nets {
 			n.stop()
 		}
-		for _, t := range []*time.Timer{e.publish, e.room} {
+		for _, t := range []*time.Timer{e.publish, e.room, e.upkeep} {
 			if t != nil {
 				t.Stop()
 			}

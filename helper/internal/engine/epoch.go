@@ -56,16 +56,23 @@ func (n *network) epoch() (secret [32]byte, ok bool) {
 func (n *network) keepEpoch(secret [32]byte) error {
 	now := time.Now()
 	err := n.updateSecrets(func(s *store.Secrets) error {
-		kept := slices.DeleteFunc(slices.Clone(s.Epochs), func(ep store.Epoch) bool {
-			return ep.Secret == secret || now.Sub(ep.At) > epochKept
-		})
-		s.Epochs = append(kept, store.Epoch{Secret: secret, At: now})
+		kept := slices.DeleteFunc(slices.Clone(s.Epochs), func(ep store.Epoch) bool { return ep.Secret == secret })
+		s.Epochs = heardEpochs(append(kept, store.Epoch{Secret: secret, At: now}), now)
 		return nil
 	})
 	if err != nil {
 		return fmt.Errorf("store the discovery secret: %w", err)
 	}
 	return nil
+}
+
+// heardEpochs tells which of the discovery secrets, oldest first, are still heard: the
+// newest, and those that were replaced not too long ago.
+func heardEpochs(all []store.Epoch, now time.Time) []store.Epoch {
+	for len(all) > 1 && now.Sub(all[1].At) > epochKept {
+		all = all[1:]
+	}
+	return all
 }
 
 // takeEpoch takes in a discovery secret that a member handed over, if it is the

@@ -78,7 +78,7 @@ func (e *Engine) startJoin(l *link.Join, kept store.Join) (*joining, error) {
 		j.conn.Close()
 		return nil, fmt.Errorf("start the wire: %w", err)
 	}
-	j.wire.SetLocal(e.foreign(), e.ownInterfaces())
+	j.wire.SetLocal(e.local())
 	j.wire.SetPeers([]wire.Peer{{ID: l.Sponsor, Control: l.SponsorControl, Candidates: j.candidates()}})
 	ctx, cancel := context.WithDeadline(e.ctx, l.Expires.Add(grace))
 	j.cancel = cancel
@@ -106,7 +106,7 @@ func (j *joining) group() discover.Group {
 }
 
 func (j *joining) networkChanged() {
-	j.wire.SetLocal(j.e.foreign(), j.e.ownInterfaces())
+	j.wire.SetLocal(j.e.local())
 	j.wire.NetworkChanged()
 }
 

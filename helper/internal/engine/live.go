@@ -68,7 +68,6 @@ func (e *Engine) startLive(n *network) (_ *live, err error) {
 	if err = on.openTUN(); err != nil {
 		return nil, err
 	}
-	on.wire.SetLocal(e.foreign(), map[int]bool{on.index: true})
 	on.replica = replica.New(replica.Config{
 		Network: n.id, Self: n.device, Book: n.book, Wire: on.wire, Handler: handler{on},
 		Epoch: n.epochForReplica(), Log: on.log,
@@ -128,8 +127,27 @@ func (on *live) openTUN() error {
 		dev.Close()
 		return fmt.Errorf("configure %s: %w", name, err)
 	}
-	on.tunnel, err = tunnel.New(dev, on.keys.WireGuard, on.wire, on.log)
+	on.tunnel, err = tunnel.New(dev, on.keys.WireGuard, seeker{on.wire, on}, on.log)
 	return err
+}
+
+// seeker is the wire as the tunnel sees it: a member who is wanted and to whom
+// no way is known is asked for among the neighbours.
+type seeker struct {
+	*wire.Wire
+	on *live
+}
+
+func (s seeker) Want(id key.Public, want bool) {
+	s.Wire.Want(id, want)
+	if !want {
+		return
+	}
+	handler{s.on}.post(func() {
+		if st, ok := s.on.wire.PeerStatus(id); ok && st.Path.Kind == wire.None {
+			s.on.replica.Ask(id)
+		}
+	})
 }
 
 // addrs is this device's overlay addresses in use, IPv4 first.

@@ -36,6 +36,8 @@ type network struct {
 	asks    []replica.Ask // what this device asks an admin for
 	failed  error         // why it is not up
 	expiry  *time.Timer   // when the next member's admission ends
+	retry   *time.Timer   // when it is started again after a failure
+	leaving bool          // this device has left, and forgets it
 }
 
 // learnt is what a member's presence said, kept also while replication is down.
@@ -125,15 +127,30 @@ func (n *network) start() {
 		return
 	}
 	on, err := n.e.startLive(n)
+	if n.retry != nil {
+		n.retry.Stop()
+	}
 	if n.failed = err; err != nil {
 		n.e.log.Error("start a network", "network", n.alias, "err", err)
+		n.retry = time.AfterFunc(retryAfter, func() {
+			n.e.post(func() {
+				if n.failed != nil && !n.leaving && !n.e.stopping {
+					n.setActive()
+				}
+			})
+		})
 		return
 	}
 	n.on = on
+	n.e.tellLocal()
 	n.learnCached()
 	n.refresh()
 	n.e.announcer.Query()
 }
+
+// retryAfter is when a network that could not be started is tried again, unless
+// the host changes before.
+const retryAfter = time.Minute
 
 // stop takes the network down and gives all back.
 func (n *network) stop() {
@@ -146,13 +163,18 @@ func (n *network) stop() {
 		n.e.closed[on.index] = true // until the monitor tells that it is gone
 	}
 	on.close()
+	n.e.tellLocal()
 	if n.expiry != nil {
 		n.expiry.Stop()
 	}
-	for code := range n.warned {
-		n.clear(code)
+	for _, code := range ofLive {
+		n.raise(false, code, nil)
 	}
 }
+
+// ofLive is the warnings that concern what a network has of the host, and end
+// with it. What concerns the roster stays.
+var ofLive = []string{ipc.HealthIPv4Conflict, ipc.HealthIPv4Blocked, ipc.HealthNoIPv6, ipc.HealthNoTUN, ipc.HealthPortTaken}
 
 // sayGone tells the members that this device stops.
 func (n *network) sayGone() {
@@ -164,9 +186,10 @@ func (n *network) sayGone() {
 // refresh decides and applies, after any change of the roster, the presence or
 // the host.
 func (n *network) refresh() {
-	if n.e.stopping {
+	if n.e.stopping || n.leaving {
 		return
 	}
+	n.forgetStrangers()
 	n.checkRemoved()
 	n.checkRoster()
 	n.settleAsks()
@@ -252,23 +275,6 @@ func (n *network) drifted() bool {
 	return false
 }
 
-// arm sets the timer for the next admission that ends.
-func (n *network) arm() {
-	if n.expiry != nil {
-		n.expiry.Stop()
-	}
-	var next time.Time
-	now := time.Now()
-	for _, m := range n.book.View().Members {
-		if end := m.Expires.Add(grace); !m.Expires.IsZero() && end.After(now) && (next.IsZero() || end.Before(next)) {
-			next = end
-		}
-	}
-	if !next.IsZero() {
-		n.expiry = time.AfterFunc(next.Sub(now)+time.Second, func() { n.e.post(n.refresh) })
-	}
-}
-
 // networkChanged follows a change of the host's interfaces or addresses.
 func (n *network) networkChanged() {
 	if n.on == nil {
@@ -277,8 +283,10 @@ func (n *network) networkChanged() {
 		}
 		return
 	}
-	n.e.checkIPv4()
-	n.on.wire.SetLocal(n.e.foreign(), n.e.ownInterfaces())
+	if n.e.checkIPv4(); n.on == nil {
+		return
+	}
+	n.on.wire.SetLocal(n.e.local())
 	n.on.wire.NetworkChanged()
 	n.on.replica.Redial()
 	n.sayPresence()
@@ -318,9 +326,10 @@ func (n *network) groups() []discover.Group {
 	}
 	port := n.on.conn.Port()
 	var out []discover.Group
-	for i, ep := range n.secrets.Epochs {
+	epochs := heardEpochs(n.secrets.Epochs, time.Now())
+	for i, ep := range epochs {
 		out = append(out, discover.Group{
-			Secret: ep.Secret, Speak: i == len(n.secrets.Epochs)-1, Port: port, ID: shortID(n.self), Handle: n.heardMember,
+			Secret: ep.Secret, Speak: i == len(epochs)-1, Port: port, ID: shortID(n.self), Handle: n.heardMember,
 		})
 	}
 	for _, inv := range sponsored(n.book.View(), n.self) {

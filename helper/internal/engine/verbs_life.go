@@ -33,7 +33,9 @@ func (e *Engine) Leave(ctx context.Context, _ server.Caller, req ipc.NetworkRequ
 		}
 		a := ipc.NetworkAnswer{Schema: ipc.Schema, Network: n.status()}
 		if n.me() != nil {
+			n.leaving = true
 			if err := n.write(leave); err != nil {
+				n.leaving = false
 				return left{}, err
 			}
 		}
@@ -77,6 +79,7 @@ func (e *Engine) joinNamed(name string) *joining {
 
 // forget takes a network down and erases all that is kept of it.
 func (e *Engine) forget(n *network) error {
+	n.leaving = true
 	n.stop()
 	for i, o := range e.nets {
 		if o == n {
@@ -169,25 +172,29 @@ func (e *Engine) Recover(ctx context.Context, _ server.Caller, req ipc.RecoverRe
 			return ipc.RecoverAnswer{}, err
 		}
 		if req.Show {
-			return n.showPhrase()
+			return n.showPhrase(ctx)
 		}
 		return n.recover(req)
 	})
 }
 
-func (n *network) showPhrase() (ipc.RecoverAnswer, error) {
+func (n *network) showPhrase(ctx context.Context) (ipc.RecoverAnswer, error) {
 	phrase := n.secrets.Phrase
 	if phrase == "" {
 		return ipc.RecoverAnswer{}, ipc.Errorf(ipc.CodeNotHeld, "the root phrase of %s is not held here: it was shown when the network was made", n.alias)
 	}
-	if err := n.dropPhrase(); err != nil {
+	if err := n.dropPhrase(ctx); err != nil {
 		return ipc.RecoverAnswer{}, writeError(err)
 	}
 	return ipc.RecoverAnswer{Schema: ipc.Schema, Phrase: phrase}, nil
 }
 
-// dropPhrase erases the root phrase, which has now been shown.
-func (n *network) dropPhrase() error {
+// dropPhrase erases the root phrase, which is about to be shown, unless who asked
+// for it is gone.
+func (n *network) dropPhrase(ctx context.Context) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
 	err := n.updateSecrets(func(s *store.Secrets) error { s.Phrase = ""; return nil })
 	n.checkRoster()
 	return err

@@ -25,10 +25,10 @@ func (e *Engine) Create(ctx context.Context, _ server.Caller, req ipc.CreateRequ
 	if err != nil {
 		return ipc.CreateAnswer{}, err
 	}
-	return call(ctx, e, func() (ipc.CreateAnswer, error) { return e.create(req, name) })
+	return call(ctx, e, func() (ipc.CreateAnswer, error) { return e.create(ctx, req, name) })
 }
 
-func (e *Engine) create(req ipc.CreateRequest, device string) (ipc.CreateAnswer, error) {
+func (e *Engine) create(ctx context.Context, req ipc.CreateRequest, device string) (ipc.CreateAnswer, error) {
 	var none ipc.CreateAnswer
 	if err := e.mayAdd(); err != nil {
 		return none, err
@@ -61,7 +61,7 @@ func (e *Engine) create(req ipc.CreateRequest, device string) (ipc.CreateAnswer,
 	}
 	a := ipc.CreateAnswer{Schema: ipc.Schema}
 	if req.ShowPhrase {
-		if err := n.dropPhrase(); err == nil {
+		if err := n.dropPhrase(ctx); err == nil {
 			a.Phrase = phrase
 		}
 	}

@@ -88,7 +88,7 @@ func (n *network) checkRemoved() {
 		n.raise(true, ipc.HealthRemoved, map[string]string{"by": "its expiry", "at": m.Expires.UTC().Format(time.RFC3339)})
 	case m != nil:
 		n.raise(false, ipc.HealthRemoved, nil)
-		n.raise(!m.Expires.IsZero() && time.Until(m.Expires) < 30*24*time.Hour, ipc.HealthExpiring,
+		n.raise(!m.Expires.IsZero() && time.Until(m.Expires) <= expiryTold, ipc.HealthExpiring,
 			map[string]string{"at": m.Expires.UTC().Format(time.RFC3339)})
 	default:
 		by := "an admin"
@@ -98,6 +98,9 @@ func (n *network) checkRemoved() {
 		n.raise(true, ipc.HealthRemoved, map[string]string{"by": by})
 	}
 }
+
+// expiryTold is how long before its end an admission's expiry is announced.
+const expiryTold = 30 * 24 * time.Hour
 
 // checkRoster says what is odd about the roster as a whole.
 func (n *network) checkRoster() {

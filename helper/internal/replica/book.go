@@ -109,6 +109,17 @@ func (b *Book) commit(now time.Time, from key.Public) (added [][]byte, bad error
 	return added, bad
 }
 
+// Prune drops what has been cut for long enough and tells what is gone.
+func (b *Book) Prune(now time.Time, own key.Public) []roster.ID {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	gone := b.set.Prune(now, own)
+	if len(gone) > 0 {
+		b.view.Store(b.set.View())
+	}
+	return gone
+}
+
 // With runs fn with the set locked. It adds no records.
 func (b *Book) With(fn func(*roster.Set)) {
 	b.mu.Lock()
