@@ -76,6 +76,7 @@ func (r *Replica) run(id key.Public, s wire.Session, ours bool) {
 	} else {
 		r.cfg.Handler.Linked(id, true)
 	}
+	began := time.Now()
 	err := l.serve(r.ctx)
 	l.close(codeClosing)
 	r.mu.Lock()
@@ -87,6 +88,7 @@ func (r *Replica) run(id key.Public, s wire.Session, ours bool) {
 	if last {
 		r.cfg.Book.With(func(s *roster.Set) { s.DropPending(id) })
 		r.cfg.Handler.Linked(id, false)
+		r.again(id, time.Since(began))
 	}
 	r.cfg.Log.Debug("replication ended", "peer", id.Short(), "err", err)
 }

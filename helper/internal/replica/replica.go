@@ -77,6 +77,7 @@ type Replica struct {
 	random   key.Public          // the one of them that chance picked
 	links    map[key.Public]*link
 	dialling map[key.Public]bool
+	brief    map[key.Public]int // links in a row that did not last
 	presence map[key.Public]heard
 	own      Presence
 	ownRaw   []byte
@@ -99,6 +100,7 @@ func New(cfg Config) *Replica {
 		removed:  map[key.Public]bool{},
 		links:    map[key.Public]*link{},
 		dialling: map[key.Public]bool{},
+		brief:    map[key.Public]int{},
 		presence: map[key.Public]heard{},
 	}
 	r.wg.Go(r.maintain)
@@ -114,6 +116,11 @@ func (r *Replica) SetMembers(members, removed []key.Public) {
 	for id := range r.presence {
 		if !r.members[id] {
 			delete(r.presence, id)
+		}
+	}
+	for id := range r.brief {
+		if !r.members[id] {
+			delete(r.brief, id)
 		}
 	}
 	r.choose()
@@ -210,6 +217,28 @@ func (r *Replica) dial(id key.Public) {
 		}
 	})
 	r.mu.Unlock()
+}
+
+// A link that has ended is dialled again soon: the peer may have restarted, or
+// have removed us and wait to say so. One that ends again and again is left to
+// maintain.
+const (
+	againAfter = 300 * time.Millisecond // doubled each time
+	againMost  = 6                      // times doubled
+	lasting    = 10 * time.Second
+)
+
+func (r *Replica) again(id key.Public, lived time.Duration) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	n := r.brief[id]
+	if lived >= lasting {
+		n = 0
+	}
+	r.brief[id] = min(n+1, againMost)
+	if !r.closed && slices.Contains(r.chosen, id) {
+		time.AfterFunc(againAfter<<n, func() { r.dial(id) })
+	}
 }
 
 // Accept serves a session that a member opened. It returns when it ends.

@@ -24,6 +24,7 @@ type device struct {
 	mtu    int
 	index  int
 	router *routertest.Router
+	hook   func([]byte) // sees what arrives; nil: nobody looks
 	ended  sync.Once
 
 	mu    sync.Mutex
@@ -75,6 +76,9 @@ func (d *device) answer() {
 		case <-d.Closed():
 			return
 		case p := <-d.Outbound:
+			if d.hook != nil {
+				d.hook(p)
+			}
 			d.arrived(p)
 		}
 	}

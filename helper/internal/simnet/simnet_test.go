@@ -1,6 +1,7 @@
 package simnet
 
 import (
+	"context"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -25,6 +26,10 @@ func pair(t *testing.T, lan func(*Net) *LAN) (a, b *Host) {
 		t.Fatalf("join: %v", err)
 	}
 	return a, b
+}
+
+func contextFor(t *testing.T, d time.Duration) (context.Context, context.CancelFunc) {
+	return context.WithTimeout(t.Context(), d)
 }
 
 func oneLAN(n *Net) *LAN { return n.LAN("lan") }
