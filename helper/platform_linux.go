@@ -1,5 +1,7 @@
 package main
 
+import "context"
+
 func defaultStateDir() string { return "/var/lib/kith" }
 
 // unit is the systemd unit: it may do to the network what it must, and little
@@ -45,3 +47,6 @@ RestrictAddressFamilies=AF_UNIX AF_INET AF_INET6 AF_NETLINK AF_PACKET
 [Install]
 WantedBy=multi-user.target
 `
+
+// Run serves in the foreground, which is all that systemd wants of a service.
+func (c *runCmd) Run(ctx context.Context) error { return c.serve(ctx) }

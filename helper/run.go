@@ -31,8 +31,8 @@ type runCmd struct {
 	Debug    bool     `help:"Log more: addresses, never keys."`
 }
 
-// Run serves until the context ends, then restores the host.
-func (c *runCmd) Run(ctx context.Context) error {
+// serve serves until the context ends, then restores the host.
+func (c *runCmd) serve(ctx context.Context) error {
 	go tendMemory(ctx)
 	log := logger(c.Debug)
 	st, err := store.Open(c.StateDir)

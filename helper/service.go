@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 
 	"github.com/kardianos/service"
 
@@ -22,7 +23,16 @@ type program struct {
 func (p *program) Start(service.Service) error {
 	ctx, cancel := context.WithCancel(context.Background())
 	p.cancel, p.done = cancel, make(chan error, 1)
-	go func() { p.done <- p.run.Run(ctx) }()
+	go func() {
+		err := p.run.serve(ctx)
+		if err != nil && ctx.Err() == nil {
+			// Nothing asked it to stop: the service manager sees a crash, and
+			// starts it again.
+			fmt.Fprintln(os.Stderr, "kithd:", err)
+			os.Exit(exitCode(err))
+		}
+		p.done <- err
+	}()
 	return nil
 }
 
