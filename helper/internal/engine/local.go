@@ -1,0 +1,51 @@
+package engine
+
+import (
+	"net/netip"
+
+	"kith.internal/helper/internal/osnet/netmon"
+	"kith.internal/helper/internal/roster"
+	"kith.internal/ipc"
+)
+
+// local is the host's interfaces as a wire should know them: those of others as
+// they are, and ours with the ranges that lead into them, whatever the system
+// has told of them yet. Nothing in those is an endpoint: no path may run through
+// a TUN of ours.
+func (e *Engine) local() (ifaces []netmon.Interface, own map[int]bool) {
+	ifaces, own = e.foreign(), e.ownInterfaces()
+	for _, n := range e.nets {
+		if n.on == nil || n.on.index == 0 {
+			continue
+		}
+		i := netmon.Interface{Name: n.on.ifname, Index: n.on.index, Prefixes: []netip.Prefix{roster.Prefix6(n.id)}}
+		if n.on.use4 {
+			i.Prefixes = append(i.Prefixes, roster.Range4(n.id))
+		}
+		ifaces = append(ifaces, i)
+	}
+	return ifaces, own
+}
+
+// tellLocal tells every wire.
+func (e *Engine) tellLocal() {
+	ifaces, own := e.local()
+	for _, n := range e.nets {
+		if n.on != nil {
+			n.on.wire.SetLocal(ifaces, own)
+		}
+	}
+	for _, j := range e.joins {
+		j.wire.SetLocal(ifaces, own)
+	}
+}
+
+// checkUplink says when there is no network at all to work with.
+func (e *Engine) checkUplink() {
+	up4, up6 := e.families()
+	if up4 || up6 || len(e.nets) == 0 {
+		e.health.Clear(ipc.HealthNoNetwork, "")
+	} else {
+		e.warn(ipc.HealthNoNetwork, "", nil)
+	}
+}
