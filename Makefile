@@ -13,10 +13,12 @@ export KITH_ARTEFACTS ?= $(abspath artefacts)
 GOFLAGS    += -buildvcs=false
 export GOFLAGS
 
-# All but what needs Fyne's drivers, and so cgo and X11, to build.
-PURE       = $(shell $(GO) list ./... | grep -v -E '/app($$|/internal/(ui|e2e|typecheck)$$)')
-# The tray's menu is Objective-C on macOS: app/internal/typecheck covers it there.
-PUREMAC    = $(filter-out %/app/internal/tray,$(PURE))
+# All but what needs Fyne's drivers, and so cgo and X11, to build. The tray's menu
+# is Objective-C on macOS. app/internal/typecheck covers these for other systems.
+FYNE       := /app($$|/internal/(ui|e2e|typecheck)$$)
+PURE       = $(shell $(GO) list ./... | grep -v -E '$(FYNE)')
+PUREWIN    = $(shell GOOS=windows CGO_ENABLED=0 $(GO) list -e ./... | grep -v -E '$(FYNE)')
+PUREMAC    = $(shell GOOS=darwin CGO_ENABLED=0 $(GO) list -e ./... | grep -v -E '$(FYNE)|/app/internal/tray$$')
 FUZZTIME   ?= 3s
 
 .PHONY: help deps testdeps go-version build run demo test e2e unit race netns gui vet lint fuzz-short bench bench-roster bench-wire bench-stub bench-join bench-iperf bench-idle screenshots clean
@@ -77,7 +79,7 @@ gui: testdeps $(BIN)/kithd $(BIN)/kith $(BIN)/kith-app ## the app under Xvfb wit
 vet: testdeps ## go vet for Linux, Windows and macOS
 	$(GO) vet -tags bench $(PURE)
 	$(GO) vet -tags $(APPTAGS),gui ./app/...
-	GOOS=windows CGO_ENABLED=0 $(GO) vet $(PURE)
+	GOOS=windows CGO_ENABLED=0 $(GO) vet $(PUREWIN)
 	GOOS=darwin CGO_ENABLED=0 $(GO) vet $(PUREMAC)
 	GOOS=linux GOARCH=arm64 CGO_ENABLED=0 $(GO) build -o /dev/null ./helper
 	GOOS=windows CGO_ENABLED=0 $(GO) build -o /dev/null ./helper
