@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"time"
 
+	"kith.internal/helper/internal/frame"
 	"kith.internal/helper/internal/replica"
 	"kith.internal/helper/internal/roster"
 	"kith.internal/helper/internal/store"
@@ -34,7 +35,7 @@ func (n *network) checkKeys() {
 	if err != nil || k.N == n.on.keys.N {
 		return
 	}
-	n.asks = dropAsk(n.asks, replica.AskRenew)
+	n.dropAsks(replica.AskRenew)
 	n.e.log.Info("new keys are in force", "network", n.alias, "n", k.N)
 	n.stop()
 	n.start()
@@ -79,8 +80,7 @@ func (n *network) renew() (pending bool, err error) {
 			return err
 		})
 	}
-	n.ask(replica.Ask{Kind: replica.AskRenew, WG: wg, Control: control, N: k.N, Pop: pop[:]})
-	return true, nil
+	return true, n.ask(replica.Ask{Kind: replica.AskRenew, WG: wg, Control: control, N: k.N, Pop: pop[:]})
 }
 
 // readmit is an admission with new keys and all else as it was.
@@ -93,10 +93,52 @@ func readmit(m *roster.Member, a roster.Admission) roster.Admission {
 }
 
 // ask says in this device's presence what it wants of an admin.
-func (n *network) ask(a replica.Ask) {
-	n.asks = append(dropAsk(n.asks, a.Kind), a)
+func (n *network) ask(a replica.Ask) error {
+	if err := n.keepAsks(append(dropAsk(n.asks, a.Kind), a)); err != nil {
+		return writeError(err)
+	}
 	n.sayPresence()
 	n.e.publishSoon()
+	return nil
+}
+
+// valueAsks names what is asked for in the store: it lasts over restarts.
+const valueAsks = "asks"
+
+func (n *network) keepAsks(asks []replica.Ask) error {
+	var b []byte
+	if len(asks) > 0 {
+		var err error
+		if b, err = frame.Marshal(asks); err != nil {
+			return fmt.Errorf("keep what is asked for: %w", err)
+		}
+	}
+	if err := n.e.cfg.Store.PutValue(n.id, valueAsks, b); err != nil {
+		return fmt.Errorf("keep what is asked for: %w", err)
+	}
+	n.asks = asks
+	return nil
+}
+
+// loadAsks reads what was asked for before a restart.
+func (n *network) loadAsks() error {
+	b, err := n.e.cfg.Store.Value(n.id, valueAsks)
+	if err != nil || b == nil {
+		return err
+	}
+	return frame.Unmarshal(b, &n.asks)
+}
+
+// dropAsks forgets requests; a store that refuses has them asked again.
+func (n *network) dropAsks(kind string) {
+	left := dropAsk(n.asks, kind)
+	if len(left) == len(n.asks) {
+		return
+	}
+	if err := n.keepAsks(left); err != nil {
+		n.e.log.Warn("forget a request", "network", n.alias, "err", err)
+		n.asks = left
+	}
 }
 
 // settleAsks forgets requests that have been granted.
@@ -108,7 +150,7 @@ func (n *network) settleAsks() {
 	before := len(n.asks)
 	for _, a := range n.asks {
 		if a.Kind == replica.AskRename && a.Name == me.Name || a.Kind == replica.AskRenew && a.N <= me.N {
-			n.asks = dropAsk(n.asks, a.Kind)
+			n.dropAsks(a.Kind)
 		}
 	}
 	if len(n.asks) != before {

@@ -75,6 +75,9 @@ func (e *Engine) openNetwork(set store.Settings) (*network, error) {
 		return nil, err
 	}
 	n.book = replica.NewBook(rs, keeper{e.cfg.Store, n.id}, n.changed)
+	if err := n.loadAsks(); err != nil {
+		return nil, fmt.Errorf("read what is asked for: %w", err)
+	}
 	return n, nil
 }
 

@@ -83,8 +83,7 @@ func (e *Engine) DeviceRename(ctx context.Context, _ server.Caller, req ipc.Devi
 			return ipc.DeviceAnswer{}, ipc.Errorf(ipc.CodeNameTaken, "another device in %s is called %s", n.alias, req.Name)
 		}
 		if v.Caps(n.self)&roster.CapAdmit == 0 && k == n.self {
-			n.ask(replica.Ask{Kind: replica.AskRename, Name: req.Name})
-			return ipc.DeviceAnswer{Device: v.NameOf(k), Pending: true}, nil
+			return ipc.DeviceAnswer{Device: v.NameOf(k), Pending: true}, n.ask(replica.Ask{Kind: replica.AskRename, Name: req.Name})
 		}
 		err := n.write(func(a *roster.Author) error { _, err := a.Rename(k, req.Name); return err })
 		return ipc.DeviceAnswer{Device: req.Name}, err

@@ -109,11 +109,12 @@ func TestSimRevokeApart(t *testing.T) {
 		revoke(t, a, "c")
 		time.Sleep(time.Minute)
 		answered(t, b, "c", time.Second) // nobody there has heard
-		a.Move(far)
-		d := b.Until(2*time.Second, "c is gone", func() bool { _, ok := b.Peer("c"); return !ok })
-		t.Logf("cut %v after the revoker came", d)
-		d = c.Until(2*time.Second, "c knows", func() bool { return c.Network("").Self.Role == ipc.RoleRemoved })
-		t.Logf("told after %v", d)
+		b.Move(l)
+		d := b.Until(time.Second, "c is gone", func() bool { _, ok := b.Peer("c"); return !ok })
+		t.Logf("cut %v after b met the revoker", d)
+		c.Move(l)
+		d = c.Until(time.Second, "c knows", func() bool { return c.Network("").Self.Role == ipc.RoleRemoved })
+		t.Logf("told %v after meeting them", d)
 		if err := c.Join(a.Invite("", 1)); err != nil {
 			t.Errorf("invited anew: %v", err)
 		}
