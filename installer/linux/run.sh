@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Starts kithd and opens the app: "make run". kithd needs root for the TUN, so a
 # normal user is asked for sudo for kithd alone, is named an operator, and runs
-# the app unprivileged. Ctrl-C ends both; the networks stay on disk.
+# the app unprivileged. kithd runs until Ctrl-C; the networks stay on disk.
 set -euo pipefail
 bin=$(cd "$1" && pwd)
 socket=${KITH_SOCKET:-/run/kith/kithd.sock}
@@ -17,20 +17,34 @@ else
     echo "kithd needs root for its network interface; sudo may ask for your password."
     sudo -v
   fi
-  $sudo "$bin/kithd" run --socket "$socket" "${operator[@]}" &
+  # sudo passes no signals on from its own process group, so kithd's own ID is
+  # noted and signalled.
+  noted=$(mktemp -d)
+  # shellcheck disable=SC2016
+  $sudo sh -c 'echo $$ >"$1"; shift; exec "$@"' sh "$noted/pid" "$bin/kithd" run --socket "$socket" "${operator[@]}" &
   kithd=$!
-  trap 'kill "$kithd" 2>/dev/null; wait "$kithd" 2>/dev/null || true' EXIT
+  # shellcheck disable=SC2317
+  stop() {
+    trap '' INT TERM
+    $sudo kill "$(cat "$noted/pid")" 2>/dev/null || true
+    wait "$kithd" 2>/dev/null || true
+    rm -rf "$noted"
+  }
+  trap stop EXIT
+  trap 'exit 130' INT
+  trap 'exit 143' TERM
   for _ in $(seq 100); do
     "$bin/kith" --socket "$socket" status >/dev/null 2>&1 && break
-    kill -0 "$kithd" 2>/dev/null || { echo "kithd ended; its messages are above." >&2; exit 1; }
+    [ -e "/proc/$kithd" ] || { echo "kithd ended; its messages are above." >&2; exit 1; }
     sleep 0.1
   done
 fi
 
 "$bin/kith" --socket "$socket" status || true
 if [ -n "${DISPLAY:-}${WAYLAND_DISPLAY:-}" ]; then
-  echo "Opening the app. Ctrl-C ends it and kithd."
-  KITH_SOCKET=$socket "$bin/kith-app" --window || true
+  echo "Opening the app."
+  KITH_SOCKET=$socket "$bin/kith-app" || true
+  echo "The app has ended."
 else
   echo
   echo "There is no display, so there is no window: use the command line, in another terminal:"
@@ -38,5 +52,5 @@ else
   echo "  $bin/kith invite               print a link that lets another device join it"
   echo "  $bin/kith join -               join with a link, pasted"
   echo "  $bin/kith --help"
-  [ -z "$kithd" ] || { echo "kithd runs until Ctrl-C."; wait "$kithd"; }
 fi
+[ -z "$kithd" ] || { echo "kithd runs until Ctrl-C."; wait "$kithd"; }
