@@ -30,8 +30,20 @@ type cli struct {
 
 func main() {
 	var c cli
-	k := kong.Parse(&c, kong.Name("kithd"), kong.Description("Kith's helper service."), kong.UsageOnError(),
+	parser, err := kong.New(&c, kong.Name("kithd"), kong.Description("Kith's helper service."),
 		kong.Vars{"stateDir": defaultStateDir()})
+	if err != nil {
+		panic(err) // the grammar is wrong: a mistake of the program
+	}
+	args := os.Args[1:]
+	if len(args) == 0 {
+		args = []string{"--help"}
+	}
+	k, err := parser.Parse(args)
+	if err != nil {
+		fmt.Fprintf(os.Stderr, "kithd: %v\nSee kithd --help.\n", err)
+		os.Exit(ipc.ExitUsage)
+	}
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
 	defer stop()
 	k.BindTo(ctx, (*context.Context)(nil))

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 
 	"github.com/kardianos/service"
@@ -70,40 +71,86 @@ type (
 	}
 )
 
-func control(action string) error {
+var (
+	errNoManager    = errors.New("no service manager that Kith knows runs here: run \"kithd run\" under what starts this machine's programs")
+	errNotInstalled = errors.New("kithd is not installed as a service: run \"kithd install\" first")
+)
+
+// installed opens the service as the service manager has it.
+func installed() (service.Service, service.Status, error) {
+	if !managed() {
+		return nil, service.StatusUnknown, errNoManager
+	}
 	s, err := newService(&program{})
 	if err != nil {
-		return err
+		return nil, service.StatusUnknown, err
 	}
-	if err := service.Control(s, action); err != nil {
+	st, err := s.Status()
+	switch {
+	case errors.Is(err, service.ErrNotInstalled):
+		return s, st, errNotInstalled
+	case err != nil:
+		return s, st, fmt.Errorf("ask for the service: %w", err)
+	}
+	return s, st, nil
+}
+
+// control does something to the service that is installed.
+func control(action string) error {
+	s, _, err := installed()
+	if err == nil {
+		err = service.Control(s, action)
+	}
+	if err != nil {
 		return fmt.Errorf("%s the service: %w", action, err)
 	}
 	return nil
 }
 
-func (installCmd) Run() error { return control("install") }
-func (startCmd) Run() error   { return control("start") }
-func (stopCmd) Run() error    { return control("stop") }
+func (installCmd) Run() error {
+	s, _, err := installed()
+	if errors.Is(err, errNotInstalled) {
+		err = s.Install()
+	} else if err == nil {
+		err = errors.New("it is installed already")
+	}
+	if err != nil {
+		return fmt.Errorf("install the service: %w", err)
+	}
+	return nil
+}
+
+func (startCmd) Run() error { return control("start") }
+func (stopCmd) Run() error  { return control("stop") }
 
 // Run stops the service, removes it, and undoes what it changed.
 func (c uninstallCmd) Run() error {
-	if err := control("stop"); err != nil && !errors.Is(err, service.ErrNotInstalled) {
-		fmt.Println("kithd was not running")
+	s, st, err := installed()
+	switch {
+	case errors.Is(err, errNoManager), errors.Is(err, errNotInstalled):
+		fmt.Println("not installed")
+		return c.cleanupCmd.Run()
+	case err != nil:
+		return errors.Join(err, c.cleanupCmd.Run())
 	}
-	return errors.Join(control("uninstall"), c.cleanupCmd.Run())
+	if st == service.StatusRunning {
+		if err := s.Stop(); err != nil {
+			return fmt.Errorf("stop the service: %w", err)
+		}
+	}
+	if err := s.Uninstall(); err != nil {
+		return fmt.Errorf("uninstall the service: %w", err)
+	}
+	return c.cleanupCmd.Run()
 }
 
 func (statusCmd) Run() error {
-	s, err := newService(&program{})
-	if err != nil {
-		return err
-	}
-	st, err := s.Status()
+	_, st, err := installed()
 	switch {
-	case errors.Is(err, service.ErrNotInstalled):
+	case errors.Is(err, errNoManager), errors.Is(err, errNotInstalled):
 		fmt.Println("not installed")
 	case err != nil:
-		return fmt.Errorf("ask for the service: %w", err)
+		return err
 	case st == service.StatusRunning:
 		fmt.Println("running")
 	default:
@@ -115,6 +162,9 @@ func (statusCmd) Run() error {
 // Run undoes what the journal holds. A running kithd has the store: it undoes
 // its changes itself when it stops.
 func (c cleanupCmd) Run() error {
+	if _, err := os.Lstat(c.StateDir); errors.Is(err, fs.ErrNotExist) {
+		return nil // kithd never ran: opening the store would make it
+	}
 	st, err := store.Open(c.StateDir)
 	if err != nil {
 		return fmt.Errorf("open the state in %s: %w", c.StateDir, err)

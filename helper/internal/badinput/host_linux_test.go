@@ -5,6 +5,7 @@ import (
 	"net"
 	"net/netip"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"syscall"
@@ -296,11 +297,22 @@ func TestNetnsFirewall(t *testing.T) {
 			icmpv6 type echo-request accept
 		}
 	}`
-	b := newBed(t)
-	a, c := b.node("a"), b.node("b")
-	a.host.NFT(rules)
-	c.host.NFT(rules)
-	behind(t, a, c)
+	t.Run("rules", func(t *testing.T) {
+		b := newBed(t)
+		a, c := b.node("a"), b.node("b")
+		a.host.NFT(rules)
+		c.host.NFT(rules)
+		behind(t, a, c)
+	})
+	if _, err := exec.LookPath("ufw"); err == nil {
+		t.Run("ufw", func(t *testing.T) {
+			b := newBed(t)
+			a, c := b.node("a"), b.node("b")
+			a.ufw()
+			c.ufw()
+			behind(t, a, c)
+		})
+	}
 }
 
 func behind(t *testing.T, a, c *node) {
@@ -364,4 +376,60 @@ func TestNetnsFirewallLinkLocal(t *testing.T) {
 		n.host.NFT(rules)
 	}
 	behind(t, a, c)
+}
+
+// ufw turns it on in the namespace, on a copy of its settings.
+func (n *node) ufw() {
+	n.t.Helper()
+	dir := filepath.Join(n.dir, "ufw")
+	const script = `set -e
+		mkdir -p "$1/etc" "$1/lib"
+		cp -a /etc/ufw/. "$1/etc"; cp -a /lib/ufw/. "$1/lib"
+		mount --bind "$1/etc" /etc/ufw; mount --bind "$1/lib" /lib/ufw
+		ufw --force enable; ufw status verbose`
+	x := n.exec("", "sh", "-c", script, "sh", dir)
+	if x.code != 0 || !strings.Contains(x.out, "Status: active") || !strings.Contains(x.out, "deny (incoming)") {
+		n.t.Fatalf("ufw: %v", x)
+	}
+}
+
+// This machine may have no service manager: it is said, and nothing is done.
+func TestNetnsServiceManager(t *testing.T) {
+	if _, err := os.Stat("/run/systemd/system"); err == nil {
+		t.Skip("systemd runs here: this test would change the machine")
+	}
+	b := newBed(t)
+	a := b.node("a")
+	for _, tc := range []struct {
+		args  []string
+		code  int
+		words []string
+	}{
+		{[]string{"status"}, 0, []string{"not installed"}},
+		{[]string{"start"}, 1, []string{"kithd run", "service manager"}},
+		{[]string{"stop"}, 1, []string{"service manager"}},
+		{[]string{"install"}, 1, []string{"kithd run", "service manager"}},
+		{[]string{"uninstall", "--state-dir", a.state()}, 0, []string{"not installed"}},
+		{[]string{"run", "--dns", "perhaps"}, 2, []string{"--dns"}},
+		{[]string{"run", "--operator", "no such user", "--state-dir", filepath.Join(a.dir, "other"), "--socket", a.socket()}, 6, []string{"--operator", "no such user"}},
+		{[]string{"run", "--port", "70000"}, 2, []string{"--port"}},
+		{[]string{"version"}, 0, []string{"kithd"}},
+	} {
+		x := a.exec("", append([]string{"timeout", "20", filepath.Join(bin, "kithd")}, tc.args...)...)
+		if x.code != tc.code {
+			t.Errorf("kithd %v: %v", tc.args, x)
+		}
+		for _, w := range tc.words {
+			if !strings.Contains(x.out+x.err, w) {
+				t.Errorf("kithd %v does not say %q: %v", tc.args, w, x)
+			}
+		}
+	}
+	for _, path := range []string{a.state(), "/etc/init.d/kithd", "/etc/systemd/system/kithd.service"} {
+		if _, err := os.Stat(path); err == nil {
+			t.Errorf("%s was made", path)
+		}
+	}
+	a.start()
+	a.create("home", "laptop")
 }
