@@ -65,9 +65,8 @@ func (e *end) Want(id key.Public, on bool) {
 	e.mu.Lock()
 	e.want[id] = on
 	e.mu.Unlock()
-	if on { // the wire tells the peer
-		far := e.far
-		go far.tn.Ensure(e.id)
+	if on { // the wire tells the peer, and holds the handshake until it is ready
+		e.far.tn.Ensure(e.id)
 	}
 }
 func (e *end) SetConfigured(id key.Public, on bool) {
