@@ -58,8 +58,8 @@ func servePlain(config string) error {
 }
 
 // startPlain connects the hosts of a and b by plain wireguard-go, a process on
-// each: 10.99.0.1 and 10.99.0.2.
-func startPlain(t *testing.T, a, b *node) {
+// each, whose ids it returns: 10.99.0.1 and 10.99.0.2.
+func startPlain(t *testing.T, a, b *node) (pidA, pidB int) {
 	t.Helper()
 	var keys [2]*ecdh.PrivateKey
 	for i := range keys {
@@ -69,6 +69,7 @@ func startPlain(t *testing.T, a, b *node) {
 	}
 	self, err := os.Executable()
 	must(t, err)
+	var pids [2]int
 	for i, n := range []*node{a, b} {
 		config := fmt.Sprintf("private_key=%x\nlisten_port=51820\npublic_key=%x\nendpoint=192.168.77.%d:51820\nallowed_ip=10.99.0.%d/32\n",
 			keys[i].Bytes(), keys[1-i].PublicKey().Bytes(), 2-i, 2-i)
@@ -80,6 +81,7 @@ func startPlain(t *testing.T, a, b *node) {
 		out, err := cmd.StdoutPipe()
 		must(t, err)
 		must(t, cmd.Start())
+		pids[i] = cmd.Process.Pid
 		t.Cleanup(func() { in.Close(); cmd.Wait() })
 		if line, err := bufio.NewReader(out).ReadString('\n'); strings.TrimSpace(line) != "ready" {
 			t.Fatalf("plain wireguard-go: %q: %v", line, err)
@@ -87,4 +89,5 @@ func startPlain(t *testing.T, a, b *node) {
 		n.host.Run("ip", "addr", "add", fmt.Sprintf("10.99.0.%d/24", i+1), "dev", plainName)
 		n.host.Run("ip", "link", "set", plainName, "up")
 	}
+	return pids[0], pids[1]
 }
