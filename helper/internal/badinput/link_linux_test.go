@@ -62,7 +62,7 @@ func TestNetnsLinkThatIsNoGood(t *testing.T) {
 		{"very long", "kith://join/" + strings.Repeat("A", 50_000), ipc.ExitUsage, []string{"Kith link"}},
 		{"share", share(t, good), ipc.ExitFailed, []string{"shares a device", "Ask whoever sent it"}},
 		{"expired", alter(t, good, func(l *link.Join) { l.Expires = time.Now().Add(-time.Hour) }), ipc.ExitFailed,
-			[]string{"expired at", "Ask for a new link"}},
+			[]string{"expired at", "clock says", "Ask for a new link"}},
 		{"another network than the sponsor's", alter(t, good, func(l *link.Join) { l.Network[0] ^= 1 }), ipc.ExitFailed,
 			[]string{"laptop", "Ask whoever sent it"}},
 	} {

@@ -358,7 +358,8 @@ func (e *Engine) beginJoin(l *link.Join, text, name string) (*joining, error) {
 		return j, nil
 	}
 	if time.Now().After(l.Expires.Add(grace)) {
-		return nil, ipc.Errorf(ipc.CodeLinkExpired, "the invite expired at %s", l.Expires.UTC().Format(time.RFC3339))
+		return nil, ipc.Errorf(ipc.CodeLinkExpired, "the invite expired at %s, and this device's clock says %s",
+			l.Expires.UTC().Format(time.RFC3339), time.Now().UTC().Format(time.RFC3339))
 	}
 	if err := e.mayAdd(); err != nil {
 		return nil, err

@@ -159,6 +159,9 @@ func (e *Engine) heardClock(peer key.Public, d time.Duration) {
 	}
 	slices.Sort(all)
 	median := all[len(all)/2]
+	if low := all[(len(all)-1)/2]; low.Abs() < median.Abs() {
+		median = low // half of them are no majority
+	}
 	if median.Abs() > clockLimit {
 		way := "behind"
 		if median < 0 {
