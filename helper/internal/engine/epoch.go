@@ -75,12 +75,30 @@ func heardEpochs(all []store.Epoch, now time.Time) []store.Epoch {
 	return all
 }
 
-// takeEpoch takes in a discovery secret that a member handed over, if it is the
-// one whose hash the roster holds.
+// epochsOffered is how many secrets are remembered that no record vouches for
+// yet: a secret may come before the record with its hash.
+const epochsOffered = 8
+
+// takeEpoch takes in a discovery secret that a member handed over, once it is
+// the one whose hash the roster holds.
 func (n *network) takeEpoch(secret [32]byte) {
-	if held, ok := n.epoch(); ok && held == secret || sha256.Sum256(secret[:]) != n.book.View().Epoch {
+	if held, ok := n.epoch(); ok && held == secret || slices.Contains(n.offered, secret) {
 		return
 	}
+	n.offered = append(n.offered, secret)
+	n.offered = n.offered[max(0, len(n.offered)-epochsOffered):]
+	n.checkEpoch()
+}
+
+// checkEpoch adopts the secret offered that the roster has the hash of.
+func (n *network) checkEpoch() {
+	want := n.book.View().Epoch
+	i := slices.IndexFunc(n.offered, func(secret [32]byte) bool { return sha256.Sum256(secret[:]) == want })
+	if i < 0 {
+		return
+	}
+	secret := n.offered[i]
+	n.offered = nil
 	if err := n.keepEpoch(secret); err != nil {
 		n.e.log.Error("renew the discovery secret", "network", n.alias, "err", err)
 		return

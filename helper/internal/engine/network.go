@@ -33,6 +33,7 @@ type network struct {
 	queued  atomic.Bool
 	warned  map[string]bool // health codes raised for it
 	learnt  map[key.Public]learnt
+	offered [][32]byte    // discovery secrets that no record vouches for yet
 	asks    []replica.Ask // what this device asks an admin for
 	failed  error         // why it is not up
 	expiry  *time.Timer   // when the next member's admission ends
@@ -197,6 +198,7 @@ func (n *network) refresh() {
 	n.checkRoster()
 	n.settleAsks()
 	n.checkKeys()
+	n.checkEpoch()
 	if n.on == nil {
 		n.e.publishSoon()
 		return
