@@ -52,9 +52,9 @@ func TestNetnsJoinWithdrawn(t *testing.T) {
 	a.create("home", "laptop")
 	text := a.invite()
 	a.stop()
-	c.refuse(c.kithIn(text, "join", "--wait", "1s", "-"), ipc.ExitTimeout)
 	waiting := make(chan answer)
 	go func() { waiting <- c.kithIn(text, "join", "--wait", "1m", "-") }()
+	c.await("the request", func(st ipc.Status) bool { return len(st.Joining) == 1 })
 	if out := c.must("leave"); !strings.Contains(out, "home") {
 		t.Errorf("leave does not name the network: %s", out)
 	}
