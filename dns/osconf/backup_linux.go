@@ -131,13 +131,13 @@ func Restore(cfg Config) error {
 	return cfg.done(cfg.entry())
 }
 
-// putBack restores if what is at path is ours.
+// putBack restores if what is at path is ours, and where it was.
 func putBack(cfg Config, path string, was snapshot) error {
 	now, err := take(cfg, path)
 	if err != nil {
 		return fmt.Errorf("read %s: %w", path, err)
 	}
-	if !isOurs(now.Data) && !halfRestored(now, was) {
+	if was.gone(path) || !isOurs(now.Data) && !halfRestored(now, was) {
 		return nil
 	}
 	if err := was.put(path); err != nil {

@@ -36,11 +36,17 @@ type snapshot struct {
 	Mode   fs.FileMode `json:"mode"`
 	UID    int         `json:"uid"`
 	GID    int         `json:"gid"`
+	Mount  bool        `json:"mount,omitempty"` // a mount of its own
 }
+
+// gone reports whether the mount that s was read through has been taken away:
+// the kernel does so when another mount namespace renames over the file below.
+// What stands at path now was never ours to write.
+func (s snapshot) gone(path string) bool { return s.Mount && !mountRoot(path) }
 
 // take reads what stands at path.
 func take(cfg Config, path string) (snapshot, error) {
-	s := snapshot{Kind: kindAbsent, Mode: 0o644}
+	s := snapshot{Kind: kindAbsent, Mode: 0o644, Mount: mountRoot(path)}
 	fi, err := os.Lstat(path)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):

@@ -28,6 +28,9 @@ type plain struct {
 	closed  bool
 }
 
+// unmounted is why a file that was a mount of its own is left alone.
+var unmounted = &UnsupportedError{"the system", "the mount over /etc/resolv.conf has been taken away"}
+
 // New finds out what rules the resolver and returns its Manager. What a crash
 // left of ours is put back first.
 func New(cfg Config) (Manager, error) {
@@ -69,6 +72,9 @@ func (m *plain) Set(c plan.OSConfig) error {
 		return m.undo()
 	case m.gaveUp != nil && c.Equal(m.want):
 		return m.gaveUp
+	case m.before.gone(m.path):
+		m.managed = unmounted
+		return m.managed
 	case m.written != nil && c.Equal(m.want):
 		return nil
 	}
@@ -179,6 +185,13 @@ func (m *plain) check() (events []Event) {
 	if m.closed {
 		return nil
 	}
+	if m.before.gone(m.path) {
+		if m.written == nil {
+			return nil
+		}
+		m.managed = unmounted
+		return []Event{m.giveUp(Event{Why: unmounted, By: unmounted.Owner})}
+	}
 	now, err := take(m.cfg, m.path)
 	if err != nil {
 		m.cfg.Log.Warn("resolv.conf cannot be read", "err", err)
@@ -213,6 +226,11 @@ func (m *plain) answer(now snapshot) Event {
 		ev.Kind, ev.Base = Reapplied, m.base()
 		return ev
 	}
+	return m.giveUp(ev)
+}
+
+// giveUp forgets what there is of ours, without another try.
+func (m *plain) giveUp(ev Event) Event {
 	m.written = nil
 	if err := m.forget(); err != nil {
 		m.cfg.Log.Warn("backup of resolv.conf stays", "err", err)
