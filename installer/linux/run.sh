@@ -5,6 +5,7 @@
 set -euo pipefail
 bin=$(cd "$1" && pwd)
 socket=${KITH_SOCKET:-/run/kith/kithd.sock}
+app=""
 
 if "$bin/kith" --socket "$socket" status >/dev/null 2>&1; then
   echo "kithd already runs at $socket."
@@ -26,6 +27,7 @@ else
   # shellcheck disable=SC2317
   stop() {
     trap '' INT TERM
+    [ -z "$app" ] || kill "$app" 2>/dev/null || true
     $sudo kill "$(cat "$noted/pid")" 2>/dev/null || true
     wait "$kithd" 2>/dev/null || true
     rm -rf "$noted"
@@ -43,7 +45,12 @@ fi
 "$bin/kith" --socket "$socket" status || true
 if [ -n "${DISPLAY:-}${WAYLAND_DISPLAY:-}" ]; then
   echo "Opening the app."
-  KITH_SOCKET=$socket "$bin/kith-app" || true
+  # Waited for, so that a signal ends it too: bash puts traps off until a
+  # command in the foreground ends.
+  KITH_SOCKET=$socket "$bin/kith-app" &
+  app=$!
+  wait "$app" || true
+  app=""
   echo "The app has ended."
 else
   echo
