@@ -1,12 +1,7 @@
 package discover
 
 import (
-	"net/netip"
 	"testing"
-
-	"github.com/google/go-cmp/cmp"
-
-	"kith.internal/helper/internal/osnet/netmon"
 )
 
 func TestSealAndOpen(t *testing.T) {
@@ -46,31 +41,4 @@ func FuzzAnnouncement(f *testing.F) {
 			t.Errorf("%x opened as %v", b, c)
 		}
 	})
-}
-
-func TestLocalCandidates(t *testing.T) {
-	iface := func(name string, flags netmon.Interface, prefixes ...string) netmon.Interface {
-		flags.Name = name
-		for _, p := range prefixes {
-			flags.Prefixes = append(flags.Prefixes, netip.MustParsePrefix(p))
-		}
-		return flags
-	}
-	up := netmon.Interface{Up: true, Multicast: true}
-	tunnel := netmon.Interface{Up: true, PointToPoint: true}
-	got := LocalCandidates([]netmon.Interface{
-		iface("lo", netmon.Interface{Up: true, Loopback: true}, "127.0.0.1/8", "::1/128"),
-		iface("kith0", tunnel, "100.70.0.1/32", "fd00:1::1/128"),
-		iface("tailscale0", tunnel, "100.101.0.1/32", "fe80::9/64"),
-		iface("eth0", up, "203.0.113.5/24", "192.168.1.5/24", "2001:db8::5/64", "fe80::5/64"),
-		iface("eth1", up, "10.0.0.5/8", "fe80::5/64"),
-		iface("eth2", netmon.Interface{Multicast: true}, "10.9.0.5/8"),
-	}, 20777, func(i netmon.Interface) bool { return i.Name == "kith0" })
-	var want []netip.AddrPort
-	for _, s := range []string{"fe80::5", "192.168.1.5", "10.0.0.5", "203.0.113.5", "2001:db8::5", "100.101.0.1"} {
-		want = append(want, netip.AddrPortFrom(netip.MustParseAddr(s), 20777))
-	}
-	if d := cmp.Diff(want, got, compare); d != "" {
-		t.Error(d)
-	}
 }
