@@ -147,6 +147,8 @@ func TestBenchIperf(t *testing.T) {
 		}
 	}
 	print(rows...)
+	<-time.After(time.Minute)
+	print([]string{"a quiet minute later, VmRSS, MiB", fmt.Sprintf("%.1f and %.1f", rss(t, ways[1].pids[0]), rss(t, ways[1].pids[1])), "budget 32"})
 }
 
 // TestBenchIdle leaves a helper with two peers alone for five minutes.

@@ -29,9 +29,10 @@ func TestNetnsTwoHostsOneLAN(t *testing.T) {
 	t.Logf("join %v, join to first ping by name %v (budget 1 s)", joined, time.Since(start))
 	t.Logf("back, by the short name: %v", a.reach("b", 5*time.Second))
 	until(t, "the path is lan", patience, func() bool { return b.peer("a").Path == ipc.PathLAN && a.peer("b").Path == ipc.PathLAN })
-	if p := b.peer("a"); !p.Online || !p.Active || p.Endpoint == nil {
-		t.Errorf("b says of a: %+v", p)
-	}
+	until(t, "b has a session with a", patience, func() bool {
+		p := b.peer("a")
+		return p.Online && p.Active && p.Endpoint != nil && p.LastHandshake != nil
+	})
 	if got := b.kith("ping", "a", "-c", "1"); got == "" {
 		t.Error("kith ping says nothing")
 	}
