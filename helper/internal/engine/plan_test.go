@@ -95,7 +95,9 @@ func TestDecideFamilies(t *testing.T) {
 			i.presence = func(k key.Public) (replica.Presence, bool) { return replica.Presence{No6: k == other.Key}, true }
 		}, []dns.Host{{Name: "a", V4: me.IPv4, V6: me.IPv6}, {Name: "b", V4: other.IPv4}}, 2},
 		"what is said of ourselves is nothing": {func(i *input) {
-			i.presence = func(k key.Public) (replica.Presence, bool) { return replica.Presence{No4: k == me.Key, No6: k == me.Key}, true }
+			i.presence = func(k key.Public) (replica.Presence, bool) {
+				return replica.Presence{No4: k == me.Key, No6: k == me.Key}, true
+			}
 		}, []dns.Host{{Name: "a", V4: me.IPv4, V6: me.IPv6}, {Name: "b", V4: other.IPv4, V6: other.IPv6}}, 2},
 	} {
 		d := b.decide("a", c.change)

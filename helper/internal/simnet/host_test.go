@@ -43,7 +43,10 @@ func TestSimIPv4Conflict(t *testing.T) {
 		},
 		"a firewall rule": {
 			func(h *Host) { h.SetFirewallRule("drop 100.64.0.0/10") },
-			func(h *Host) { h.SetFirewallRule(""); h.SetRoutes([]netmon.Interface{{Index: 501, Name: "eth9", Up: true}}) },
+			func(h *Host) {
+				h.SetFirewallRule("")
+				h.SetRoutes([]netmon.Interface{{Index: 501, Name: "eth9", Up: true}})
+			},
 			ipc.HealthIPv4Blocked,
 		},
 	} {
