@@ -138,7 +138,7 @@ func TestNoAllocations(t *testing.T) {
 				got += n
 			}
 		})
-		if allocs > 0 {
+		if allocs > 0 && !poolsLeak || allocs > 16 {
 			t.Errorf("%s: %v allocations a batch", lo, allocs)
 		}
 	}
