@@ -2,7 +2,9 @@ package engine
 
 import (
 	"context"
+	"net"
 	"net/netip"
+	"net/url"
 	"time"
 
 	"golang.zx2c4.com/wireguard/tun"
@@ -24,6 +26,20 @@ type Host interface {
 	OS() string
 	// Listen opens the UDP port of one network.
 	Listen(port uint16) (udp.Conn, error)
+	// ListenTCP listens on addr, "IP:PORT" or ":PORT" for all addresses; it
+	// fails with syscall.EADDRINUSE where the port is taken.
+	ListenTCP(ctx context.Context, addr string) (net.Listener, error)
+	// DialTCP connects to addr, "IP:PORT" or "NAME:PORT"; network is tcp, tcp4 or
+	// tcp6. It never goes through an overlay.
+	DialTCP(ctx context.Context, network, addr string) (net.Conn, error)
+	// Proxy is the HTTP proxy that the system has for connections to host,
+	// "NAME:PORT" or "IP:PORT"; nil for none.
+	Proxy(host string) (*url.URL, error)
+	// LookupHost resolves a name by the system's resolver.
+	LookupHost(ctx context.Context, name string) ([]netip.Addr, error)
+	// PortMapper asks the gateways that m tells of for ports; nil where the
+	// host can ask none.
+	PortMapper(m Monitor) PortMapper
 	// Multicast opens the LAN discovery of all networks.
 	Multicast() (discover.Multicast, error)
 	// Monitor watches interfaces, addresses and routes.
@@ -45,6 +61,18 @@ type Host interface {
 	// Ping sends one ICMP echo request from src to dst through the host's own
 	// stack and waits for the answer until ctx ends.
 	Ping(ctx context.Context, src, dst netip.Addr, seq int) (time.Duration, error)
+}
+
+// PortMapper keeps ports open on the gateways, until Close.
+type PortMapper interface {
+	// Set says which UDP ports are wanted, all of them.
+	Set(ports []uint16)
+	// Changes has something to receive after Mapped changed.
+	Changes() <-chan struct{}
+	// Mapped is where each port is reached from outside.
+	Mapped() map[uint16][]netip.AddrPort
+	// Close gives the ports back.
+	Close() error
 }
 
 // Monitor is netmon's watcher.

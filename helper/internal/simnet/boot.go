@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"net/netip"
+	"net/url"
 	"slices"
 	"sync"
 	"syscall"
@@ -130,6 +132,22 @@ func (b *boot) Listen(port uint16) (udp.Conn, error) {
 	b.hold(c.Close)
 	return conn{c, b}, nil
 }
+
+func (b *boot) ListenTCP(context.Context, string) (net.Listener, error) {
+	return nil, syscall.EAFNOSUPPORT
+}
+
+func (b *boot) DialTCP(context.Context, string, string) (net.Conn, error) {
+	return nil, syscall.EAFNOSUPPORT
+}
+
+func (b *boot) Proxy(string) (*url.URL, error) { return nil, nil }
+
+func (b *boot) LookupHost(_ context.Context, name string) ([]netip.Addr, error) {
+	return nil, &net.DNSError{Err: "no such host", Name: name, IsNotFound: true}
+}
+
+func (b *boot) PortMapper(engine.Monitor) engine.PortMapper { return nil }
 
 type multicast struct {
 	discover.Multicast
