@@ -319,6 +319,7 @@ type joinHandler struct{ j *joining }
 func (joinHandler) PeerWants(key.Public)              {}
 func (joinHandler) PeerRestarted(key.Public)          {}
 func (joinHandler) PathChanged(key.Public, wire.Path) {}
+func (joinHandler) NeighboursChanged()                {}
 
 // Accept refuses: nobody has anything to ask of a joiner.
 func (joinHandler) Accept(_ key.Public, s wire.Session) { s.Close(0) }

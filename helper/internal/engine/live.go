@@ -217,11 +217,15 @@ func (h handler) PathChanged(id key.Public, p wire.Path) {
 	h.post(func() {
 		if p.Kind != wire.None {
 			h.on.replica.PathUp(id)
-			h.on.savePath(id, p.Addr)
+			if p.Kind >= wire.Direct && p.Addr.IsValid() {
+				h.on.savePath(id, p.Addr)
+			}
 		}
 		h.on.n.e.publishSoon()
 	})
 }
+
+func (handler) NeighboursChanged() {}
 
 // Accept serves a control session: an invite's holder asks to join, a member
 // replicates.

@@ -95,6 +95,7 @@ type silent struct{}
 func (silent) PeerWants(key.Public)         {}
 func (silent) PeerRestarted(key.Public)     {}
 func (silent) PathChanged(key.Public, Path) {}
+func (silent) NeighboursChanged()           {}
 func (silent) Accept(key.Public, Session)   {}
 
 // wirePair is two wires on the loopback with a path to each other.

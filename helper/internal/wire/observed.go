@@ -66,6 +66,9 @@ func (w *Wire) Candidates() []netip.AddrPort {
 	return w.candidates()
 }
 
+// SetMapped sets at which addresses a router passes datagrams on to our port.
+func (w *Wire) SetMapped(addrs []netip.AddrPort) {}
+
 func (w *Wire) candidates() (out []netip.AddrPort) {
 	for _, ip := range w.local.Load().addrs {
 		if ip.Is4() && w.conn.Has4() || ip.Is6() && w.conn.Has6() {

@@ -5,6 +5,7 @@ import (
 	"slices"
 	"time"
 
+	"kith.internal/helper/internal/key"
 	"kith.internal/helper/internal/wire/udp"
 )
 
@@ -12,27 +13,36 @@ import (
 type PathKind uint8
 
 const (
-	None   PathKind = iota // no way known
-	Direct                 // no third device in between
-	LAN                    // link-local, or on a directly connected prefix
+	None      PathKind = iota // no way known
+	Relayed                   // over a peer with the relay role
+	Forwarded                 // over ordinary peers
+	Direct                    // no third device in between
+	LAN                       // link-local, or on a directly connected prefix
 )
 
 func (k PathKind) String() string {
-	switch k {
-	case LAN:
-		return "lan"
-	case Direct:
-		return "direct"
-	}
-	return "none"
+	return [...]string{"none", "relayed", "forwarded", "direct", "lan"}[k]
 }
+
+// Transport is what carries a path's datagrams to the peer or the first hop.
+type Transport uint8
+
+const (
+	UDP Transport = iota
+	TLS           // a link
+)
+
+func (t Transport) String() string { return [...]string{"udp", "tls"}[t] }
 
 // Path is how packets reach a peer.
 type Path struct {
-	Kind  PathKind
-	Addr  netip.AddrPort // zero for None
-	RTT   time.Duration  // smoothed
-	Since time.Time      // when it became the best path
+	Kind      PathKind
+	Addr      netip.AddrPort // of the peer or of the first hop; zero over a link
+	Via       []key.Public   // the peers in between, the first hop first
+	Transport Transport
+	RTT       time.Duration // smoothed
+	Since     time.Time     // when it became the best path
+	MTU       int           // bytes of a datagram that it carries whole
 }
 
 const (

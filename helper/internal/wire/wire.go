@@ -1,6 +1,7 @@
 package wire
 
 import (
+	"context"
 	"crypto/rand"
 	"encoding/binary"
 	"log/slog"
@@ -15,13 +16,24 @@ import (
 	"kith.internal/helper/internal/wire/udp"
 )
 
-// Config is what a wire needs. All fields but Log are required.
+// Config is what a wire needs. The fields after Handler may be left out.
 type Config struct {
 	Conn    udp.Conn            // stays the caller's: Close leaves it open
 	Device  key.Private         // who we are in control sessions; a joiner: the invite's key
 	Control key.ExchangePrivate // seals control datagrams; a joiner: Device.Exchange()
 	Handler Handler
 	Log     *slog.Logger
+
+	// DialLink connects to a relay by a stream; token proves to it who asks, given
+	// what binds the proof to the stream. Without it there are no links.
+	DialLink func(ctx context.Context, r Relay, token func(binding []byte) ([]byte, error)) (Link, error)
+	// Listen opens further UDP ports, as udp.Listen does.
+	Listen func(port uint16) (udp.Conn, error)
+	// STUN are servers that someone has configured: usually none.
+	STUN []netip.AddrPort
+	// AnswerSTUN appends the answer to a STUN request to b, nothing to refuse:
+	// who has the relay role answers.
+	AnswerSTUN func(b, request []byte, from netip.AddrPort) []byte
 }
 
 // Handler is told what happens. Its methods are called from one goroutine, in
@@ -35,6 +47,9 @@ type Handler interface {
 	PeerRestarted(id key.Public)
 	// PathChanged tells of a new best path, or that there is none.
 	PathChanged(id key.Public, p Path)
+	// NeighboursChanged tells that Wire.Neighbours has changed: at once for the
+	// first and for a loss, else a second later.
+	NeighboursChanged()
 	// Accept hands over a control session that the peer has opened.
 	Accept(id key.Public, s Session)
 }
@@ -47,6 +62,15 @@ type Peer struct {
 	// each of which is then a peer of its own with the same ID.
 	Shared     bool
 	Candidates []netip.AddrPort
+	Relay      *Relay     // it has the relay role
+	Only       key.Public // Shared: whom alone its holders may reach through us; zero: nobody
+}
+
+// Relay is how to reach a peer that passes frames on for everyone.
+type Relay struct {
+	Addrs []netip.AddrPort // one port number for UDP and TCP
+	Host  string           // HOST:PORT, or nothing
+	Pin   [32]byte         // SHA-256 of its TLS key's SubjectPublicKeyInfo
 }
 
 // Wire is one network's share of the host's network. Its methods may be called

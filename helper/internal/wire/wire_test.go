@@ -95,6 +95,7 @@ func (n *node) told() []string {
 func (n *node) PeerWants(id key.Public)           { n.note("wants") }
 func (n *node) PeerRestarted(id key.Public)       { n.note("restarted") }
 func (n *node) PathChanged(id key.Public, p Path) { n.note("path %v %v", p.Kind, p.Addr) }
+func (n *node) NeighboursChanged()                {}
 func (n *node) Accept(id key.Public, s Session)   { n.sessions <- s }
 
 func (n *node) status(of *node) PeerStatus {
