@@ -35,6 +35,9 @@ const (
 	CodeLimit         Code = "limit"    // a quota is reached
 	CodeUpgrade       Code = "upgrade"  // the roster's format is newer than this build
 	CodeBusy          Code = "busy"
+	CodePortTaken     Code = "port-taken" // another program holds the port; args: port
+	CodeNoAddress     Code = "no-address" // no address by which others could find this device; it has to be told one
+	CodeUnresolved    Code = "unresolved" // a name has no address; args: name
 )
 
 // Error is what a verb answers when it fails. Msg is English, for logs and the

@@ -39,6 +39,30 @@ const (
 	PathNone      PathKind = "none"      // no way known
 )
 
+// Transport carries packets on the first part of a path.
+type Transport string
+
+const (
+	TransportUDP Transport = "udp"
+	TransportTLS Transport = "tls" // inside a TLS connection to a relay, over TCP
+)
+
+// WhyNot is why a peer is not reached directly.
+type WhyNot string
+
+const (
+	WhyTrying     WhyNot = "trying"        // for a short time yet
+	WhySilent     WhyNot = "silent"        // no address of it answers: a firewall or a NAT in between
+	WhyHardNAT    WhyNot = "hard-nat"      // the NAT here has another port for each peer
+	WhyHardThere  WhyNot = "hard-nat-peer" // the peer's has
+	WhyHardBoth   WhyNot = "hard-nat-both" // both have
+	WhyNoUDP      WhyNot = "no-udp"        // UDP does not get out of the network here
+	WhyNoUDPThere WhyNot = "no-udp-peer"   // nor out of the peer's
+	WhyNoFamily   WhyNot = "no-family"     // one has IPv4 alone, the other IPv6
+	WhyNoAddress  WhyNot = "no-address"    // no address of the peer is known
+	WhyIdle       WhyNot = "idle"          // nobody has asked for a path
+)
+
 // Severity orders health entries.
 type Severity string
 
@@ -71,15 +95,17 @@ const (
 
 // Network is one network as this device sees it.
 type Network struct {
-	Name   string  `json:"name"`  // the network's own name
-	Alias  string  `json:"alias"` // the name it goes by on this device; equals Name unless two share it
-	ID     string  `json:"id"`    // 64 hex digits
-	Active bool    `json:"active"`
-	Self   Self    `json:"self"`
-	Exit   Exit    `json:"exit"`
-	Relay  Relay   `json:"relay"`
-	Peers  []Peer  `json:"peers"` // without self, sorted by name
-	Shares []Share `json:"shares"`
+	Name   string `json:"name"`  // the network's own name
+	Alias  string `json:"alias"` // the name it goes by on this device; equals Name unless two share it
+	ID     string `json:"id"`    // 64 hex digits
+	Active bool   `json:"active"`
+	Self   Self   `json:"self"`
+	Exit   Exit   `json:"exit"`
+	Relay  Relay  `json:"relay"`
+	// Forward is what this device does for members who cannot reach one another.
+	Forward Forward `json:"forward"`
+	Peers   []Peer  `json:"peers"` // without self, sorted by name
+	Shares  []Share `json:"shares"`
 }
 
 // Role is what a device's grants let it do.
@@ -111,9 +137,18 @@ type Exit struct {
 	Offering bool    `json:"offering"`
 }
 
+// Relay is the relay role of this device. Advertised is empty for callers
+// without RightOperate.
 type Relay struct {
-	On         bool     `json:"on"`
-	Advertised []string `json:"advertised"`
+	On         bool     `json:"on"`         // it serves
+	Pending    bool     `json:"pending"`    // asked for; an admin has to approve
+	Advertised []string `json:"advertised"` // where the others find it: HOST:PORT and IP:PORT
+	Listen     string   `json:"listen"`     // what it listens on, "" while it does not serve
+}
+
+// Forward is the passing on of others' packets.
+type Forward struct {
+	On bool `json:"on"`
 }
 
 // Peer is another device of the network. Endpoint, RxBytes, TxBytes and
@@ -126,8 +161,10 @@ type Peer struct {
 	Online        bool            `json:"online"`
 	Active        bool            `json:"active"` // a session exists now; false: path is the one last confirmed
 	Path          PathKind        `json:"path"`
-	Via           *string         `json:"via"`
-	Endpoint      *netip.AddrPort `json:"endpoint"`
+	Via           *string         `json:"via"`       // the devices in between, the nearest first, with commas
+	Transport     *Transport      `json:"transport"` // of the first part
+	Why           *WhyNot         `json:"why"`       // why not lan or direct; null where it is, or nothing is known
+	Endpoint      *netip.AddrPort `json:"endpoint"`  // where packets go first
 	LatencyMS     *float64        `json:"latency_ms"`
 	RxBytes       *uint64         `json:"rx_bytes"`
 	TxBytes       *uint64         `json:"tx_bytes"`
@@ -136,6 +173,7 @@ type Peer struct {
 	OS            *string         `json:"os"`
 	Tags          []string        `json:"tags"`
 	Role          Role            `json:"role"`
+	Relay         bool            `json:"relay"` // it has the relay role
 	Key           string          `json:"key"`
 }
 
@@ -195,6 +233,10 @@ const (
 	HealthFork          = "roster-fork"         // args: device
 	HealthNoNetwork     = "no-uplink"           // no interface is up
 	HealthExpiring      = "membership-expiring" // args: at
+	HealthRelayPort     = "relay-port-taken"    // args: port
+	HealthRelayHidden   = "relay-unreachable"   // no member reaches this relay from outside; args: addr
+	HealthRelayLies     = "relay-lies"          // args: device
+	HealthForwardDrops  = "forwarder-drops"     // args: device
 )
 
 // Roster, devices, invites.
@@ -219,8 +261,8 @@ type Device struct {
 
 // Request is what a device asks an admin for.
 type Request struct {
-	Kind  string `json:"kind"`  // "rename", "renew"
-	Value string `json:"value"` // the new name
+	Kind  string `json:"kind"`  // "rename", "renew", "relay"
+	Value string `json:"value"` // the new name; where the relay is found
 }
 
 type DeviceList struct {
@@ -331,6 +373,7 @@ type PingReply struct {
 	RTTMS    *float64        `json:"rtt_ms"` // null: no answer in time
 	Path     PathKind        `json:"path"`
 	Via      *string         `json:"via"`
+	Why      *WhyNot         `json:"why"`
 	Endpoint *netip.AddrPort `json:"endpoint"`
 	Done     bool            `json:"done"` // the last line; holds the error if any
 	Error    *Error          `json:"error"`
@@ -349,6 +392,34 @@ type DeviceAnswer struct {
 	Pending bool   `json:"pending"` // asked for; an admin has to approve
 	// Dropped names the devices that a revocation took along.
 	Dropped []string `json:"dropped"`
+}
+
+// RelayRequest makes this device a relay.
+type RelayRequest struct {
+	Network string `json:"network"`
+	// Listen is what TCP and UDP are taken on: "IP:PORT", ":PORT" or "PORT"; ""
+	// is port 443 on all addresses.
+	Listen string `json:"listen"`
+	// Advertise is where the others find it, "HOST:PORT" or "HOST"; "" is this
+	// device's own public addresses.
+	Advertise string `json:"advertise"`
+}
+
+// RelayAnswer says what became of it.
+type RelayAnswer struct {
+	Schema int   `json:"schema"`
+	Relay  Relay `json:"relay"`
+}
+
+// ForwardRequest turns the passing on of others' packets on or off.
+type ForwardRequest struct {
+	Network string `json:"network"`
+	On      bool   `json:"on"`
+}
+
+type ForwardAnswer struct {
+	Schema  int     `json:"schema"`
+	Forward Forward `json:"forward"`
 }
 
 // RecoverRequest uses the root phrase. Exactly one of Show and Phrase is set.
@@ -377,12 +448,37 @@ type OperatorList struct {
 
 // Check is one row of "kith diag".
 type Check struct {
-	Code   string `json:"code"`
-	OK     bool   `json:"ok"`
-	Text   string `json:"text"`
-	Detail string `json:"detail"`
-	Fix    string `json:"fix"`
+	Code    CheckCode         `json:"code"`
+	Network string            `json:"network"` // alias, or "" for the host's
+	OK      bool              `json:"ok"`
+	Text    string            `json:"text"`
+	Detail  string            `json:"detail"`
+	Fix     string            `json:"fix"`
+	Args    map[string]string `json:"args"` // what a translation of the detail needs; never null
 }
+
+// CheckCode names what is checked.
+type CheckCode string
+
+const (
+	CheckHelper    CheckCode = "helper"
+	CheckUplink    CheckCode = "uplink"
+	CheckDiscovery CheckCode = "discovery"
+	CheckDNS       CheckCode = "dns"
+	CheckClock     CheckCode = "clock"
+	CheckNetwork   CheckCode = "network"
+	CheckPeers     CheckCode = "peers"
+	CheckAddresses CheckCode = "addresses"
+	CheckUDP       CheckCode = "udp"  // datagrams get out and come back
+	CheckIPv4      CheckCode = "ipv4" // a member has been reached by it
+	CheckIPv6      CheckCode = "ipv6"
+	CheckNAT       CheckCode = "nat"     // args: ipv4, ipv6: none, easy, hard, unknown
+	CheckPortMap   CheckCode = "portmap" // the gateway opens a port when asked
+	CheckRelays    CheckCode = "relays"  // with latency
+	CheckHairpin   CheckCode = "hairpin" // the NAT leads its own address back
+	CheckCaptive   CheckCode = "captive" // who answers for our relays is no relay: a sign-in page
+	CheckHonest    CheckCode = "honest"  // nobody lies or drops
+)
 
 type Diag struct {
 	Schema int     `json:"schema"`

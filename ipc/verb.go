@@ -21,6 +21,9 @@ const (
 	VerbDeviceRevoke   Verb = "device/revoke"  // DeviceRequest -> DeviceAnswer
 	VerbDeviceRenew    Verb = "device/renew"   // DeviceRequest -> DeviceAnswer: new WireGuard and control keys
 	VerbDeviceApprove  Verb = "device/approve" // DeviceRequest -> DeviceAnswer
+	VerbRelayOn        Verb = "relay/on"       // RelayRequest -> RelayAnswer
+	VerbRelayOff       Verb = "relay/off"      // NetworkRequest -> RelayAnswer
+	VerbForward        Verb = "forward"        // ForwardRequest -> ForwardAnswer
 	VerbRoster         Verb = "roster"         // NetworkRequest -> RosterList
 	VerbRecover        Verb = "recover"        // RecoverRequest -> RecoverAnswer
 	VerbOperatorAdd    Verb = "operator/add"   // OperatorRequest -> OperatorList
@@ -32,8 +35,8 @@ const (
 // Verbs are all verbs, in the order above.
 var Verbs = []Verb{
 	VerbVersion, VerbStatus, VerbWatch, VerbCreate, VerbInvite, VerbPreview, VerbJoin, VerbLeave, VerbUp, VerbDown,
-	VerbPing, VerbDeviceList, VerbDeviceRename, VerbDeviceRevoke, VerbDeviceRenew, VerbDeviceApprove, VerbRoster,
-	VerbRecover, VerbOperatorAdd, VerbOperatorRemove, VerbOperatorList, VerbDiag,
+	VerbPing, VerbDeviceList, VerbDeviceRename, VerbDeviceRevoke, VerbDeviceRenew, VerbDeviceApprove,
+	VerbRelayOn, VerbRelayOff, VerbForward, VerbRoster, VerbRecover, VerbOperatorAdd, VerbOperatorRemove, VerbOperatorList, VerbDiag,
 }
 
 // Path is the URL path of v.

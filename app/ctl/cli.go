@@ -29,6 +29,8 @@ type cli struct {
 	Down       downCmd       `cmd:"" help:"Disconnect until the next up, over restarts too."`
 	Ping       pingCmd       `cmd:"" help:"See whether a device answers and on which path."`
 	Device     deviceCmd     `cmd:"" help:"List and change the network's devices."`
+	Relay      relayCmd      `cmd:"" help:"Let this device pass sealed packets on for all members."`
+	Forward    forwardCmd    `cmd:"" help:"Pass packets on between members who cannot reach one another."`
 	Roster     rosterCmd     `cmd:"" help:"Show every record, its author and why it counts or not."`
 	Recover    recoverCmd    `cmd:"" help:"Use the network's root phrase, or show it once."`
 	Operator   operatorCmd   `cmd:"" help:"Say which users of this machine may act."`

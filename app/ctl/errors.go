@@ -58,6 +58,9 @@ var advices = map[ipc.Code]string{
 	ipc.CodeLimit:         "Remove what is no longer needed, then try again.",
 	ipc.CodeUpgrade:       "Install a newer Kith on this device.",
 	ipc.CodeBusy:          "Try again in a moment.",
+	ipc.CodePortTaken:     "Name another port, or end the program that holds it.",
+	ipc.CodeNoAddress:     "Name one with --advertise HOST:PORT.",
+	ipc.CodeUnresolved:    "Check the name, or give its address.",
 }
 
 func (a *app) advice(e *ipc.Error) string {

@@ -22,11 +22,12 @@ const phrase = "abandon abandon abandon abandon abandon abandon abandon abandon 
 
 // fake is a helper that knows what to answer.
 type fake struct {
-	status ipc.Status
-	deny   bool
-	asked  []any // requests, in order
-	pings  []ipc.PingReply
-	err    error // what every verb that acts answers, if set
+	status  ipc.Status
+	deny    bool
+	pending bool  // what needs an admin is not granted yet
+	asked   []any // requests, in order
+	pings   []ipc.PingReply
+	err     error // what every verb that acts answers, if set
 }
 
 func (f *fake) Authorize(_ transport.Identity, v ipc.Verb) error {
@@ -105,6 +106,16 @@ func (f *fake) serve(t *testing.T) string {
 	handle(f, s, ipc.VerbDeviceRevoke, func(r ipc.DeviceRequest) ipc.DeviceAnswer {
 		return ipc.DeviceAnswer{Device: r.Device, Dropped: []string{"tablet", "tv"}}
 	})
+	handle(f, s, ipc.VerbRelayOn, func(r ipc.RelayRequest) ipc.RelayAnswer {
+		if f.pending {
+			return ipc.RelayAnswer{Relay: ipc.Relay{Pending: true}}
+		}
+		return ipc.RelayAnswer{Relay: ipc.Relay{On: true, Listen: ":443", Advertised: []string{or(r.Advertise, "203.0.113.7:443")}}}
+	})
+	handle(f, s, ipc.VerbRelayOff, func(ipc.NetworkRequest) ipc.RelayAnswer { return ipc.RelayAnswer{} })
+	handle(f, s, ipc.VerbForward, func(r ipc.ForwardRequest) ipc.ForwardAnswer {
+		return ipc.ForwardAnswer{Forward: ipc.Forward{On: r.On}}
+	})
 	handle(f, s, ipc.VerbRoster, func(ipc.NetworkRequest) ipc.RosterList { return roster() })
 	handle(f, s, ipc.VerbRecover, func(r ipc.RecoverRequest) ipc.RecoverAnswer {
 		if r.Show {
@@ -159,6 +170,7 @@ func running() ipc.Status {
 	nas.LastHandshake, nas.OS, nas.Tags = new(now.Add(-time.Minute)), new("linux"), []string{"server"}
 	phone.LastSeen = new(now.Add(-3 * time.Hour))
 	vps.Online, vps.Path, vps.Via, vps.LatencyMS = true, ipc.PathRelayed, new("relay1"), new(48.4)
+	vps.Transport, vps.Why = new(ipc.TransportTLS), new(ipc.WhyNoUDP)
 	return ipc.Status{
 		Version: "1.4.0", State: ipc.StateRunning,
 		Networks: []ipc.Network{

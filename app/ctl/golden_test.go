@@ -54,7 +54,7 @@ func TestGolden(t *testing.T) {
 			r.RTTMS, r.Endpoint = &ms, new(netip.MustParseAddrPort("192.168.1.9:41641"))
 		}
 		if path == ipc.PathRelayed {
-			r.Via = new("vps")
+			r.Via, r.Why = new("vps"), new(ipc.WhyHardThere)
 		}
 		return r
 	}
@@ -90,6 +90,13 @@ func TestGolden(t *testing.T) {
 		{"device-revoke-unasked", fake{}, "", "device revoke nas"},
 		{"device-renew", fake{}, "", "device renew"},
 		{"device-approve-json", fake{}, "", "device approve nas --json"},
+		{"relay-on", fake{}, "", "relay on"},
+		{"relay-on-json", fake{}, "", "relay on --listen 8443 --advertise vps.example:8443 --json"},
+		{"relay-on-pending", fake{pending: true}, "", "relay on"},
+		{"relay-on-taken", fake{err: ipc.Errorf(ipc.CodePortTaken, "another program holds TCP port 443")}, "", "relay on"},
+		{"relay-off", fake{}, "", "relay off"},
+		{"forward-off", fake{}, "", "forward off"},
+		{"forward-on-json", fake{}, "", "forward on --json"},
 		{"roster", fake{}, "", "roster"},
 		{"roster-json", fake{}, "", "roster --json"},
 		{"diag", fake{}, "", "diag"},
@@ -150,7 +157,7 @@ func TestEveryErrorIsTold(t *testing.T) {
 		ipc.CodeNotAdmin, ipc.CodeNotFound, ipc.CodeAmbiguous, ipc.CodeExists, ipc.CodeNameTaken, ipc.CodeNameInvalid,
 		ipc.CodeLinkMalformed, ipc.CodeLinkExpired, ipc.CodeLinkUsed, ipc.CodeLinkRevoked, ipc.CodeLinkForeign,
 		ipc.CodeTimeout, ipc.CodeNotConnected, ipc.CodeNoTUN, ipc.CodeDiskFull, ipc.CodePhrase, ipc.CodeNotHeld,
-		ipc.CodeLimit, ipc.CodeUpgrade, ipc.CodeBusy,
+		ipc.CodeLimit, ipc.CodeUpgrade, ipc.CodeBusy, ipc.CodePortTaken, ipc.CodeNoAddress, ipc.CodeUnresolved,
 	}
 	var b strings.Builder
 	for _, c := range codes {

@@ -98,7 +98,7 @@ func (c *diagCmd) Run(a *app) error {
 			verdict = "FAIL"
 			failed++
 		}
-		t.row(verdict, ch.Code, ch.Text, ch.Detail)
+		t.row(verdict, string(ch.Code), ch.Text, ch.Detail)
 		if !ch.OK && ch.Fix != "" {
 			t.row("", "", "-> "+ch.Fix)
 		}

@@ -28,6 +28,7 @@ type tally struct {
 	Sent     int             `json:"sent"`
 	Received int             `json:"received"`
 	Direct   bool            `json:"direct"` // some answer came on a lan or direct path
+	Why      *ipc.WhyNot     `json:"why"`    // why the last one did not
 	MinMS    *float64        `json:"min_ms"`
 	AvgMS    *float64        `json:"avg_ms"`
 	MaxMS    *float64        `json:"max_ms"`
@@ -67,7 +68,11 @@ func (c *pingCmd) Run(a *app) error {
 	case t.Received == 0:
 		return ipc.Errorf(ipc.CodeNotConnected, "%s does not answer", clean(c.Host))
 	case c.UntilDirect && !t.Direct:
-		a.note("%s answers, but not on a direct path. kith diag may say why.", clean(c.Host))
+		why := "kith diag may say why"
+		if t.Why != nil {
+			why = "the reason: " + clean(whyNot(t.Why))
+		}
+		a.note("%s answers, but not on a direct path; %s.", clean(c.Host), why)
 		return silent(ipc.ExitFailed)
 	}
 	return nil
@@ -80,6 +85,7 @@ func (t *tally) add(r ipc.PingReply) {
 	}
 	ms := *r.RTTMS
 	t.Received++
+	t.Why = r.Why
 	t.Direct = t.Direct || r.Path == ipc.PathLAN || r.Path == ipc.PathDirect
 	if t.Received == 1 {
 		t.MinMS, t.AvgMS, t.MaxMS = new(ms), new(ms), new(ms)

@@ -111,13 +111,16 @@ func (a *app) printNetwork(n ipc.Network) {
 	if n.Relay.On {
 		fmt.Fprintln(a.out, strings.TrimSuffix("  Relay: "+clean(strings.Join(n.Relay.Advertised, ", ")), ": "))
 	}
+	if n.Relay.Pending {
+		fmt.Fprintln(a.out, "  Relay: waits for an admin's word")
+	}
 	if len(n.Peers) == 0 {
 		fmt.Fprintln(a.out, "  No other devices yet. Let one in with kith invite")
 		return
 	}
 	fmt.Fprintln(a.out)
 	t := table{indent: "  "}
-	t.row("DEVICE", "STATE", "PATH", "LATENCY", "IPV4", "IPV6")
+	t.row(append([]string{"DEVICE", "STATE", "PATH", "LATENCY", "IPV4", "IPV6"}, whyHead(n.Peers)...)...)
 	for _, p := range n.Peers {
 		t.row(a.peerCells(p)...)
 	}
@@ -125,7 +128,15 @@ func (a *app) printNetwork(n ipc.Network) {
 }
 
 func (a *app) peerCells(p ipc.Peer) []string {
-	return []string{p.Name, a.presence(p), path(p.Path, p.Via), latency(p.LatencyMS), text(p.IPv4), text(p.IPv6)}
+	return []string{p.Name, a.presence(p), path(p), latency(p.LatencyMS), text(p.IPv4), text(p.IPv6), whyNot(p.Why)}
+}
+
+// whyHead is the head of the last column, where any row has something there.
+func whyHead(peers []ipc.Peer) []string {
+	if slices.ContainsFunc(peers, func(p ipc.Peer) bool { return whyNot(p.Why) != "" }) {
+		return []string{"WHY NOT DIRECT"}
+	}
+	return nil
 }
 
 func (a *app) presence(p ipc.Peer) string {
@@ -138,14 +149,18 @@ func (a *app) presence(p ipc.Peer) string {
 	return "offline"
 }
 
-func path(k ipc.PathKind, via *string) string {
-	switch {
-	case k == ipc.PathNone || k == "":
+func path(p ipc.Peer) string {
+	if p.Path == ipc.PathNone || p.Path == "" {
 		return "-"
-	case via != nil:
-		return string(k) + " via " + *via
 	}
-	return string(k)
+	s := string(p.Path)
+	if p.Via != nil {
+		s += " via " + *p.Via
+	}
+	if p.Transport != nil && *p.Transport != ipc.TransportUDP {
+		s += " (" + string(*p.Transport) + ")"
+	}
+	return s
 }
 
 func latency(ms *float64) string {
@@ -225,10 +240,15 @@ func (c *peersCmd) Run(a *app) error {
 		return nil
 	}
 	t := table{}
-	t.row("NETWORK", "DEVICE", "STATE", "PATH", "LATENCY", "IPV4", "IPV6", "ENDPOINT", "RECEIVED", "SENT")
+	head := []string{"NETWORK", "DEVICE", "STATE", "PATH", "LATENCY", "IPV4", "IPV6", "ENDPOINT", "RECEIVED", "SENT"}
+	if slices.ContainsFunc(rows, func(r peerRow) bool { return whyNot(r.Why) != "" }) {
+		head = append(head, "WHY NOT DIRECT")
+	}
+	t.row(head...)
 	for _, r := range rows {
 		cells := append([]string{r.Network}, a.peerCells(r.Peer)...)
-		t.row(append(cells, text(r.Endpoint), bytesOf(r.RxBytes), bytesOf(r.TxBytes))...)
+		why := cells[len(cells)-1]
+		t.row(append(cells[:len(cells)-1], text(r.Endpoint), bytesOf(r.RxBytes), bytesOf(r.TxBytes), why)...)
 	}
 	t.print(a.out)
 	return nil

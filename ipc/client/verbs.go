@@ -118,6 +118,22 @@ func (c *Client) DeviceApprove(ctx context.Context, r ipc.DeviceRequest) (ipc.De
 	return call[ipc.DeviceAnswer](ctx, c, ipc.VerbDeviceApprove, r, c.opts.Timeout)
 }
 
+// RelayOn makes this device a relay, or asks for it.
+func (c *Client) RelayOn(ctx context.Context, r ipc.RelayRequest) (ipc.RelayAnswer, error) {
+	return call[ipc.RelayAnswer](ctx, c, ipc.VerbRelayOn, r, c.opts.Timeout)
+}
+
+// RelayOff ends that.
+func (c *Client) RelayOff(ctx context.Context, network string) (ipc.RelayAnswer, error) {
+	return call[ipc.RelayAnswer](ctx, c, ipc.VerbRelayOff, ipc.NetworkRequest{Network: network}, c.opts.Timeout)
+}
+
+// Forward says whether this device passes on the packets of members who cannot
+// reach one another.
+func (c *Client) Forward(ctx context.Context, r ipc.ForwardRequest) (ipc.ForwardAnswer, error) {
+	return call[ipc.ForwardAnswer](ctx, c, ipc.VerbForward, r, c.opts.Timeout)
+}
+
 // Roster lists every record of a network.
 func (c *Client) Roster(ctx context.Context, network string) (ipc.RosterList, error) {
 	return call[ipc.RosterList](ctx, c, ipc.VerbRoster, ipc.NetworkRequest{Network: network}, c.opts.Timeout)

@@ -87,7 +87,7 @@ func networkEqual(a, b *ipc.Network) bool {
 	return a.Name == b.Name && a.Alias == b.Alias && a.ID == b.ID && a.Active == b.Active &&
 		selfEqual(&a.Self, &b.Self) &&
 		same(a.Exit.Using, b.Exit.Using) && a.Exit.Offering == b.Exit.Offering &&
-		a.Relay.On == b.Relay.On && slices.Equal(a.Relay.Advertised, b.Relay.Advertised) &&
+		a.Relay.On == b.Relay.On && a.Relay.Pending == b.Relay.Pending && a.Relay.Listen == b.Relay.Listen && a.Forward == b.Forward && slices.Equal(a.Relay.Advertised, b.Relay.Advertised) &&
 		slices.EqualFunc(a.Shares, b.Shares, shareEqual)
 }
 
@@ -99,6 +99,7 @@ func selfEqual(a, b *ipc.Self) bool {
 func peerEqual(a, b *ipc.Peer) bool {
 	return a.Name == b.Name && a.FQDN == b.FQDN && same(a.IPv4, b.IPv4) && same(a.IPv6, b.IPv6) &&
 		a.Online == b.Online && a.Active == b.Active && a.Path == b.Path && same(a.Via, b.Via) &&
+		same(a.Transport, b.Transport) && same(a.Why, b.Why) && a.Relay == b.Relay &&
 		same(a.Endpoint, b.Endpoint) && same(a.LatencyMS, b.LatencyMS) && same(a.RxBytes, b.RxBytes) &&
 		same(a.TxBytes, b.TxBytes) && sameTime(a.LastHandshake, b.LastHandshake) && sameTime(a.LastSeen, b.LastSeen) &&
 		same(a.OS, b.OS) && slices.Equal(a.Tags, b.Tags) && a.Role == b.Role && a.Key == b.Key

@@ -31,7 +31,7 @@ func redact(st *ipc.Status, may []ipc.Right) *ipc.Status {
 			continue
 		}
 		n.Shares = nil
-		n.Relay.Advertised = nil
+		n.Relay.Advertised, n.Relay.Listen = nil, ""
 		for j := range n.Peers {
 			p := &n.Peers[j]
 			p.Endpoint, p.RxBytes, p.TxBytes, p.LastHandshake = nil, nil, nil, nil

@@ -131,7 +131,7 @@ func Why(c *text.Catalogue, d Device) string {
 	case d.Dot == DotOffline:
 		return c.S("why.offline")
 	case p.Path == ipc.PathNone:
-		return c.S("why.none")
+		return reason(c, p, c.S("why.none"))
 	}
 	var why string
 	switch p.Path {
@@ -144,10 +144,25 @@ func Why(c *text.Catalogue, d Device) string {
 	case ipc.PathForwarded:
 		why = c.S("why.forwarded", "via", via)
 	}
+	if d.Relayed {
+		why = reason(c, p, why)
+		if p.Transport != nil && *p.Transport == ipc.TransportTLS {
+			why += " " + c.S("why.tls")
+		}
+	}
 	if !p.Active && why != "" {
 		why += " " + c.S("why.idle")
 	}
 	return why
+}
+
+// reason puts why there is no direct way behind what is said of the path. A
+// reason of a newer helper is left out.
+func reason(c *text.Catalogue, p ipc.Peer, said string) string {
+	if p.Why == nil || !c.Has(text.Key("whynot."+string(*p.Why))) {
+		return said
+	}
+	return said + " " + c.S(text.Key("whynot."+string(*p.Why)))
 }
 
 // Word is the word beside a device's dot.

@@ -93,6 +93,7 @@ var window = map[Key]Entry{
 	"networks.asks":   {Text: "Waiting for approval", About: "heading"},
 	"networks.rename": {Text: "{device} wants to be called {value}", About: "a request"},
 	"networks.renew":  {Text: "{device} asks to renew its access", About: "a request"},
+	"networks.relay":  {Text: "{device} offers to be a relay at {value}", About: "a request"},
 	"networks.other":  {Text: "{device} asks: {kind} {value}", About: "a request of a kind this build does not know"},
 
 	"join.title":     {Text: "Join a network", About: "dialog"},

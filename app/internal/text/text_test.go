@@ -71,6 +71,11 @@ func TestEveryCodeHasWords(t *testing.T) {
 			t.Errorf("%s: no message role.%s", name, code)
 		}
 	}
+	for name, code := range constants(t, "types.go", "Why") {
+		if !c.Has(Key("whynot." + code)) {
+			t.Errorf("%s: no message whynot.%s", name, code)
+		}
+	}
 	for name, code := range constants(t, "types.go", "Join") {
 		if !c.Has(Key("join." + code)) {
 			t.Errorf("%s: no message join.%s", name, code)
@@ -133,7 +138,7 @@ func TestKeysUsedExist(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	made := []string{"error.", "health.", "role.", "weekday.", "page.", "join.searching", "join.asking", "join.admitted"}
+	made := []string{"error.", "health.", "role.", "weekday.", "page.", "check.", "whynot.", "join.searching", "join.asking", "join.admitted"}
 	for k := range english {
 		if !used[k] && !hasAnyPrefix(string(k), made) {
 			t.Errorf("%s: said nowhere", k)

@@ -114,11 +114,12 @@ func (d *diagnostics) row(c ipc.Check) fyne.CanvasObject {
 	if !c.OK {
 		icon, word = theme.ErrorIcon(), d.s.say("diag.fail")
 	}
-	name := widget.NewLabelWithStyle(clean(c.Text), fyne.TextAlignLeading, fyne.TextStyle{Bold: true})
+	title, fix := model.CheckWords(d.s.env.Text, c)
+	name := widget.NewLabelWithStyle(clean(title), fyne.TextAlignLeading, fyne.TextStyle{Bold: true})
 	name.Truncation = fyne.TextTruncateEllipsis
 	detail := clean(c.Detail)
-	if c.Fix != "" && !c.OK {
-		detail = joinWords(detail, clean(c.Fix))
+	if fix != "" {
+		detail = joinWords(detail, clean(fix))
 	}
 	return container.New(columns{28, 76, 0.34, 0.66}, widget.NewIcon(icon), widget.NewLabel(word), name, para(detail))
 }

@@ -179,6 +179,8 @@ func (n *networks) request(net model.Net, dev ipc.Device) fyne.CanvasObject {
 		words = s.say("networks.rename", "device", dev.Name, "value", dev.Pending.Value)
 	case "renew":
 		words = s.say("networks.renew", "device", dev.Name)
+	case "relay":
+		words = s.say("networks.relay", "device", dev.Name, "value", dev.Pending.Value)
 	default:
 		words = s.say("networks.other", "device", dev.Name, "kind", dev.Pending.Kind, "value", dev.Pending.Value)
 	}

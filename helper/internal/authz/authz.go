@@ -37,6 +37,9 @@ var levels = map[ipc.Verb]level{
 	ipc.VerbDeviceRevoke:   operate,
 	ipc.VerbDeviceRenew:    operate,
 	ipc.VerbDeviceApprove:  operate,
+	ipc.VerbRelayOn:        operate, // opens ports
+	ipc.VerbRelayOff:       operate,
+	ipc.VerbForward:        operate,
 	ipc.VerbRoster:         operate, // shows invites
 	ipc.VerbRecover:        operate,
 	ipc.VerbDiag:           operate, // shows endpoints

@@ -2,7 +2,6 @@ package engine
 
 import (
 	"context"
-	"fmt"
 	"net/netip"
 	"strings"
 	"time"
@@ -174,23 +173,13 @@ func (n *network) aim(k key.Public) (target, error) {
 func (e *Engine) Diag(ctx context.Context, _ server.Caller, req ipc.NetworkRequest) (ipc.Diag, error) {
 	return call(ctx, e, func() (ipc.Diag, error) {
 		d := ipc.Diag{Schema: ipc.Schema}
-		add := func(code string, ok bool, text, detail, fix string) {
-			if ok {
-				fix = ""
+		add := func(c ipc.Check) {
+			if c.OK {
+				c.Fix = ""
 			}
-			d.Checks = append(d.Checks, ipc.Check{Code: code, OK: ok, Text: text, Detail: detail, Fix: fix})
+			d.Checks = append(d.Checks, c)
 		}
-		up4, up6 := e.families()
-		add("helper", true, "The background service runs", e.cfg.Version, "")
-		add("uplink", up4 || up6, "A network interface is up", familyWords(up4, up6), "Connect a cable or join a Wi-Fi.")
-		problems := e.announcer.Problems()
-		add("discovery", len(problems) == 0, "Devices on the local network can be found", joinErrors(problems),
-			"Let multicast on UDP port 18743 pass on this network.")
-		mode, why := e.dns.Mode()
-		add("dns", len(e.health.Named(ipc.HealthDNSFailed, ipc.HealthDNSOverridden)) == 0, "Names resolve",
-			fmt.Sprintf("%s: %s", mode, why), "See kith status; names always resolve at self.dns.")
-		clock := e.health.Named(ipc.HealthClock)
-		add("clock", len(clock) == 0, "The clock agrees with the other devices'", strings.Join(clock, "; "), "Set the clock, or turn on time synchronisation.")
+		e.diag(add)
 		for _, n := range e.nets {
 			if req.Network != "" && req.Network != n.alias && req.Network != n.name() {
 				continue
@@ -199,31 +188,6 @@ func (e *Engine) Diag(ctx context.Context, _ server.Caller, req ipc.NetworkReque
 		}
 		return d, nil
 	})
-}
-
-func (n *network) diag(add func(code string, ok bool, text, detail, fix string)) {
-	fix := "Connect it: kith up."
-	detail := "off"
-	if n.failed != nil {
-		detail, fix = n.failed.Error(), "See the message."
-	}
-	if n.on == nil {
-		add("network", false, n.alias+" is connected", detail, fix)
-		return
-	}
-	reached, members := 0, 0
-	for _, p := range n.status().Peers {
-		members++
-		if p.Online {
-			reached++
-		}
-	}
-	add("network", true, n.alias+" is connected", fmt.Sprintf("UDP port %d on %s", n.on.conn.Port(), n.on.ifname), "")
-	add("peers", members == 0 || reached > 0, "Other devices of "+n.alias+" can be reached",
-		fmt.Sprintf("%d of %d", reached, members), "Check that they are on, and that this host's firewall lets UDP out.")
-	bad := n.e.health.Named(ipc.HealthIPv4Conflict, ipc.HealthIPv4Blocked, ipc.HealthNoIPv6)
-	add("addresses", len(bad) == 0, "Both address families work in "+n.alias, strings.Join(bad, "; "),
-		"Everything else works; names resolve to the family that does.")
 }
 
 // families tells which IP families have an address beyond link-local and

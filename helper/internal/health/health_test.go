@@ -20,6 +20,7 @@ var args = map[string][]string{
 	ipc.HealthPortTaken: {"port", "using"}, ipc.HealthClock: {"offset"}, ipc.HealthDNSOverridden: {"by"},
 	ipc.HealthDNSFailed: {"why"}, ipc.HealthPhrase: nil, ipc.HealthDiskFull: {"why"}, ipc.HealthRemoved: {"by"},
 	ipc.HealthUpgrade: nil, ipc.HealthFork: {"device"}, ipc.HealthNoNetwork: nil, ipc.HealthExpiring: {"at"},
+	ipc.HealthRelayPort: {"port"}, ipc.HealthRelayHidden: {"addr"}, ipc.HealthRelayLies: {"device"}, ipc.HealthForwardDrops: {"device"},
 }
 
 func codes(hs []ipc.Health) (out []string) {

@@ -123,4 +123,20 @@ var kinds = map[string]kind{
 		severity: ipc.SeverityInfo, delay: transient, order: 14, parents: []string{ipc.HealthRemoved},
 		text: "Another program holds UDP port {port}, so {network} uses {using}; all works, but change a port forwarding that you have set up.",
 	},
+	ipc.HealthRelayPort: {
+		severity: ipc.SeverityWarning, order: 15, parents: []string{ipc.HealthRemoved, ipc.HealthNoTUN},
+		text: "Another program holds port {port}, so this device does not relay for {network}; all else works, and once that port is free, or with kith relay on --listen another one, it relays again.",
+	},
+	ipc.HealthRelayHidden: {
+		severity: ipc.SeverityWarning, delay: transient, order: 16, parents: []string{ipc.HealthRemoved, ipc.HealthNoTUN, ipc.HealthNoNetwork},
+		text: "No device of {network} reaches this relay at {addr} from outside; let UDP and TCP in to that port, or name the right address with kith relay on --advertise.",
+	},
+	ipc.HealthRelayLies: {
+		severity: ipc.SeverityWarning, order: 17, parents: []string{ipc.HealthRemoved},
+		text: "The relay {device} of {network} does not do what it should[ ({why})]; Kith avoids it and your traffic stays sealed, but an admin should look at that device.",
+	},
+	ipc.HealthForwardDrops: {
+		severity: ipc.SeverityInfo, delay: transient, order: 18, parents: []string{ipc.HealthRemoved},
+		text: "{device} of {network} offers to pass packets on and drops them; Kith goes other ways, and on that device kith forward off ends the offer.",
+	},
 }

@@ -1,0 +1,17 @@
+package model
+
+import (
+	"kith.internal/app/internal/text"
+	"kith.internal/ipc"
+)
+
+// CheckWords says what a check of the helper is about and, if it failed, what
+// to do. Codes without words of ours keep the helper's.
+func CheckWords(c *text.Catalogue, ch ipc.Check) (title, fix string) {
+	key := text.Key("check." + string(ch.Code))
+	title = c.Say(text.Msg{Key: key, Fallback: ch.Text})
+	if !ch.OK {
+		fix = c.Say(text.Msg{Key: key + ".fix", Fallback: ch.Fix})
+	}
+	return title, fix
+}
