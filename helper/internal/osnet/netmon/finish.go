@@ -22,7 +22,7 @@ func finish(s *State, routes []Route, table int) {
 			cmp.Compare(a.Metric, b.Metric), cmp.Compare(a.Index, b.Index), a.Gateway.Compare(b.Gateway))
 	})
 	for _, r := range routes {
-		if !r.IsDefault() || r.Table != table || !up[r.Index] {
+		if !r.IsDefault() || r.Scoped || r.Table != table || !up[r.Index] {
 			continue
 		}
 		d := &s.Default6

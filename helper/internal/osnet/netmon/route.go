@@ -10,6 +10,9 @@ type Route struct {
 	Gateway netip.Addr   // invalid for none
 	Metric  int
 	Table   int // Linux's routing table (254: main), else 0
+	// Scoped tells of a route that serves only sockets which are bound to its
+	// interface: macOS has one for each uplink that is not the first.
+	Scoped bool
 }
 
 // IsDefault tells whether the route is a default route.

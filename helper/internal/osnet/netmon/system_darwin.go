@@ -123,10 +123,10 @@ func (s *darwin) Read() (State, []Route, error) {
 	return state, routes, nil
 }
 
-// convert leaves out what the system makes by itself, and routes that serve
-// only sockets that are bound to an interface.
+// convert leaves out what the system makes by itself, and of the routes that
+// serve only sockets that are bound to an interface all but default routes.
 func convert(m *route.RouteMessage) (Route, bool) {
-	const without = unix.RTF_WASCLONED | unix.RTF_LLINFO | unix.RTF_IFSCOPE | unix.RTF_LOCAL | unix.RTF_BROADCAST | unix.RTF_MULTICAST | unix.RTF_REJECT | unix.RTF_BLACKHOLE
+	const without = unix.RTF_WASCLONED | unix.RTF_LLINFO | unix.RTF_LOCAL | unix.RTF_BROADCAST | unix.RTF_MULTICAST | unix.RTF_REJECT | unix.RTF_BLACKHOLE
 	if m.Flags&unix.RTF_UP == 0 || m.Flags&without != 0 || len(m.Addrs) <= unix.RTAX_NETMASK {
 		return Route{}, false
 	}
@@ -142,7 +142,10 @@ func convert(m *route.RouteMessage) (Route, bool) {
 			bits, _ = net.IPMask(mask.AsSlice()).Size()
 		}
 	}
-	r := Route{Prefix: netip.PrefixFrom(dst, bits).Masked(), Index: m.Index}
+	r := Route{Prefix: netip.PrefixFrom(dst, bits).Masked(), Index: m.Index, Scoped: m.Flags&unix.RTF_IFSCOPE != 0}
+	if r.Scoped && !r.IsDefault() {
+		return Route{}, false
+	}
 	if m.Flags&unix.RTF_GATEWAY != 0 {
 		r.Gateway, _ = address(m.Addrs[unix.RTAX_GATEWAY])
 	}
