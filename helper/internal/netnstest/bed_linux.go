@@ -22,6 +22,7 @@ type Bed struct {
 	fabric string // the namespace that the bridges live in
 	hosts  int
 	lans   int
+	links  int
 }
 
 // New makes an empty bed. It needs root and the commands ip, ethtool and nft;
@@ -58,6 +59,16 @@ func (b *Bed) run(name string, args ...string) string {
 	return output(b.t, exec.Command(name, args...))
 }
 
+// batch runs commands of ip in a namespace, all in one process.
+func (b *Bed) batch(namespace string, lines ...string) {
+	b.t.Helper()
+	cmd := exec.Command("ip", "-n", namespace, "-batch", "-")
+	cmd.Stdin = strings.NewReader(strings.Join(lines, "\n") + "\n")
+	if out, err := cmd.CombinedOutput(); err != nil {
+		b.t.Fatalf("ip in %s: %v: %s: %s", namespace, err, out, strings.Join(lines, "; "))
+	}
+}
+
 func output(t testing.TB, cmd *exec.Cmd) string {
 	t.Helper()
 	out, err := cmd.CombinedOutput()
@@ -89,8 +100,7 @@ func (b *Bed) LAN(name string, options ...Option) *LAN {
 	for _, o := range options {
 		o(l)
 	}
-	b.run("ip", "-n", b.fabric, "link", "add", l.bridge, "type", "bridge", "mcast_snooping", "0")
-	b.run("ip", "-n", b.fabric, "link", "set", l.bridge, "up")
+	b.batch(b.fabric, "link add "+l.bridge+" type bridge mcast_snooping 0", "link set "+l.bridge+" up")
 	return l
 }
 

@@ -20,8 +20,8 @@ import (
 type Host struct {
 	bed       *Bed
 	number    int
-	Namespace string // as `ip netns` knows it
-	links     int
+	Namespace string          // as `ip netns` knows it
+	ports     map[*LAN]string // the far ends of its links
 }
 
 // Host adds a host with nothing but a loopback. Its addresses are usable at
@@ -29,10 +29,21 @@ type Host struct {
 func (b *Bed) Host(name string) *Host {
 	b.t.Helper()
 	b.hosts++
-	h := &Host{bed: b, number: b.hosts, Namespace: b.namespace(name)}
-	h.Run("sysctl", "-qw", "net.ipv6.conf.all.accept_dad=0", "net.ipv6.conf.default.accept_dad=0")
-	b.run("ip", "-n", h.Namespace, "link", "set", "lo", "up")
+	h := &Host{bed: b, number: b.hosts, Namespace: b.namespace(name), ports: map[*LAN]string{}}
+	h.sysctl("net/ipv6/conf/all/accept_dad", "0")
+	h.sysctl("net/ipv6/conf/default/accept_dad", "0")
+	b.batch(h.Namespace, "link set lo up")
 	return h
+}
+
+// sysctl sets a value of the namespace; the key is a path below /proc/sys.
+func (h *Host) sysctl(key, value string) {
+	h.bed.t.Helper()
+	var err error
+	h.Do(func() { err = os.WriteFile("/proc/sys/"+key, []byte(value), 0) })
+	if err != nil {
+		h.bed.t.Fatalf("set %s in %s: %v", key, h.Namespace, err)
+	}
 }
 
 // Attach plugs the host into l with these addresses beside its link-local one
@@ -40,19 +51,22 @@ func (b *Bed) Host(name string) *Host {
 func (h *Host) Attach(l *LAN, addrs ...netip.Prefix) string {
 	b := h.bed
 	b.t.Helper()
-	h.links++
-	port := fmt.Sprintf("h%d-%d", h.number, h.links)
-	b.run("ip", "-n", b.fabric, "link", "add", port, "type", "veth", "peer", "name", l.name, "netns", h.Namespace)
+	b.links++
+	port := fmt.Sprintf("h%d-%d", h.number, b.links)
+	h.ports[l] = port
+	b.batch(b.fabric,
+		"link add "+port+" type veth peer name "+l.name+" netns "+h.Namespace,
+		"link set "+port+" master "+l.bridge+" up")
 	if l.wireLike {
 		offloads := []string{"tso", "off", "gso", "off", "tx-udp-segmentation", "off", "gro", "on"}
 		b.run("ip", append([]string{"netns", "exec", b.fabric, "ethtool", "-K", port}, offloads...)...)
 		h.Run("ethtool", append([]string{"-K", l.name}, offloads...)...)
 	}
+	var lines []string
 	for _, a := range addrs {
-		b.run("ip", "-n", h.Namespace, "addr", "add", a.String(), "dev", l.name)
+		lines = append(lines, "addr add "+a.String()+" dev "+l.name)
 	}
-	b.run("ip", "-n", b.fabric, "link", "set", port, "master", l.bridge, "up")
-	b.run("ip", "-n", h.Namespace, "link", "set", l.name, "up")
+	b.batch(h.Namespace, append(lines, "link set "+l.name+" up")...)
 	h.await(l.name)
 	return l.name
 }
