@@ -30,16 +30,16 @@ func (e *Endpoint) DstToBytes() []byte { return e.p.id[:] }
 
 func (e *Endpoint) DstIP() netip.Addr {
 	if r := e.p.route.Load(); r != nil {
-		return r.addr.Addr()
+		return r.to.addr.Addr()
 	}
 	return netip.Addr{}
 }
 
-// rawEndpoint is an address that is not known to be a peer's: a peer that has
+// rawEndpoint is a place that is not known to be a peer's: a peer that has
 // moved, a stranger. Once it has an owner, it stands for the owner.
 type rawEndpoint struct {
-	w     *Wire
-	addr  netip.AddrPort
+	w *Wire
+	place
 	src   udp.Source
 	owner atomic.Pointer[peer]
 }
@@ -57,7 +57,7 @@ func (e *rawEndpoint) DstToBytes() []byte {
 func (e *rawEndpoint) send(bufs [][]byte) error {
 	p := e.owner.Load()
 	if p == nil {
-		if o := (*e.w.owners.Load())[e.addr]; o != nil {
+		if o := (*e.w.owners.Load())[e.place]; o != nil {
 			p = o.p
 			e.owner.Store(p)
 		}
@@ -68,13 +68,13 @@ func (e *rawEndpoint) send(bufs [][]byte) error {
 	// WireGuard answers no one whom it has not authenticated: now it is worth
 	// asking who is there.
 	select {
-	case e.w.strangers <- e.addr:
+	case e.w.strangers <- e.place:
 	default:
 	}
-	return e.w.conn.WriteBatch(bufs, e.addr, e.src)
+	return e.w.send(bufs, &e.place, e.src)
 }
 
-// rawCache keeps the endpoints of unknown addresses for as long as they are
+// rawCache keeps the endpoints of unknown places for as long as they are
 // the latest, so that a flow from one costs no allocation a packet.
 type rawCache struct {
 	mu   sync.Mutex
@@ -82,15 +82,15 @@ type rawCache struct {
 	next int
 }
 
-func (c *rawCache) get(w *Wire, addr netip.AddrPort, src udp.Source) *rawEndpoint {
+func (c *rawCache) get(w *Wire, from place, src udp.Source) *rawEndpoint {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for _, e := range c.last {
-		if e != nil && e.addr == addr && e.src == src {
+		if e != nil && e.place == from && e.src == src {
 			return e
 		}
 	}
-	e := &rawEndpoint{w: w, addr: addr, src: src}
+	e := &rawEndpoint{w: w, place: from, src: src}
 	c.last[c.next%len(c.last)] = e
 	c.next++
 	return e
@@ -114,11 +114,11 @@ func (p *peer) send(bufs [][]byte) error {
 	if r == nil {
 		return nil
 	}
-	if err := p.wire.conn.WriteBatch(bufs, r.addr, r.src); err != nil {
+	if err := p.wire.send(bufs, &r.to, r.src); err != nil {
 		p.failed.Store(true)
 	}
-	if r.addr2.IsValid() {
-		p.wire.conn.WriteBatch(bufs, r.addr2, r.src2)
+	if r.both {
+		p.wire.send(bufs, &r.to2, r.src2)
 	}
 	return nil
 }

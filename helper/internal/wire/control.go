@@ -3,6 +3,7 @@ package wire
 import (
 	"encoding/binary"
 	"net/netip"
+	"slices"
 	"time"
 
 	"kith.internal/helper/internal/wire/udp"
@@ -17,17 +18,17 @@ type outgoing struct {
 	h    header
 	body []byte
 	raw  []byte
-	to   netip.AddrPort
+	to   place
 	src  udp.Source
 }
 
 // add queues a control datagram; to is what the peer's boot is taken to be.
-func (o *outbox) add(p *peer, k kind, to boot, body []byte, addr netip.AddrPort, src udp.Source) {
+func (o *outbox) add(p *peer, k kind, to boot, body []byte, at place, src udp.Source) {
 	h := header{kind: k, from: p.wire.boot, to: to, flags: p.c.ownWord()}
 	if p.c.boot != 0 && to != p.c.boot {
 		h.flags &^= flagHave // what is configured is for the life that we know of
 	}
-	o.items = append(o.items, outgoing{p: p, h: h, body: body, to: addr, src: src})
+	o.items = append(o.items, outgoing{p: p, h: h, body: body, to: at, src: src})
 }
 
 // ownWord is our control word to the peer.
@@ -54,11 +55,11 @@ func (w *Wire) transmit(o *outbox) {
 			continue
 		}
 		if it.raw != nil {
-			w.conn.WriteBatch([][]byte{it.raw}, it.to, it.src)
+			w.send([][]byte{it.raw}, &it.to, it.src)
 			continue
 		}
 		if b, err := it.p.sealDatagram(buf[:0], it.h, it.body); err == nil {
-			w.conn.WriteBatch([][]byte{b}, it.to, it.src)
+			w.send([][]byte{b}, &it.to, it.src)
 		}
 	}
 }
@@ -78,13 +79,13 @@ func appendTxid(b []byte, txid uint64) []byte { return binary.BigEndian.AppendUi
 
 // receive takes a datagram that is neither WireGuard's nor STUN's. It changes
 // b.
-func (w *Wire) receive(b []byte, from netip.AddrPort, src udp.Source) {
+func (w *Wire) receive(b []byte, from place, src udp.Source) {
 	if len(b) < minSealed || len(b) > maxDatagram {
 		w.drops.malformed.Add(1)
 		return
 	}
 	p := w.dir.Load().byTag[w.mask.apply(tag(b[:tagLen]), b[tagLen:outerLen])]
-	if p == nil || w.local.Load().forbidden(from.Addr()) {
+	if p == nil || w.local.Load().forbids(from) {
 		w.drops.strangers.Add(1)
 		return
 	}
@@ -119,7 +120,7 @@ func (w *Wire) receive(b []byte, from netip.AddrPort, src udp.Source) {
 
 // arrival is where and when a datagram came in.
 type arrival struct {
-	from netip.AddrPort
+	from place
 	src  udp.Source
 	now  time.Time
 }
@@ -169,7 +170,7 @@ func (p *peer) challenge(a arrival, out *outbox) {
 
 func (p *peer) pong(h header, body []byte, a arrival, out *outbox) {
 	if txid, err := parsePing(body); err == nil {
-		out.add(p, kindPong, h.from, appendAddr(appendTxid(nil, txid), a.from), a.from, a.src)
+		out.add(p, kindPong, h.from, appendAddr(appendTxid(nil, txid), a.from.addr), a.from, a.src)
 	}
 }
 
@@ -224,7 +225,7 @@ func (p *peer) handlePong(h header, body []byte, a arrival, out *outbox) {
 	}
 	p.hears(h, a, out)
 	p.confirm(a, rtt, out)
-	if l := p.wire.local.Load(); l.kind(a.from.Addr()) == Direct && !l.ours(seen.Addr()) && p.wire.observed.note(p.id, seen, a.now) {
+	if l := p.wire.local.Load(); a.from.via == nil && l.kind(a.from.addr.Addr()) == Direct && seen.IsValid() && !l.ours(seen.Addr()) && p.wire.observed.note(p.id, seen, a.now) {
 		p.wire.tellAll(out, a.now)
 	}
 }
@@ -239,8 +240,8 @@ func (p *peer) handleProven(h header, body []byte, a arrival, out *outbox) {
 			p.challenge(a, out)
 		}
 		// The peer uses another address than we do: it may have moved.
-		if b := c.paths.best; b != nil && b.addr != a.from && a.now.Sub(b.heard) >= silence && a.now.Sub(b.pinged) >= suspectEvery {
-			p.ping(b.addr, b.src, a.now, out)
+		if b := c.paths.best; b != nil && b.place != a.from && a.now.Sub(b.heard) >= silence && a.now.Sub(b.pinged) >= suspectEvery {
+			p.ping(b.place, b.src, a.now, out)
 			p.wire.soon(p, a.now)
 		}
 	case kindWord:
@@ -278,11 +279,13 @@ func (p *peer) confirm(a arrival, rtt time.Duration, out *outbox) {
 	q := c.paths.at(a.from)
 	first := q == nil
 	if first {
-		q = &path{addr: a.from, kind: w.local.Load().kind(a.from.Addr())}
+		q = &path{place: a.from, kind: w.kindOf(w.local.Load(), a.from)}
 		if gone := c.paths.add(q); gone != nil {
-			w.disown(gone.addr, p)
+			w.disown(gone.place, p)
 		}
-		p.addGiven([]netip.AddrPort{a.from})
+		if a.from.via == nil {
+			p.addGiven([]netip.AddrPort{a.from.addr})
+		}
 	}
 	q.count = w.own(a.from, p)
 	q.pong(a.now, rtt, a.src)
@@ -306,13 +309,9 @@ func (p *peer) learn(addrs []netip.AddrPort, a arrival, out *outbox) {
 	}
 	before := p.targets(l)
 	c.told, c.toldAny = told, true
-	known := map[netip.AddrPort]bool{}
-	for _, addr := range before {
-		known[addr] = true
-	}
-	for _, addr := range p.targets(l) {
-		if !known[addr] {
-			p.ping(addr, udp.Source{}, a.now, out)
+	for _, to := range p.targets(l) {
+		if !slices.Contains(before, to) {
+			p.ping(to, udp.Source{}, a.now, out)
 		}
 	}
 }

@@ -1,6 +1,7 @@
 package wire
 
 import (
+	"bytes"
 	"encoding/binary"
 	"errors"
 	"net/netip"
@@ -17,12 +18,13 @@ import (
 // Bodies:
 //
 //	ping        transaction 8
-//	pong        transaction 8 ‖ the address that the ping came from
+//	pong        transaction 8 ‖ the address that the ping came from, over UDP
 //	word        nothing: the flags are the message
 //	candidates  addresses at which the sender may be reached
 //	fragment    packet 4 ‖ index 1 ‖ count 1 ‖ piece of a QUIC packet
 //
-// An address is its length 1 (4 or 16) ‖ IP ‖ port 2, without zone.
+// An address is its length 1 (4 or 16) ‖ IP ‖ port 2, without zone; none is
+// three zeros.
 type kind uint8
 
 const (
@@ -149,6 +151,9 @@ func parsePing(b []byte) (txid uint64, err error) {
 func parsePong(b []byte) (txid uint64, seen netip.AddrPort, err error) {
 	if len(b) < 8 {
 		return 0, seen, errMalformed
+	}
+	if bytes.Equal(b[8:], []byte{0, 0, 0}) {
+		return binary.BigEndian.Uint64(b), seen, nil
 	}
 	seen, rest, err := parseAddr(b[8:])
 	if err != nil || len(rest) != 0 {

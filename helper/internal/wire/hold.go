@@ -86,9 +86,9 @@ func (p *peer) sendHeld(h *held, now time.Time, out *outbox) {
 	}
 	h.sent++
 	h.sentAt = now
-	out.items = append(out.items, outgoing{p: p, raw: h.packet, to: r.addr, src: r.src})
-	if r.addr2.IsValid() {
-		out.items = append(out.items, outgoing{p: p, raw: h.packet, to: r.addr2, src: r.src2})
+	out.items = append(out.items, outgoing{p: p, raw: h.packet, to: r.to, src: r.src})
+	if r.both {
+		out.items = append(out.items, outgoing{p: p, raw: h.packet, to: r.to2, src: r.src2})
 	}
 }
 

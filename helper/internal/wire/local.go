@@ -67,6 +67,9 @@ func (l *local) forbidden(a netip.Addr) bool {
 		a.Zone() != "" && l.tuns[udp.Index(a)]
 }
 
+// forbids tells places that nothing is taken from.
+func (l *local) forbids(from place) bool { return from.isUDP() && l.forbidden(from.addr.Addr()) }
+
 // ours tells addresses of this host.
 func (l *local) ours(a netip.Addr) bool { return slices.Contains(l.addrs, a.WithZone("")) }
 

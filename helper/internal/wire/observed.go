@@ -88,7 +88,7 @@ func (w *Wire) candidates() (out []netip.AddrPort) {
 func (p *peer) tell(out *outbox) {
 	c := p.c
 	if b := c.paths.best; b != nil && c.boot != 0 {
-		out.add(p, kindCandidates, c.boot, appendAddrs(nil, p.wire.candidates()), b.addr, b.src)
+		out.add(p, kindCandidates, c.boot, appendAddrs(nil, p.wire.candidates()), b.place, b.src)
 	}
 }
 

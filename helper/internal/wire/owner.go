@@ -2,7 +2,6 @@ package wire
 
 import (
 	"maps"
-	"net/netip"
 
 	"kith.internal/helper/internal/key"
 )
@@ -13,44 +12,44 @@ type directory struct {
 	byTag map[tag]*peer
 }
 
-// owner says whose a confirmed address is.
+// owner says whose a confirmed place is.
 type owner struct {
 	p     *peer
-	count counter // batches of WireGuard packets from the address, initiations left out
+	count counter // batches of WireGuard packets from the place, initiations left out
 }
 
 // owners is replaced whole when a path comes or goes, which is seldom: the
 // packet path reads it without a lock.
-type owners map[netip.AddrPort]*owner
+type owners map[place]*owner
 
-// own makes the address the peer's and returns its counter. Callers hold
+// own makes the place the peer's and returns its counter. Callers hold
 // Wire.mu.
-func (w *Wire) own(addr netip.AddrPort, p *peer) *counter {
+func (w *Wire) own(from place, p *peer) *counter {
 	old := *w.owners.Load()
-	if o := old[addr]; o != nil && o.p == p {
+	if o := old[from]; o != nil && o.p == p {
 		return &o.count
 	}
-	if o := old[addr]; o != nil {
+	if o := old[from]; o != nil {
 		// A NAT has given the address to someone else.
-		if q := o.p.c.paths.at(addr); q != nil {
+		if q := o.p.c.paths.at(from); q != nil {
 			o.p.c.paths.remove(q)
 			w.soon(o.p, q.ponged)
 		}
 	}
 	next := maps.Clone(old)
 	o := &owner{p: p}
-	next[addr] = o
+	next[from] = o
 	w.owners.Store(&next)
 	return &o.count
 }
 
-// disown forgets that the addresses are the peer's. Callers hold Wire.mu.
-func (w *Wire) disown(addr netip.AddrPort, p *peer) {
+// disown forgets that the place is the peer's. Callers hold Wire.mu.
+func (w *Wire) disown(from place, p *peer) {
 	old := *w.owners.Load()
-	if o := old[addr]; o == nil || o.p != p {
+	if o := old[from]; o == nil || o.p != p {
 		return
 	}
 	next := maps.Clone(old)
-	delete(next, addr)
+	delete(next, from)
 	w.owners.Store(&next)
 }

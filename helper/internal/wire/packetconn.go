@@ -147,10 +147,10 @@ func (w *Wire) sendPacket(p *peer, packet []byte) {
 		}
 		bufs = append(bufs, b)
 	}
-	if err := w.conn.WriteBatch(bufs, r.addr, r.src); err != nil {
+	if err := w.send(bufs, &r.to, r.src); err != nil {
 		p.failed.Store(true)
 	}
-	if r.addr2.IsValid() {
-		w.conn.WriteBatch(bufs, r.addr2, r.src2)
+	if r.both {
+		w.send(bufs, &r.to2, r.src2)
 	}
 }

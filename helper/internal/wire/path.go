@@ -64,9 +64,9 @@ const (
 	sound
 )
 
-// path is an address at which a peer has answered.
+// path is a place at which a peer has answered.
 type path struct {
-	addr  netip.AddrPort
+	place
 	src   udp.Source // where its answers came in
 	kind  PathKind
 	rtt   time.Duration
@@ -109,7 +109,7 @@ func (p *path) pong(now time.Time, rtt time.Duration, src udp.Source) {
 	p.health = sound
 }
 
-// hear notes anything that came from the address. Traffic is not authenticated
+// hear notes anything that came from the place. Traffic is not authenticated
 // here, so it cannot end a doubt.
 func (p *path) hear(now time.Time) {
 	p.heard = now
@@ -157,9 +157,9 @@ type paths struct {
 	best *path // nil: none
 }
 
-func (ps *paths) at(addr netip.AddrPort) *path {
+func (ps *paths) at(from place) *path {
 	for _, p := range ps.all {
-		if p.addr == addr {
+		if p.place == from {
 			return p
 		}
 	}

@@ -68,6 +68,7 @@ type contact struct {
 	toldLimit bucket // of its messages
 	tells     bucket // of ours
 	pings     []outstanding
+	links     []*wireLink
 	paths     paths
 	notified  Path
 	since     time.Time // of the best path
@@ -101,14 +102,15 @@ type contact struct {
 // outstanding is a ping that waits for its pong.
 type outstanding struct {
 	txid uint64
-	addr netip.AddrPort
+	to   place
 	at   time.Time
 }
 
 // route is where to send to, as the packet path reads it.
 type route struct {
-	addr, addr2 netip.AddrPort // addr2 only while in doubt
-	src, src2   udp.Source
+	to, to2   place
+	src, src2 udp.Source
+	both      bool // while in doubt
 }
 
 func newPeer(w *Wire, q Peer) *peer {
@@ -194,38 +196,11 @@ func (p *peer) addGiven(addrs []netip.AddrPort) (fresh bool) {
 	return fresh
 }
 
-// targets are the addresses to probe: all candidates on all links.
-func (p *peer) targets(l *local) []netip.AddrPort {
-	var all, out []netip.AddrPort
-	for _, path := range p.c.paths.all {
-		all = append(all, path.addr)
-	}
-	for _, list := range [][]netip.AddrPort{p.given, p.c.told} {
-		for _, a := range list {
-			all = l.expand(a, all)
-		}
-	}
-	for _, a := range all {
-		if len(out) < maxProbes && p.wire.usable(l, a) && !slices.Contains(out, a) {
-			out = append(out, a)
-		}
-	}
-	return out
-}
-
-// usable tells whether the address may be a peer's.
-func (w *Wire) usable(l *local, a netip.AddrPort) bool {
-	ip := a.Addr()
-	return a.Port() != 0 && !l.forbidden(ip) &&
-		!(a.Port() == w.conn.Port() && (l.ours(ip) || ip.IsLoopback())) &&
-		(ip.Is4() && w.conn.Has4() || ip.Is6() && w.conn.Has6())
-}
-
 // takePing tells whether a pong answers a ping that we sent there, and how
 // long it took. It is answered once.
-func (c *contact) takePing(txid uint64, from netip.AddrPort, now time.Time) (time.Duration, bool) {
+func (c *contact) takePing(txid uint64, from place, now time.Time) (time.Duration, bool) {
 	for i, o := range c.pings {
-		if o.txid == txid && o.addr == from {
+		if o.txid == txid && o.to == from {
 			c.pings = slices.Delete(c.pings, i, i+1)
 			return now.Sub(o.at), now.Sub(o.at) <= pingLives
 		}

@@ -2,7 +2,6 @@ package wire
 
 import (
 	"math/rand/v2"
-	"net/netip"
 	"time"
 
 	"kith.internal/helper/internal/wire/udp"
@@ -171,9 +170,9 @@ func (p *peer) publish(now time.Time) {
 		p.route.Store(nil)
 		return
 	}
-	r.addr, r.src = ps.best.addr, ps.best.src
+	r.to, r.src = ps.best.place, ps.best.src
 	if second := ps.second(now); second != nil {
-		r.addr2, r.src2 = second.addr, second.src
+		r.to2, r.src2, r.both = second.place, second.src, true
 	}
 	if old := p.route.Load(); old == nil || *old != r {
 		p.route.Store(&r)
@@ -183,7 +182,7 @@ func (p *peer) publish(now time.Time) {
 // dropPath forgets a path; its address stays a candidate.
 func (p *peer) dropPath(q *path) {
 	p.c.paths.remove(q)
-	p.wire.disown(q.addr, p)
+	p.wire.disown(q.place, p)
 }
 
 // keepAlive pings the paths as their use demands.
@@ -217,7 +216,7 @@ func (p *peer) keepAlive(now time.Time, out *outbox, next *agenda) {
 	case p.watched.Load() && c.active.After(best.pinged) && unheard >= hush:
 		// A talk has gone quiet. If it is because our address has changed, this
 		// tells the peer the new one.
-		p.ping(best.addr, best.src, now, out)
+		p.ping(best.place, best.src, now, out)
 		next.at(now.Add(best.patience()))
 	case c.isActive(now):
 		p.pingEvery(best, activeEvery, now, out, next)
@@ -227,7 +226,7 @@ func (p *peer) keepAlive(now time.Time, out *outbox, next *agenda) {
 			last = c.lastSent
 		}
 		if now.Sub(last) >= keepNAT {
-			p.ping(best.addr, best.src, now, out)
+			p.ping(best.place, best.src, now, out)
 			last = now
 		}
 		next.at(last.Add(keepNAT))
@@ -236,7 +235,7 @@ func (p *peer) keepAlive(now time.Time, out *outbox, next *agenda) {
 
 func (p *peer) pingEvery(q *path, every time.Duration, now time.Time, out *outbox, next *agenda) {
 	if now.Sub(q.pinged) >= every {
-		p.ping(q.addr, q.src, now, out)
+		p.ping(q.place, q.src, now, out)
 		next.at(now.Add(q.patience()))
 	}
 	next.at(q.pinged.Add(every))
@@ -252,11 +251,12 @@ func (p *peer) probeRound(now time.Time, out *outbox, next *agenda) {
 	best := c.paths.best
 	lost := best == nil || best.health == doubted
 	active := c.isActive(now)
-	for _, a := range p.targets(p.wire.local.Load()) {
-		if !lost && !active && p.wire.local.Load().kind(a.Addr()) <= best.kind {
+	l := p.wire.local.Load()
+	for _, to := range p.targets(l) {
+		if !lost && !active && p.wire.kindOf(l, to) <= best.kind {
 			continue // an idle peer needs no better latency
 		}
-		p.ping(a, udp.Source{}, now, out)
+		p.ping(to, udp.Source{}, now, out)
 	}
 	wait := backoff[min(c.round, len(backoff)-1)]
 	switch {
@@ -278,9 +278,9 @@ func (p *peer) again(now time.Time) {
 }
 
 // ping sends a ping, and notes that its answer is due.
-func (p *peer) ping(to netip.AddrPort, src udp.Source, now time.Time, out *outbox) {
+func (p *peer) ping(to place, src udp.Source, now time.Time, out *outbox) {
 	txid := rand.Uint64()
-	p.c.notePing(outstanding{txid: txid, addr: to, at: now})
+	p.c.notePing(outstanding{txid: txid, to: to, at: now})
 	if q := p.c.paths.at(to); q != nil {
 		q.ping(now)
 	}

@@ -31,9 +31,12 @@ type pump struct {
 	readers []*reader
 	wg      sync.WaitGroup
 
+	fed feed
+
 	mu     sync.Mutex // one hand-over at a time
 	age    uint64
-	isOpen bool // wireguard-go reads
+	gone   chan struct{} // closed when the age ends
+	isOpen bool          // wireguard-go reads
 	closed bool
 }
 
@@ -41,11 +44,25 @@ type pump struct {
 type reader struct {
 	pump *pump
 	fn   func([]udp.Packet) (int, error)
+	via  carrier // nil: a main socket
 
 	mu   sync.Mutex
 	age  uint64    // who may read
 	busy bool      // someone does
 	idle sync.Cond // no longer busy
+}
+
+func newReader(u *pump, fn func([]udp.Packet) (int, error), via carrier) *reader {
+	r := &reader{pump: u, fn: fn, via: via}
+	r.idle.L = &r.mu
+	return r
+}
+
+// turn keeps readers of other ages away from now on.
+func (r *reader) turn(age uint64) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.age = age
 }
 
 // enter tells whether a reader of the age may read now.
@@ -68,10 +85,10 @@ func (r *reader) leave() {
 
 func (u *pump) start(w *Wire) {
 	u.w = w
+	u.gone = make(chan struct{})
+	u.fed.start()
 	for _, fn := range w.conn.Readers() {
-		r := &reader{pump: u, fn: fn}
-		r.idle.L = &r.mu
-		u.readers = append(u.readers, r)
+		u.readers = append(u.readers, newReader(u, fn, nil))
 	}
 	u.run(u.age)
 }
@@ -86,10 +103,11 @@ func (u *pump) run(age uint64) {
 // turn begins a new age: when it returns, no reader of an older one reads.
 func (u *pump) turn() uint64 {
 	u.age++
+	close(u.gone)
+	u.gone = make(chan struct{})
+	u.fed.open.Store(u.isOpen && !u.closed)
 	for _, r := range u.readers {
-		r.mu.Lock()
-		r.age = u.age
-		r.mu.Unlock()
+		r.turn(u.age)
 	}
 	u.w.conn.Interrupt()
 	for _, r := range u.readers {
@@ -118,7 +136,7 @@ func (u *pump) open() ([]conn.ReceiveFunc, error) {
 	for _, r := range u.readers {
 		fns = append(fns, newReceiver(r, age).receive)
 	}
-	return fns, nil
+	return append(fns, u.fed.receiveFed(u.gone)), nil
 }
 
 func (u *pump) close() {
@@ -175,12 +193,7 @@ func (r *reader) run(age uint64) {
 		}
 		for i := range pkts[:n] {
 			p := &pkts[i]
-			switch classify(p.Buf[:p.N]) {
-			case classControl:
-				r.pump.w.receive(p.Buf[:p.N], p.Addr, p.Src)
-			case classSTUN:
-				r.pump.w.drops.stun.Add(1)
-			}
+			r.pump.w.take(p.Buf[:p.N], place{addr: p.Addr, via: r.via}, p.Src)
 		}
 	}
 }
@@ -228,7 +241,7 @@ func (v *receiver) receive(bufs [][]byte, sizes []int, eps []conn.Endpoint) (int
 		case classSTUN:
 			w.drops.stun.Add(1)
 		default:
-			w.receive(p.Buf[:p.N], p.Addr, p.Src)
+			w.receive(p.Buf[:p.N], at(p.Addr), p.Src)
 		}
 	}
 	return n, nil
@@ -237,10 +250,10 @@ func (v *receiver) receive(bufs [][]byte, sizes []int, eps []conn.Endpoint) (int
 // find looks up whose a packet's address is.
 func (v *receiver) find(p *udp.Packet, o *owners) {
 	w := v.r.pump.w
-	v.addr, v.owners, v.owner = p.Addr, o, (*o)[p.Addr]
+	v.addr, v.owners, v.owner = p.Addr, o, (*o)[at(p.Addr)]
 	if v.owner != nil {
 		v.ep = &v.owner.p.ep
 		return
 	}
-	v.ep = w.raws.get(w, p.Addr, p.Src)
+	v.ep = w.raws.get(w, at(p.Addr), p.Src)
 }

@@ -191,7 +191,7 @@ func TestChoose(t *testing.T) {
 	var ps paths
 	try := func(what string, p *path, probes int, want *path) {
 		t.Helper()
-		if ps.at(p.addr) != p {
+		if ps.at(p.place) != p {
 			ps.add(p)
 		}
 		for range probes {
@@ -348,7 +348,7 @@ func FuzzReceive(f *testing.F) {
 			}
 			b = s.seal(nil, b)
 		}
-		w.receive(bytes.Clone(b), addr("127.0.0.1:9"), udp.Source{})
+		w.receive(bytes.Clone(b), at(addr("127.0.0.1:9")), udp.Source{})
 		if p, _ := w.PeerStatus(id); p.Path.Kind != None {
 			t.Fatal("a path from nothing")
 		}

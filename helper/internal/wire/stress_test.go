@@ -151,7 +151,7 @@ func TestConcurrent(t *testing.T) {
 		w.SetConfigured(id, true)
 		time.Sleep(3 * time.Second)
 		a.n.wantPath(b.n, LAN, "")
-		if d := a.ping(b, 6*time.Second); d < 0 {
+		if d := a.ping(b, 6*time.Second); d < 0 && a.ping(b, 6*time.Second) < 0 { // a second one: some get lost
 			t.Error("no packet gets through any more")
 		}
 	})

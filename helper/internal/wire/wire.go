@@ -97,14 +97,15 @@ type Wire struct {
 	pump   pump
 	quic   quicEnd
 
-	wake      chan struct{}       // the schedule has an earlier time
-	watchq    chan *peer          // has begun to send
-	strangers chan netip.AddrPort // unknown addresses that WireGuard sends to
+	wake      chan struct{} // the schedule has an earlier time
+	watchq    chan *peer    // has begun to send
+	strangers chan place    // unknown, that WireGuard sends to
 	done      chan struct{}
 	wg        sync.WaitGroup
 
 	mu       sync.Mutex
 	schedule schedule
+	carriers carriers
 	observed observed
 	closed   bool
 }
@@ -123,8 +124,9 @@ func New(cfg Config) (*Wire, error) {
 		conn: cfg.Conn, device: cfg.Device, control: cfg.Control, handler: cfg.Handler, log: cfg.Log,
 		wake:      make(chan struct{}, 1),
 		watchq:    make(chan *peer, 64),
-		strangers: make(chan netip.AddrPort, 16),
+		strangers: make(chan place, 16),
 		done:      make(chan struct{}),
+		carriers:  carriers{ports: map[*port]struct{}{}, links: map[*wireLink]struct{}{}},
 	}
 	if w.log == nil {
 		w.log = slog.New(slog.DiscardHandler)
@@ -178,6 +180,7 @@ func (w *Wire) Close() {
 	w.dir.Store(&directory{})
 	w.mu.Unlock()
 	close(w.done)
+	w.closeCarriers()
 	w.pump.stop()
 	w.quic.stop()
 	w.wg.Wait()
@@ -217,6 +220,7 @@ func (w *Wire) SetPeers(peers []Peer) {
 func (w *Wire) cutPeer(p *peer) {
 	p.cut.Store(true)
 	p.route.Store(nil)
+	w.closeLinksOf(p.id)
 	w.schedule.set(p, time.Time{})
 	if p.c == nil {
 		return
@@ -225,7 +229,7 @@ func (w *Wire) cutPeer(p *peer) {
 		w.cutPeer(q)
 	}
 	for _, q := range p.c.paths.all {
-		w.disown(q.addr, p)
+		w.disown(q.place, p)
 	}
 	p.closeSessions(errCut)
 }
@@ -264,8 +268,8 @@ func (w *Wire) SetLocal(ifaces []netmon.Interface, own map[int]bool) {
 	w.local.Store(l)
 	w.eachContact(func(p *peer) {
 		for _, q := range append([]*path(nil), p.c.paths.all...) {
-			q.kind = l.kind(q.addr.Addr())
-			if l.forbidden(q.addr.Addr()) {
+			q.kind = w.kindOf(l, q.place)
+			if l.forbids(q.place) {
 				p.dropPath(q)
 			}
 		}
@@ -324,7 +328,7 @@ func (w *Wire) change(id key.Public, set func(*contact) bool) {
 		now := time.Now()
 		if c := p.contact(); set(c) {
 			if r := p.route.Load(); r != nil && c.boot != 0 {
-				out.add(p, kindWord, c.boot, nil, r.addr, r.src)
+				out.add(p, kindWord, c.boot, nil, r.to, r.src)
 			}
 			if c.want && (c.paths.best == nil || c.paths.best.health == doubted) {
 				p.again(now)
@@ -354,20 +358,20 @@ func (w *Wire) Seek(id key.Public) {
 	w.soon(p, now)
 }
 
-// meet asks an unknown address, whose packets WireGuard has authenticated, which
+// meet asks an unknown place, whose packets WireGuard has authenticated, which
 // of the peers that we want sessions with it is.
-func (w *Wire) meet(addr netip.AddrPort) {
+func (w *Wire) meet(from place) {
 	now := time.Now()
 	if !w.limits.meet.allow(now) {
 		return
 	}
 	var out outbox
 	w.mu.Lock()
-	if l := w.local.Load(); w.usable(l, addr) && (*w.owners.Load())[addr] == nil {
+	if l := w.local.Load(); w.usable(l, from) && (*w.owners.Load())[from] == nil {
 		asked := 0
 		for _, p := range w.dir.Load().byID {
 			if c := p.c; c != nil && (c.want || c.configured) && asked < maxMeet {
-				p.ping(addr, udp.Source{}, now, &out)
+				p.ping(from, udp.Source{}, now, &out)
 				asked++
 			}
 		}
@@ -376,5 +380,5 @@ func (w *Wire) meet(addr netip.AddrPort) {
 	w.transmit(&out)
 }
 
-// maxMeet is how many peers an unknown address may be.
+// maxMeet is how many peers an unknown place may be.
 const maxMeet = 32
