@@ -4,19 +4,22 @@ import (
 	"fmt"
 	"net/netip"
 	"slices"
-	"syscall"
 
 	"kith.internal/helper/internal/osnet/netmon"
 	"kith.internal/helper/internal/wire/udp"
 )
 
-// Host is a machine on the net: interfaces and open ports. It passes nothing on
-// between its interfaces.
+// Host is a machine on the net: interfaces, routes and open ports. It passes
+// nothing on between its interfaces, unless it is a Router's.
 type Host struct {
 	net        *Net
 	name       string
 	ifaces     []*iface // the loopback first
+	routes     []route
 	conns      map[uint16]*conn
+	listeners  map[uint16]*listener
+	flows      map[[2]netip.AddrPort]*tcpConn // by local and remote address
+	router     *Router                        // nil: it is none
 	multicasts []*multicast
 	no4, no6   bool
 	wall       *firewall
@@ -26,7 +29,10 @@ type Host struct {
 func (n *Net) Host(name string) *Host {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	h := &Host{net: n, name: name, conns: map[uint16]*conn{}}
+	h := &Host{
+		net: n, name: name, conns: map[uint16]*conn{},
+		listeners: map[uint16]*listener{}, flows: map[[2]netip.AddrPort]*tcpConn{},
+	}
 	n.hosts = append(n.hosts, h)
 	n.ifaces++
 	h.ifaces = []*iface{{host: h, index: n.ifaces, name: "lo", prefixes: []netip.Prefix{
@@ -60,6 +66,7 @@ func (h *Host) Detach(s *Segment) {
 	if i := h.on(s); i != nil {
 		is := func(j *iface) bool { return i == j }
 		h.ifaces = slices.DeleteFunc(h.ifaces, is)
+		h.routes = slices.DeleteFunc(h.routes, func(r route) bool { return r.via == i })
 		s.ports = slices.DeleteFunc(s.ports, is)
 	}
 }
@@ -112,92 +119,60 @@ func (h *Host) byIndex(index int) *iface {
 	return nil
 }
 
-// route picks the interface and the source address to send to a by. The net is
-// locked.
-func (h *Host) route(a netip.Addr, src udp.Source) (*iface, netip.Addr, error) {
-	zone := udp.Index(a)
-	a = a.WithZone("")
-	for _, i := range h.ifaces {
-		if i.has(a) {
-			return h.ifaces[0], a, nil
-		}
-	}
-	if s := h.byIndex(src.Index); s != nil && s.up() && (zone == 0 || zone == s.index) && s.reaches(a) {
-		if s.has(src.Addr) && src.Addr.Is4() == a.Is4() {
-			return s, src.Addr, nil
-		}
-	}
-	if linkLocal(a) && a.Is6() && zone == 0 {
-		return nil, netip.Addr{}, fmt.Errorf("send to %v: no zone: %w", a, syscall.EINVAL)
-	}
-	for _, i := range h.ifaces {
-		if !i.up() || zone != 0 && zone != i.index || !i.reaches(a) {
-			continue
-		}
-		if from := i.source(a); from.IsValid() {
-			return i, from, nil
-		}
-	}
-	return nil, netip.Addr{}, fmt.Errorf("send to %v: %w", a, syscall.ENETUNREACH)
-}
-
 // send puts datagrams on the way. The net is locked.
 func (h *Host) send(bufs [][]byte, port uint16, to netip.AddrPort, src udp.Source) error {
-	via, from, err := h.route(to.Addr(), src)
+	way, err := h.route(to.Addr(), src)
 	if err != nil {
 		return err
 	}
 	for _, b := range bufs {
-		d := Datagram{From: netip.AddrPortFrom(from, port), To: netip.AddrPortFrom(to.Addr().WithZone(""), to.Port()), Payload: b}
-		h.wall.remember(d)
-		if via.segment == nil {
-			d.Payload = slices.Clone(b)
-			h.receive(via, d)
-		} else {
-			via.segment.carry(via, d)
-		}
+		h.emit(way, Datagram{
+			From: netip.AddrPortFrom(way.from, port), To: netip.AddrPortFrom(to.Addr().WithZone(""), to.Port()),
+			Payload: slices.Clone(b),
+		})
 	}
 	return nil
 }
 
-// receive hands a datagram that came in by an interface to its port. The net
-// is locked.
+// emit sends a datagram of the host's own. The net is locked.
+func (h *Host) emit(w way, d Datagram) {
+	h.wall.remember(d)
+	if w.via.segment == nil {
+		h.receive(w.via, d)
+	} else {
+		w.via.segment.carry(w.via, d, w.hop)
+	}
+}
+
+// receive takes a datagram that came in by an interface to its port, or on if
+// the host is a router. The net is locked.
 func (h *Host) receive(in *iface, d Datagram) {
-	if !slices.Contains(h.ifaces, in) {
+	if !slices.Contains(h.ifaces, in) || h.off(d.To.Addr()) {
 		return
 	}
-	if d.To.Addr().IsMulticast() {
+	switch {
+	case d.To.Addr().IsMulticast():
 		for _, m := range h.multicasts {
 			m.receive(in, d)
 		}
-		return
-	}
-	if c := h.conns[d.To.Port()]; c != nil && (in.segment == nil || h.wall.admits(d)) {
-		c.receive(in, d)
+	case h.router != nil:
+		h.router.receive(in, d)
+	case !h.owns(d.To.Addr()), in.segment != nil && !h.wall.admits(d):
+	case d.tcp != nil:
+		h.receiveTCP(d)
+	case h.conns[d.To.Port()] != nil:
+		h.conns[d.To.Port()].receive(in, d)
 	}
 }
 
-// SetFirewall makes the host refuse, or again take, unicast datagrams from
-// whom it has sent none to: the usual stateful firewall.
-func (h *Host) SetFirewall(on bool) {
+func (h *Host) owns(a netip.Addr) bool {
+	return slices.ContainsFunc(h.ifaces, func(i *iface) bool { return i.has(a) })
+}
+
+// SetFirewall makes the host refuse, or again take, what comes from whom it has
+// sent nothing to: the usual stateful firewall. These TCP ports stay open.
+func (h *Host) SetFirewall(on bool, open ...uint16) {
 	h.net.mu.Lock()
 	defer h.net.mu.Unlock()
-	h.wall = nil
-	if on {
-		h.wall = &firewall{seen: map[[2]netip.AddrPort]bool{}}
-	}
-}
-
-// firewall remembers flows that began inside, by local and remote address. A
-// nil one lets all in.
-type firewall struct{ seen map[[2]netip.AddrPort]bool }
-
-func (f *firewall) remember(d Datagram) {
-	if f != nil {
-		f.seen[[2]netip.AddrPort{d.From, d.To}] = true
-	}
-}
-
-func (f *firewall) admits(d Datagram) bool {
-	return f == nil || f.seen[[2]netip.AddrPort{d.To, d.From}]
+	h.wall = newFirewall(on, open)
 }

@@ -78,10 +78,11 @@ func (m *multicast) Send(b []byte, ifindex int) error {
 	}
 	for _, group := range []netip.AddrPort{group6, group4} {
 		if from := i.source(group.Addr()); from.IsValid() && !m.host.off(from) {
-			d := Datagram{From: netip.AddrPortFrom(from, group.Port()), To: group, Payload: b}
-			i.segment.carry(i, d)
+			d := Datagram{From: netip.AddrPortFrom(from, group.Port()), To: group}
+			d.Payload = slices.Clone(b)
+			i.segment.carry(i, d, group.Addr())
 			for _, own := range m.host.multicasts { // as IP_MULTICAST_LOOP does
-				own.receive(i, Datagram{d.From, d.To, slices.Clone(b)})
+				own.receive(i, d)
 			}
 		}
 	}

@@ -1,6 +1,7 @@
 // Package udptest is a network in memory: hosts with interfaces on segments,
-// whose ports are udp.Conns and whose multicast is discover.Multicast. It is the
-// fake of both and the ground that simulations stand on. It uses mutexes only
+// routers with NATs and firewalls between these. A host's ports are udp.Conns,
+// its multicast is discover.Multicast, and it has TCP. It is the fake of all
+// three and the ground that simulations stand on. It uses mutexes only
 // around what never waits, and channels and timers for the rest, so it runs
 // inside synctest bubbles; it starts no goroutine.
 package udptest
@@ -22,15 +23,42 @@ type Net struct {
 	queue  queue
 	timer  *time.Timer
 	sent   uint64
+	names  map[string][]netip.Addr
 }
 
 // NewNet is an empty network.
-func NewNet() *Net { return &Net{rng: rand.New(rand.NewPCG(1, 2))} }
+func NewNet() *Net {
+	return &Net{rng: rand.New(rand.NewPCG(1, 2)), names: map[string][]netip.Addr{}}
+}
+
+// Seed throws the net's dice anew.
+func (n *Net) Seed(seed uint64) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.rng = rand.New(rand.NewPCG(seed, 2))
+}
 
 // Datagram is one packet on a segment.
 type Datagram struct {
 	From, To netip.AddrPort // without zones
 	Payload  []byte
+	tcp      *segment // nil: UDP
+	hops     int
+}
+
+// TCP tells whether it is a TCP segment, else it is a UDP datagram.
+func (d Datagram) TCP() bool { return d.tcp != nil }
+
+// size is that of the packet with its IP header.
+func (d Datagram) size() int {
+	size := len(d.Payload) + 8 + 20
+	if d.tcp != nil {
+		size += 12
+	}
+	if d.To.Addr().Is6() {
+		size += 20
+	}
+	return size
 }
 
 // event is a datagram under way.

@@ -50,17 +50,14 @@ func (s *Segment) set(change func()) {
 func (s *Segment) Inject(d Datagram) {
 	s.net.mu.Lock()
 	defer s.net.mu.Unlock()
-	s.carry(nil, d)
+	d.Payload = slices.Clone(d.Payload)
+	s.carry(nil, d, d.To.Addr())
 }
 
-// carry takes a datagram from one port to the others. The net is locked.
-func (s *Segment) carry(from *iface, d Datagram) {
-	d.Payload = slices.Clone(d.Payload)
-	size := len(d.Payload) + 8 + 20
-	if d.To.Addr().Is6() {
-		size += 20
-	}
-	if s.down || size > s.mtu || s.filter != nil && !s.filter(d) || s.loss > 0 && s.net.rng.Float64() < s.loss {
+// carry takes a datagram from one port to the one that has the address hop, or
+// to all others if the datagram is a multicast one. The net is locked.
+func (s *Segment) carry(from *iface, d Datagram, hop netip.Addr) {
+	if s.down || d.size() > s.mtu || s.filter != nil && !s.filter(d) || s.loss > 0 && s.net.rng.Float64() < s.loss {
 		return
 	}
 	s.net.after(s.delay, func() {
@@ -68,7 +65,7 @@ func (s *Segment) carry(from *iface, d Datagram) {
 			return
 		}
 		for _, p := range s.ports {
-			if p != from && (d.To.Addr().IsMulticast() || p.has(d.To.Addr())) {
+			if p != from && (d.To.Addr().IsMulticast() || p.has(hop)) {
 				p.host.receive(p, d)
 			}
 		}
