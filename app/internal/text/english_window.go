@@ -62,6 +62,7 @@ var window = map[Key]Entry{
 	"devices.unknown":   {Text: "Devices show here once the background service runs.", About: "empty list: no helper"},
 	"devices.pick":      {Text: "Choose a device to see its names, addresses and path.", About: "empty details"},
 	"devices.copied":    {Text: "Copied {what}", About: "said for two seconds after copying"},
+	"copied.link":       {Text: "Copied the link", About: "said for two seconds after copying an invite or share"},
 	"devices.count":     {Text: "{n} devices", One: "{n} device", About: "under the list"},
 
 	"detail.name":      {Text: "Name", About: "label in details"},

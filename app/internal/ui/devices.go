@@ -45,7 +45,7 @@ func (l *enterList) TypedKey(k *fyne.KeyEvent) {
 	l.List.TypedKey(k)
 }
 
-var rowColumns = columns{24, 76, 0.36, 0.22, 0.42}
+var rowColumns = columns{24, 92, 0.36, 0.22, 0.42}
 
 func newDevices(s *Shell) *devices {
 	d := &devices{s: s}

@@ -6,6 +6,7 @@ package ui
 
 import (
 	"context"
+	"strings"
 	"time"
 
 	"fyne.io/fyne/v2"
@@ -226,6 +227,10 @@ func (s *Shell) copy(what string) {
 	}
 	if err := s.env.Copy(what); err != nil {
 		s.say2s(s.say("copy.failed", "what", what))
+		return
+	}
+	if strings.HasPrefix(what, "kith://") {
+		s.say2s(s.say("copied.link")) // a secret: not shown again
 		return
 	}
 	s.say2s(s.say("devices.copied", "what", short(what)))
