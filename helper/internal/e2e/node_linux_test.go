@@ -15,6 +15,7 @@ import (
 
 	"kith.internal/helper/internal/netnstest"
 	"kith.internal/ipc"
+	"kith.internal/ipc/client"
 )
 
 // patience bounds what must happen and has no budget of its own.
@@ -26,13 +27,30 @@ type node struct {
 	host   *netnstest.Host
 	name   string
 	dir    string
-	kithd  string // the program
+	kithd  string   // the program
+	env    []string // more for kithd
 	cmd    *exec.Cmd
 	exited chan error
+	ipc    *client.Client
 }
 
 // newNode makes a host on lan, if any, with kithd running.
 func newNode(t testing.TB, b *netnstest.Bed, name string, lan *netnstest.LAN, addrs ...string) *node {
+	t.Helper()
+	n := bareNode(t, b, name)
+	if lan != nil {
+		var prefixes []netip.Prefix
+		for _, a := range addrs {
+			prefixes = append(prefixes, prefix(a))
+		}
+		n.host.Attach(lan, prefixes...)
+	}
+	n.start()
+	return n
+}
+
+// bareNode makes a host on no LAN without kithd running.
+func bareNode(t testing.TB, b *netnstest.Bed, name string) *node {
 	t.Helper()
 	h := b.Host(name)
 	n := &node{t: t, host: h, name: name, dir: filepath.Join(t.TempDir(), name), kithd: program(t, "kithd")}
@@ -41,16 +59,10 @@ func newNode(t testing.TB, b *netnstest.Bed, name string, lan *netnstest.LAN, ad
 	t.Cleanup(func() { os.RemoveAll(etc) })
 	must(t, os.WriteFile(filepath.Join(etc, "resolv.conf"), nil, 0o644))
 	must(t, os.MkdirAll(n.dir, 0o755))
-	if lan != nil {
-		var prefixes []netip.Prefix
-		for _, a := range addrs {
-			prefixes = append(prefixes, prefix(a))
-		}
-		h.Attach(lan, prefixes...)
-	}
+	n.ipc = client.New(client.Options{Socket: n.socket()})
+	t.Cleanup(n.ipc.Close)
 	t.Cleanup(n.dumpLog)
 	t.Cleanup(n.kill)
-	n.start()
 	return n
 }
 
@@ -73,6 +85,7 @@ func (n *node) launch() {
 	// "ip netns exec" becomes the program: its process is kithd's.
 	n.cmd = n.host.Command(n.kithd, append([]string{"run", "--state-dir", n.state(), "--socket", n.socket()}, runFlags...)...)
 	n.cmd.Stdout, n.cmd.Stderr = log, log
+	n.cmd.Env = append(os.Environ(), n.env...)
 	must(n.t, n.cmd.Start())
 	cmd, exited := n.cmd, make(chan error, 1)
 	n.exited = exited

@@ -1,0 +1,49 @@
+package e2e
+
+import (
+	"testing"
+	"time"
+
+	"kith.internal/helper/internal/netnstest"
+	"kith.internal/ipc"
+)
+
+// The rows of the table of paths: A and B are a and b, S is s. Joined means by
+// the link alone.
+
+func TestNetnsPath01SameLAN(t *testing.T) {
+	w := newWorld(t)
+	s := w.public("s")
+	s.create("home")
+	home := w.site("home", netnstest.HomeNAT)
+	a, b := w.member("a", home.lan), w.member("b", home.lan)
+	a.join(s)
+	a.meets(s)
+	w.meet(s, a, b, 2*time.Second, ipc.PathLAN)
+}
+
+func TestNetnsPath02BothPublic(t *testing.T) {
+	w := newWorld(t)
+	a, b := w.public("a"), w.public("b")
+	a.create("home")
+	w.meet(a, a, b, time.Second, ipc.PathDirect)
+}
+
+func TestNetnsPath19LinkLocalOnly(t *testing.T) {
+	bed := netnstest.New(t)
+	w := &world{t: t, bed: bed}
+	lan := bed.LAN("lan", netnstest.WireLike)
+	a, b := newNode(t, bed, "a", lan), newNode(t, bed, "b", lan)
+	a.create("home")
+	w.meet(a, a, b, 2*time.Second, ipc.PathLAN)
+	along := b.pingAlong("a.home.internal", 100*time.Millisecond)
+	along.await(patience)
+	a.kill()
+	b.kill()
+	start := time.Now()
+	a.launch()
+	b.launch()
+	along.await(patience)
+	t.Logf("both killed and started: reachable after %v", time.Since(start))
+	along.stop()
+}
