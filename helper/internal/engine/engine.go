@@ -32,6 +32,8 @@ type Config struct {
 	Version string
 	Port    uint16 // the first network's UDP port; 0 is the stored one, or a random one
 	Log     *slog.Logger
+
+	STUN []netip.AddrPort // servers that someone has configured: usually none
 }
 
 // Engine runs from New to Close. Its verbs may be called from any goroutine.

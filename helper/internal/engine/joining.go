@@ -72,6 +72,7 @@ func (e *Engine) startJoin(l *link.Join, kept store.Join) (*joining, error) {
 	}
 	j.wire, err = wire.New(wire.Config{
 		Conn: j.conn, Device: l.Invite, Control: l.Invite.Exchange(), Handler: joinHandler{j},
+		DialLink: e.dialLink, Listen: e.cfg.Host.Listen, STUN: e.cfg.STUN,
 		Log: e.log.With("joining", l.Name),
 	})
 	if err != nil {
@@ -79,7 +80,9 @@ func (e *Engine) startJoin(l *link.Join, kept store.Join) (*joining, error) {
 		return nil, fmt.Errorf("start the wire: %w", err)
 	}
 	j.wire.SetLocal(e.local())
-	j.wire.SetPeers([]wire.Peer{{ID: l.Sponsor, Control: l.SponsorControl, Candidates: j.candidates()}})
+	peers, chains := j.peers()
+	j.wire.SetPeers(peers)
+	j.wire.SetChains(l.Sponsor, chains)
 	ctx, cancel := context.WithDeadline(e.ctx, l.Expires.Add(grace))
 	j.cancel = cancel
 	e.joins[l.Invite.Public()] = j
@@ -88,6 +91,23 @@ func (e *Engine) startJoin(l *link.Join, kept store.Join) (*joining, error) {
 	j.wg.Go(func() { j.repeat(ctx) })
 	e.publishSoon()
 	return j, nil
+}
+
+// peers is the sponsor and the relays in the link, and over which of them the
+// sponsor may be reached.
+func (j *joining) peers() (peers []wire.Peer, chains [][]key.Public) {
+	l := j.link
+	sponsor := wire.Peer{ID: l.Sponsor, Control: l.SponsorControl, Candidates: j.candidates()}
+	for _, r := range l.Relays {
+		w := &wire.Relay{Addrs: r.Addrs, Host: r.Host, Pin: r.Pin}
+		if r.Key == l.Sponsor {
+			sponsor.Relay = w
+			continue
+		}
+		peers = append(peers, wire.Peer{ID: r.Key, Control: r.Control, Relay: w})
+		chains = append(chains, []key.Public{r.Key})
+	}
+	return append(peers, sponsor), chains
 }
 
 // candidates is the sponsor's addresses in the link. One that lies in this
@@ -262,7 +282,7 @@ func (j *joining) admitted(set *roster.Set, a join.Answer, err error) {
 	}
 	n.setActive()
 	if n.on != nil {
-		if st.Path.Addr.IsValid() {
+		if st.Path.Kind >= wire.Direct && st.Path.Addr.IsValid() {
 			n.on.wire.AddCandidates(j.link.Sponsor, st.Path.Addr)
 		}
 		n.on.replica.Hear(a.Presence, key.Public{})

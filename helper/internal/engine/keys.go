@@ -2,6 +2,7 @@ package engine
 
 import (
 	"fmt"
+	"strings"
 	"time"
 
 	"kith.internal/helper/internal/frame"
@@ -149,13 +150,32 @@ func (n *network) settleAsks() {
 	}
 	before := len(n.asks)
 	for _, a := range n.asks {
-		if a.Kind == replica.AskRename && a.Name == me.Name || a.Kind == replica.AskRenew && a.N <= me.N {
+		if a.Kind == replica.AskRename && a.Name == me.Name || a.Kind == replica.AskRenew && a.N <= me.N ||
+			a.Kind == replica.AskRelay && sameRelay(relayAsked(a), me.Relay) {
 			n.dropAsks(a.Kind)
 		}
 	}
 	if len(n.asks) != before {
 		n.sayPresence()
 	}
+}
+
+// relayAsked is the relay that a device asks for, nil if that makes no sense.
+func relayAsked(a replica.Ask) *roster.RelayInfo {
+	r, err := roster.DecodeRelay(a.Relay)
+	if err != nil || len(r.Addrs) == 0 {
+		return nil
+	}
+	return r
+}
+
+// asked is the request as people read it.
+func asked(a replica.Ask) *ipc.Request {
+	r := &ipc.Request{Kind: a.Kind, Value: a.Name}
+	if info := relayAsked(a); a.Kind == replica.AskRelay && info != nil {
+		r.Value = strings.Join(advertised(info), ", ")
+	}
+	return r
 }
 
 // grant does what a device asks for.
@@ -170,6 +190,12 @@ func (n *network) grant(m *roster.Member, ask replica.Ask) error {
 				return fmt.Errorf("the request of %s is malformed", m.Name)
 			}
 			_, err = a.Admit(readmit(m, roster.Admission{WG: ask.WG, Control: ask.Control, N: ask.N, Pop: [64]byte(ask.Pop)}))
+		case replica.AskRelay:
+			info := relayAsked(ask)
+			if info == nil {
+				return fmt.Errorf("the request of %s is malformed", m.Name)
+			}
+			_, err = a.ApproveRelay(m.Key, info)
 		default:
 			return ipc.Errorf(ipc.CodeUpgrade, "%s asks for something that this version does not know", m.Name)
 		}
@@ -189,7 +215,8 @@ func (n *network) asksOf(m *roster.Member) []replica.Ask {
 	var out []replica.Ask
 	for _, a := range l.Asks {
 		if a.Kind == replica.AskRename && a.Name != m.Name && roster.ValidLabel(a.Name) == nil ||
-			a.Kind == replica.AskRenew && a.N > m.N {
+			a.Kind == replica.AskRenew && a.N > m.N ||
+			a.Kind == replica.AskRelay && relayAsked(a) != nil && !sameRelay(relayAsked(a), m.Relay) {
 			out = append(out, a)
 		}
 	}

@@ -35,6 +35,21 @@ type live struct {
 	use6    bool
 	saved   map[key.Public]savedPath
 	joiners chan struct{} // holds one for each that is being answered
+
+	said    replica.Presence // last
+	saidAt  time.Time
+	hasty   allowance
+	telling *time.Timer // says our presence again when it is due
+
+	wanted  map[key.Public]bool // WireGuard sessions
+	chains  map[key.Public][][]key.Public
+	routing *time.Timer // computes the chains when it is due
+
+	relay       *relaying // nil: none
+	relayFailed bool      // it could not listen
+	relayRetry  *time.Timer
+	record      *time.Timer // has the roster follow the relay's addresses
+	answers     answers
 }
 
 // savedPath is what the cache last got of a peer, so that it is not written at
@@ -46,7 +61,8 @@ type savedPath struct {
 
 // startLive takes the port and the TUN and starts the network's parts.
 func (e *Engine) startLive(n *network) (_ *live, err error) {
-	on := &live{n: n, log: e.log.With("network", n.alias), use4: true, use6: true, saved: map[key.Public]savedPath{}, joiners: make(chan struct{}, joinersMost)}
+	on := &live{n: n, log: e.log.With("network", n.alias), use4: true, use6: true, saved: map[key.Public]savedPath{}, joiners: make(chan struct{}, joinersMost),
+		wanted: map[key.Public]bool{}, chains: map[key.Public][][]key.Public{}}
 	if on.keys, err = n.currentKeys(); err != nil {
 		return nil, err
 	}
@@ -61,6 +77,7 @@ func (e *Engine) startLive(n *network) (_ *live, err error) {
 	n.checkFamilies(on)
 	on.wire, err = wire.New(wire.Config{
 		Conn: on.conn, Device: n.device, Control: on.keys.Control, Handler: handler{on}, Log: on.log,
+		DialLink: e.dialLink, Listen: e.cfg.Host.Listen, STUN: e.cfg.STUN, AnswerSTUN: on.answers.answer,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("start the wire: %w", err)
@@ -139,11 +156,15 @@ type seeker struct {
 }
 
 func (s seeker) Want(id key.Public, want bool) {
-	s.Wire.Want(id, want)
 	if !want {
+		s.Wire.Want(id, false)
+		handler{s.on}.post(func() { delete(s.on.wanted, id) })
 		return
 	}
+	s.Wire.Want(id, true)
 	handler{s.on}.post(func() {
+		s.on.wanted[id] = true
+		s.on.n.routePeer(id)
 		if st, ok := s.on.wire.PeerStatus(id); ok && st.Path.Kind == wire.None {
 			s.on.replica.Ask(id)
 		}
@@ -167,6 +188,12 @@ func (on *live) addrs() []netip.Addr {
 }
 
 func (on *live) close() {
+	for _, t := range []*time.Timer{on.telling, on.routing, on.relayRetry, on.record} {
+		if t != nil {
+			t.Stop()
+		}
+	}
+	on.stopRelay()
 	on.savePaths()
 	if on.replica != nil {
 		on.replica.Close()
@@ -225,7 +252,7 @@ func (h handler) PathChanged(id key.Public, p wire.Path) {
 	})
 }
 
-func (handler) NeighboursChanged() {}
+func (h handler) NeighboursChanged() { h.post(h.on.n.neighboursChanged) }
 
 // Accept serves a control session: an invite's holder asks to join, a member
 // replicates.
@@ -252,17 +279,6 @@ func (h handler) ClockOffset(peer key.Public, d time.Duration) {
 
 func (h handler) Linked(peer key.Public, up bool) {
 	h.post(h.on.n.e.publishSoon)
-}
-
-// heardPresence follows what a member says of itself.
-func (n *network) heardPresence(p replica.Presence) {
-	before := n.learnt[p.Device]
-	n.learnt[p.Device] = learnt{p, time.Now()}
-	n.on.wire.AddCandidates(p.Device, p.Endpoints...)
-	if before.No4 != p.No4 || before.No6 != p.No6 || before.Seq == 0 {
-		n.e.applyDNS()
-	}
-	n.e.publishSoon()
 }
 
 // learnCached gives the wire what the store remembers of the members.

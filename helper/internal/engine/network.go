@@ -39,6 +39,10 @@ type network struct {
 	expiry  *time.Timer   // when the next member's admission ends
 	retry   *time.Timer   // when it is started again after a failure
 	leaving bool          // this device has left, and forgets it
+
+	refreshed  time.Time   // when all was decided last
+	refreshing *time.Timer // decides again when it is due
+	relayGate  gate        // who opens or closes the relay's ports
 }
 
 // learnt is what a member's presence said, kept also while replication is down.
@@ -60,7 +64,7 @@ func (n *network) me() *roster.Member {
 func (e *Engine) openNetwork(set store.Settings) (*network, error) {
 	n := &network{
 		e: e, id: set.Network, alias: set.Alias, set: set,
-		warned: map[string]bool{}, learnt: map[key.Public]learnt{},
+		warned: map[string]bool{}, learnt: map[key.Public]learnt{}, relayGate: make(gate, 1),
 	}
 	var err error
 	if n.secrets, err = e.cfg.Store.Secrets(n.id); err != nil {
@@ -107,7 +111,7 @@ func (n *network) changed() {
 	if n.queued.CompareAndSwap(false, true) {
 		n.e.post(func() {
 			n.queued.Store(false)
-			n.refresh()
+			n.refreshSoon()
 		})
 	}
 }
@@ -149,6 +153,7 @@ func (n *network) start() {
 	n.e.tellLocal()
 	n.learnCached()
 	n.refresh()
+	n.resumeRelay()
 	n.e.announcer.Query()
 }
 
@@ -178,7 +183,7 @@ func (n *network) stop() {
 
 // ofLive is the warnings that concern what a network has of the host, and end
 // with it. What concerns the roster stays.
-var ofLive = []string{ipc.HealthIPv4Conflict, ipc.HealthIPv4Blocked, ipc.HealthNoIPv6, ipc.HealthNoTUN, ipc.HealthPortTaken}
+var ofLive = []string{ipc.HealthIPv4Conflict, ipc.HealthIPv4Blocked, ipc.HealthNoIPv6, ipc.HealthNoTUN, ipc.HealthPortTaken, ipc.HealthRelayPort}
 
 // sayGone tells the members that this device stops.
 func (n *network) sayGone() {
@@ -193,6 +198,7 @@ func (n *network) refresh() {
 	if n.e.stopping || n.leaving {
 		return
 	}
+	n.refreshed = time.Now()
 	n.forgetStrangers()
 	n.checkRemoved()
 	n.checkRoster()
@@ -214,6 +220,8 @@ func (n *network) refresh() {
 	on.tunnel.SetPeers(d.tunnel)
 	on.replica.SetMembers(d.members, d.removed)
 	on.wire.SetPeers(d.wire)
+	on.wire.SetForwarding(n.forwarding())
+	n.routeSoon()
 	n.route(d.router)
 	n.arm()
 	n.e.apply()
@@ -223,6 +231,7 @@ func (n *network) decide() decision {
 	in := input{
 		view: n.book.View(), self: n.self, now: time.Now(),
 		presence: func(k key.Public) (replica.Presence, bool) { l, ok := n.learnt[k]; return l.Presence, ok },
+		relays:   n.serves, relay: n.relayApproved(),
 	}
 	if n.on != nil {
 		in.use4, in.use6 = n.on.use4, n.on.use6
@@ -294,28 +303,9 @@ func (n *network) networkChanged() {
 	n.on.wire.SetLocal(n.e.local())
 	n.on.wire.NetworkChanged()
 	n.on.replica.Redial()
+	n.recordSoon(recordAfter)
 	n.sayPresence()
 	n.refresh()
-}
-
-// sayPresence tells the members where this device is and what it asks for.
-func (n *network) sayPresence() {
-	if n.on == nil {
-		return
-	}
-	n.on.replica.SetPresence(replica.Presence{
-		Endpoints: n.endpoints(),
-		OS:        n.e.cfg.Host.OS(),
-		No4:       !n.on.use4,
-		No6:       !n.on.use6,
-		Asks:      n.asks,
-	})
-}
-
-// endpoints is where this device may be reached, best first.
-func (n *network) endpoints() []netip.AddrPort {
-	out := n.on.wire.Candidates()
-	return out[:min(len(out), 16)]
 }
 
 // zone is the network's names.

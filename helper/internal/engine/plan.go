@@ -31,6 +31,8 @@ type input struct {
 	use6     bool
 	now      time.Time
 	presence func(key.Public) (p replica.Presence, ok bool)
+	relays   func(*roster.Member) bool // it serves as a relay; nil: none does
+	relay    bool                      // this device does
 }
 
 // decision is what follows. It is made anew at each change and applied by
@@ -83,18 +85,18 @@ func decide(in input) decision {
 			continue
 		}
 		d.members = append(d.members, m.Key)
-		d.wire = append(d.wire, wire.Peer{ID: m.Key, Control: m.Control})
+		w := wire.Peer{ID: m.Key, Control: m.Control}
+		if in.relays != nil && in.relays(m) {
+			w.Relay = wireRelay(m.Relay)
+		}
+		d.wire = append(d.wire, w)
 		t := tunnel.Peer{ID: m.Key, WG: m.WG, Addrs: []netip.Addr{m.IPv6}}
 		if m.IPv4.IsValid() {
 			t.Addrs = append(t.Addrs, m.IPv4)
 		}
 		d.tunnel = append(d.tunnel, t)
 	}
-	for _, i := range sponsored(in.view, in.self) {
-		if c, err := i.Key.Exchange(); err == nil {
-			d.wire = append(d.wire, wire.Peer{ID: i.Key, Control: c, Shared: true})
-		}
-	}
+	d.wire = append(d.wire, joiners(in)...)
 	for _, a := range removed(in.view, removedTold) {
 		if a.Device != in.self {
 			d.removed = append(d.removed, a.Device)
@@ -102,6 +104,50 @@ func decide(in input) decision {
 		}
 	}
 	return d
+}
+
+// wireRelay is an approval as the wire knows it.
+func wireRelay(r *roster.RelayInfo) *wire.Relay {
+	return &wire.Relay{Addrs: r.Addrs, Host: r.Host, Pin: r.Pin}
+}
+
+// joiners is the invites whose holders may be heard: those that this device
+// answers for and, where it relays, all that are good, each towards its sponsor
+// alone.
+func joiners(in input) []wire.Peer {
+	var out []wire.Peer
+	add := func(i *roster.InviteState, only key.Public) {
+		if c, err := i.Key.Exchange(); err == nil {
+			out = append(out, wire.Peer{ID: i.Key, Control: c, Shared: true, Only: only})
+		}
+	}
+	own := map[roster.ID]bool{}
+	for _, i := range sponsored(in.view, in.self) {
+		own[i.ID] = true
+		add(i, joinsAt(i, in))
+	}
+	if !in.relay {
+		return out
+	}
+	for _, i := range in.view.Invites {
+		if !own[i.ID] && !i.Revoked && !in.now.After(i.Expires.Add(grace)) {
+			add(i, joinsAt(i, in))
+		}
+	}
+	return out
+}
+
+// joinsAt is the member whom an invite's holder may reach through this device,
+// zero for none: its sponsor, or, where any may be it, who made it.
+func joinsAt(i *roster.InviteState, in input) key.Public {
+	at := i.Sponsor
+	if i.Any {
+		at = i.Author
+	}
+	if !in.relay || at == in.self || in.view.Member(at) == nil {
+		return key.Public{}
+	}
+	return at
 }
 
 // grace is how far clocks may be apart where an expiry is judged.

@@ -3,6 +3,7 @@ package engine
 import (
 	"context"
 	"net/netip"
+	"strings"
 	"time"
 
 	"kith.internal/dns"
@@ -94,11 +95,13 @@ func (e *Engine) state() ipc.State {
 
 func (n *network) status() ipc.Network {
 	v := n.book.View()
-	out := ipc.Network{Name: v.Name, Alias: n.alias, ID: n.id.String(), Active: n.on != nil, Self: n.selfStatus(v)}
+	out := ipc.Network{Name: v.Name, Alias: n.alias, ID: n.id.String(), Active: n.on != nil, Self: n.selfStatus(v), Relay: n.relayStatus(), Forward: n.forwardStatus()}
 	var paths map[key.Public]wire.PeerStatus
 	var sessions map[key.Public]tunnel.Status
 	var linked map[key.Public]bool
+	var report wire.NetReport
 	if n.on != nil {
+		report = n.on.wire.Net()
 		paths = map[key.Public]wire.PeerStatus{}
 		for _, p := range n.on.wire.Status() {
 			paths[p.ID] = p
@@ -113,9 +116,12 @@ func (n *network) status() ipc.Network {
 		}
 		p := ipc.Peer{
 			Name: m.Name, FQDN: dns.FQDN(m.Name, n.alias), IPv6: addr(m.IPv6), IPv4: addr(m.IPv4),
-			Tags: m.Tags, Role: role(m.Role), Key: m.Key.String(), Path: ipc.PathNone,
+			Tags: m.Tags, Role: role(m.Role), Key: m.Key.String(), Path: ipc.PathNone, Relay: n.serves(m),
 		}
 		n.fillPath(&p, paths[m.Key], linked[m.Key])
+		if p.Online {
+			p.Why = n.whyNot(paths[m.Key], report)
+		}
 		if s, ok := sessions[m.Key]; ok {
 			p.RxBytes, p.TxBytes, p.Active = &s.Rx, &s.Tx, s.Active
 			if !s.LastHandshake.IsZero() {
@@ -160,14 +166,13 @@ func (n *network) selfStatus(v *roster.View) ipc.Self {
 
 // fillPath says how packets reach a peer; for an idle one, how they last did.
 func (n *network) fillPath(p *ipc.Peer, w wire.PeerStatus, linked bool) {
-	switch w.Path.Kind {
-	case wire.LAN:
-		p.Path = ipc.PathLAN
-	case wire.Direct:
-		p.Path = ipc.PathDirect
-	}
+	p.Path = pathKinds[w.Path.Kind]
+	p.Via = n.via(w.Path)
 	if w.Path.Addr.IsValid() {
 		p.Endpoint = &w.Path.Addr
+	}
+	if w.Path.Kind != wire.None {
+		p.Transport = new(transports[w.Path.Transport])
 		ms := float64(w.Path.RTT.Microseconds()) / 1000
 		p.LatencyMS = &ms
 	}
@@ -176,6 +181,35 @@ func (n *network) fillPath(p *ipc.Peer, w wire.PeerStatus, linked bool) {
 	}
 	// A control session outlives a path that has died by some time.
 	p.Online = w.Path.Kind != wire.None && (linked || time.Since(w.LastHeard) < time.Minute)
+}
+
+var pathKinds = map[wire.PathKind]ipc.PathKind{
+	wire.None: ipc.PathNone, wire.LAN: ipc.PathLAN, wire.Direct: ipc.PathDirect,
+	wire.Relayed: ipc.PathRelayed, wire.Forwarded: ipc.PathForwarded,
+}
+
+var transports = map[wire.Transport]ipc.Transport{wire.UDP: ipc.TransportUDP, wire.TLS: ipc.TransportTLS}
+
+// via names the devices in between, nil for none.
+func (n *network) via(p wire.Path) *string {
+	if len(p.Via) == 0 {
+		return nil
+	}
+	v := n.book.View()
+	var names []string
+	for _, id := range p.Via {
+		names = append(names, v.NameOf(id))
+	}
+	return new(strings.Join(names, ", "))
+}
+
+// whyNot is why a peer is not reached directly, nil for nothing to tell.
+func (n *network) whyNot(p wire.PeerStatus, r wire.NetReport) *ipc.WhyNot {
+	w := situation{p, r, n.learnt[p.ID].NAT, time.Now()}.why()
+	if w == "" {
+		return nil
+	}
+	return &w
 }
 
 // fillPresence adds what a peer said of itself.

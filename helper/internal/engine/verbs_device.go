@@ -63,7 +63,7 @@ func (e *Engine) DeviceList(ctx context.Context, _ server.Caller, req ipc.Networ
 				d.Expires = moment(m.Expires)
 			}
 			for _, a := range n.asksOf(m) {
-				d.Pending = &ipc.Request{Kind: a.Kind, Value: a.Name}
+				d.Pending = asked(a)
 			}
 			out.Devices = append(out.Devices, d)
 		}

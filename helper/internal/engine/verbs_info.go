@@ -27,6 +27,8 @@ type target struct {
 	id       key.Public
 	name     string
 	src, dst netip.Addr
+	via      func(wire.Path) *string           // any goroutine
+	whyNot   func(wire.PeerStatus) *ipc.WhyNot // likewise
 }
 
 // Ping sends ICMP echoes through the TUN, as any program's packets go.
@@ -87,11 +89,9 @@ func (t target) ping(ctx context.Context, h Host, seq int) ipc.PingReply {
 		r.RTTMS = &ms
 	}
 	if st, ok := t.on.wire.PeerStatus(t.id); ok {
-		switch st.Path.Kind {
-		case wire.LAN:
-			r.Path = ipc.PathLAN
-		case wire.Direct:
-			r.Path = ipc.PathDirect
+		r.Path, r.Via = pathKinds[st.Path.Kind], t.via(st.Path)
+		if r.Path != ipc.PathLAN && r.Path != ipc.PathDirect {
+			r.Why = t.whyNot(st)
 		}
 		if st.Path.Addr.IsValid() {
 			r.Endpoint = &st.Path.Addr
@@ -157,7 +157,12 @@ func (n *network) aim(k key.Public) (target, error) {
 		return target{}, ipc.Errorf(ipc.CodeNotFound, "the device is no member of %s any more", n.alias)
 	}
 	l := n.learnt[k]
-	t := target{on: n.on, id: k, name: dns.FQDN(m.Name, n.alias)}
+	t := target{on: n.on, id: k, name: dns.FQDN(m.Name, n.alias), via: n.via}
+	there := l.NAT
+	t.whyNot = func(st wire.PeerStatus) *ipc.WhyNot {
+		w := situation{st, t.on.wire.Net(), there, time.Now()}.why()
+		return &w
+	}
 	switch {
 	case n.on.use6 && !l.No6:
 		t.src, t.dst = me.IPv6, m.IPv6

@@ -43,6 +43,8 @@ type link struct {
 	queue   chan message
 	done    chan struct{}
 
+	theirs [32]byte // the last digest heard; guarded by Replica.mu
+
 	// Of the reading goroutine alone.
 	lastMine, lastTheirs [32]byte // digests at the last exchange
 	lastAt               time.Time
@@ -271,6 +273,10 @@ func (l *link) compare(theirs []byte) {
 		return
 	}
 	mine := l.digest()
+	l.r.mu.Lock()
+	l.theirs = [32]byte(theirs)
+	l.r.mu.Unlock()
+	l.r.stepped()
 	again := mine == l.lastMine && [32]byte(theirs) == l.lastTheirs && time.Since(l.lastAt) < repeatAfter
 	if bytes.Equal(mine[:], theirs) || again {
 		return

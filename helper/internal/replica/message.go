@@ -51,29 +51,57 @@ type Presence struct {
 	No6       bool             `cbor:"6,keyasint,omitempty"` // likewise IPv6
 	Asks      []Ask            `cbor:"7,keyasint,omitempty"`
 	Gone      bool             `cbor:"8,keyasint,omitempty"` // it is stopping
+
+	Neighbours []Neighbour `cbor:"9,keyasint,omitempty"`  // whom it reaches without help, the most useful first
+	NoForward  bool        `cbor:"10,keyasint,omitempty"` // it passes nothing on
+	NAT        NAT         `cbor:"11,keyasint,omitempty"`
+	Relays     bool        `cbor:"12,keyasint,omitempty"` // it offers to be a relay; the roster has to approve
 }
+
+// Neighbour is a member that a device reaches without help.
+type Neighbour struct {
+	ID  key.Public `cbor:"1,keyasint"`
+	RTT uint32     `cbor:"2,keyasint"` // milliseconds, at least 1
+}
+
+// NAT is what stands between a device and others.
+type NAT uint8
+
+const (
+	NATUnknown NAT = iota
+	NATNone        // others see its own address
+	NATEasy        // all see one address and port
+	NATHard        // each sees another port
+	NATBlocked     // no UDP gets out
+)
 
 // Ask is something that a plain device asks an admin for.
 type Ask struct {
-	Kind    string       `cbor:"1,keyasint"`           // AskRename or AskRenew
+	Kind    string       `cbor:"1,keyasint"`           // AskRename, AskRenew or AskRelay
 	Name    string       `cbor:"2,keyasint,omitempty"` // the new name
 	WG      key.Exchange `cbor:"3,keyasint"`           // new keys
 	Control key.Exchange `cbor:"4,keyasint"`
 	N       uint64       `cbor:"5,keyasint,omitempty"`
 	Pop     []byte       `cbor:"6,keyasint,omitempty"` // as in an admit record
+	Relay   []byte       `cbor:"7,keyasint,omitempty"` // the value of the relay's approval
 }
 
 // Kinds of Ask.
 const (
 	AskRename = "rename"
 	AskRenew  = "renew"
+	AskRelay  = "relay"
 )
 
 // Bounds on what a device may say of itself.
 const (
 	maxEndpoints = 32
 	maxAsks      = 4
-	maxPresence  = 4 << 10
+	maxRelay     = 1 << 10
+
+	// MaxNeighbours is how many a device names.
+	MaxNeighbours = 16
+	maxPresence   = 4 << 10
 )
 
 // presenceAhead is how far ahead of our clock the number of a presence may be.
@@ -113,11 +141,12 @@ func openPresence(network roster.ID, raw []byte) (Presence, error) {
 	if err := frame.Unmarshal(s.Body, &p); err != nil {
 		return p, fmt.Errorf("%w: %v", errPresence, err)
 	}
-	if len(p.Endpoints) > maxEndpoints || len(p.Asks) > maxAsks || len(p.OS) > 32 || p.Seq < 0 {
+	if len(p.Endpoints) > maxEndpoints || len(p.Asks) > maxAsks || len(p.OS) > 32 || p.Seq < 0 ||
+		len(p.Neighbours) > MaxNeighbours {
 		return p, errPresence
 	}
 	for _, a := range p.Asks {
-		if len(a.Name) > 63 || len(a.Pop) > 64 {
+		if len(a.Name) > 63 || len(a.Pop) > 64 || len(a.Relay) > maxRelay {
 			return p, errPresence
 		}
 	}

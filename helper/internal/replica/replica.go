@@ -79,6 +79,7 @@ type Replica struct {
 	dialling map[key.Public]bool
 	brief    map[key.Public]int // links in a row that did not last
 	presence map[key.Public]heard
+	steps    chan struct{} // closed, and made anew, when a neighbour names its digest
 	own      Presence
 	ownRaw   []byte
 	closed   bool
@@ -102,6 +103,7 @@ func New(cfg Config) *Replica {
 		dialling: map[key.Public]bool{},
 		brief:    map[key.Public]int{},
 		presence: map[key.Public]heard{},
+		steps:    make(chan struct{}),
 	}
 	r.wg.Go(r.maintain)
 	return r
@@ -318,6 +320,43 @@ func (r *Replica) Push(records [][]byte, from key.Public) {
 	for _, l := range r.others(from) {
 		l.sendRecords(records)
 	}
+}
+
+// stepped wakes who waits in Await.
+func (r *Replica) stepped() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	close(r.steps)
+	r.steps = make(chan struct{})
+}
+
+// Await waits until a neighbour says that it holds the same records as we do:
+// it has what we wrote last. It fails when ctx ends.
+func (r *Replica) Await(ctx context.Context, id key.Public) error {
+	for {
+		mine := r.cfg.Book.View().Digest().Sum
+		r.mu.Lock()
+		l, steps := r.links[id], r.steps
+		same := l != nil && l.theirs == mine
+		r.mu.Unlock()
+		if same {
+			return nil
+		}
+		select {
+		case <-steps:
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-r.ctx.Done():
+			return r.ctx.Err()
+		}
+	}
+}
+
+// Chosen is whom we dial.
+func (r *Replica) Chosen() []key.Public {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return slices.Clone(r.chosen)
 }
 
 // EpochChanged hands a new discovery secret to the neighbours.

@@ -43,6 +43,9 @@ func (r RelayInfo) Encode() ([]byte, error) {
 	return b, err
 }
 
+// DecodeRelay reads Encode's form, as a device asks for it.
+func DecodeRelay(b []byte) (*RelayInfo, error) { return decodeRelay(b) }
+
 func decodeRelay(b []byte) (*RelayInfo, error) {
 	var w relayWire
 	if err := unmarshal(b, &w); err != nil {

@@ -23,6 +23,15 @@ type Settings struct {
 	Port    uint16    `cbor:"5,keyasint"`
 	Active  bool      `cbor:"6,keyasint"`
 	Added   time.Time `cbor:"7,keyasint"`
+
+	Relay     *Relay `cbor:"8,keyasint,omitempty"` // this device is to be a relay; nil: it is not
+	NoForward bool   `cbor:"9,keyasint,omitempty"` // it passes nothing on for others
+}
+
+// Relay is how a device is to relay.
+type Relay struct {
+	Listen    string `cbor:"1,keyasint"`           // "IP:PORT" or ":PORT"
+	Advertise string `cbor:"2,keyasint,omitempty"` // "HOST:PORT" as given; "" for its own addresses
 }
 
 // Secrets is what only this device knows in a network.
@@ -32,6 +41,7 @@ type Secrets struct {
 	Epochs  []Epoch        `cbor:"3,keyasint,omitempty"` // discovery secrets, oldest first
 	Phrase  string         `cbor:"4,keyasint,omitempty"` // the root phrase until it has been shown
 	Invites []InviteSecret `cbor:"5,keyasint,omitempty"`
+	Relay   []byte         `cbor:"6,keyasint,omitempty"` // the relay's TLS key, PKCS #8 (RFC 5958); the roster pins it
 }
 
 // Keys are the two X25519 keys of one admission.
