@@ -29,10 +29,11 @@ func (e *Endpoint) DstToString() string { return e.p.id.String() }
 func (e *Endpoint) DstToBytes() []byte { return e.p.id[:] }
 
 func (e *Endpoint) DstIP() netip.Addr {
-	if r := e.p.route.Load(); r != nil {
+	if r := e.p.route.Load(); r != nil && r.to.isUDP() {
 		return r.to.addr.Addr()
 	}
-	return netip.Addr{}
+	// WireGuard limits handshakes by this address: one of its own for each.
+	return netip.AddrFrom16([16]byte(e.p.id[:]))
 }
 
 // rawEndpoint is a place that is not known to be a peer's: a peer that has
@@ -48,10 +49,23 @@ func (e *rawEndpoint) ClearSrc()           {}
 func (e *rawEndpoint) SrcToString() string { return "" }
 func (e *rawEndpoint) SrcIP() netip.Addr   { return e.src.Addr }
 func (e *rawEndpoint) DstToString() string { return e.addr.String() }
-func (e *rawEndpoint) DstIP() netip.Addr   { return e.addr.Addr() }
 func (e *rawEndpoint) DstToBytes() []byte {
 	b, _ := e.addr.MarshalBinary() // cannot fail
+	for i := range e.chain {
+		b = append(b, e.chain[i][:]...)
+	}
 	return b
+}
+
+func (e *rawEndpoint) DstIP() netip.Addr {
+	if e.isChain() {
+		var b [16]byte
+		copy(b[:], e.chain[0][:])
+		far := e.chain.far()
+		copy(b[tagLen:], far[:])
+		return netip.AddrFrom16(b)
+	}
+	return e.addr.Addr()
 }
 
 func (e *rawEndpoint) send(bufs [][]byte) error {
@@ -106,7 +120,7 @@ func (p *peer) send(bufs [][]byte) error {
 		p.wire.hold(p, kind, bufs[0])
 		return nil
 	}
-	p.sent.n.Add(1)
+	p.sent.n.Add(uint64(len(bufs)))
 	if !p.watched.Load() {
 		p.watch()
 	}

@@ -132,25 +132,32 @@ func (w *Wire) addLink(id key.Public, l Link) *wireLink {
 
 func (w *Wire) readLink(v *wireLink) {
 	b := make([]byte, ownBuffer)
+	t := new(transit)
+	more, _ := v.link.(interface{ Buffered() int }) // what can be read without waiting
 	from := place{via: v}
 	for {
 		n, err := v.link.Read(b)
 		if err != nil {
 			return
 		}
-		w.take(b[:n], from, udp.Source{})
+		w.take(b[:n], from, udp.Source{}, t)
+		if more == nil || more.Buffered() == 0 {
+			t.flush(w)
+		}
 	}
 }
 
 // take takes a datagram that has not come by the main sockets.
-func (w *Wire) take(b []byte, from place, src udp.Source) {
+func (w *Wire) take(b []byte, from place, src udp.Source, t *transit) {
 	switch classify(b) {
-	case classWireGuard:
+	case looksWireGuard:
 		w.pump.feed(b, from, src)
-	case classSTUN:
+	case looksSTUN:
 		w.drops.stun.Add(1)
 	default:
-		w.receive(b, from, src)
+		if inner, at := w.receive(b, from, src, t); len(inner) > 0 {
+			w.pump.feed(inner, at, udp.Source{})
+		}
 	}
 }
 

@@ -79,50 +79,62 @@ func appendTxid(b []byte, txid uint64) []byte { return binary.BigEndian.AppendUi
 
 // receive takes a datagram that is neither WireGuard's nor STUN's. It changes
 // b.
-func (w *Wire) receive(b []byte, from place, src udp.Source) {
-	if len(b) < minSealed || len(b) > maxDatagram {
+// What it returns is a WireGuard packet that was inside, and where it is from.
+func (w *Wire) receive(b []byte, from place, src udp.Source, t *transit) (inner []byte, at place) {
+	if len(b) < minSealed || len(b) > ownBuffer {
 		w.drops.malformed.Add(1)
-		return
+		return nil, place{}
 	}
 	p := w.dir.Load().byTag[w.mask.apply(tag(b[:tagLen]), b[tagLen:outerLen])]
 	if p == nil || w.local.Load().forbids(from) {
 		w.drops.strangers.Add(1)
-		return
+		return nil, place{}
+	}
+	if v, ok := from.via.(*wireLink); ok && v.id != p.id {
+		w.drops.strangers.Add(1)
+		return nil, place{}
 	}
 	now := time.Now()
 	if (*w.owners.Load())[from] == nil && !w.limits.unknown.allow(now) ||
 		p.sealed.Load() == nil && !w.limits.derive.allow(now) {
 		w.drops.limited.Add(1)
-		return
+		return nil, place{}
 	}
 	s, err := p.sealer()
 	if err != nil {
-		return
+		return nil, place{}
 	}
-	inner, err := s.open(b)
+	b, err = s.open(b)
 	if err != nil {
 		w.drops.forged.Add(1)
-		return
+		return nil, place{}
 	}
-	h, body, err := parseInner(inner)
+	h, body, err := parseInner(b)
 	if err != nil {
 		w.drops.malformed.Add(1)
-		return
+		return nil, place{}
 	}
 	var out outbox
+	var d delivery
 	w.mu.Lock()
 	if !p.cut.Load() && !w.closed {
-		w.handle(p, h, body, arrival{from, src, now}, &out)
+		w.handle(p, h, body, arrival{from, src, now, t, &d}, &out)
 	}
 	w.mu.Unlock()
 	w.transmit(&out)
+	if d.data == nil {
+		return nil, place{}
+	}
+	return w.arrive(d, t)
 }
 
-// arrival is where and when a datagram came in.
+// arrival is where and when a datagram came in, and what becomes of a frame.
 type arrival struct {
-	from place
-	src  udp.Source
-	now  time.Time
+	from    place
+	src     udp.Source
+	now     time.Time
+	transit *transit
+	inner   *delivery
 }
 
 // handle acts on a datagram that the peer has sealed, some time, for someone
@@ -141,6 +153,12 @@ func (w *Wire) handle(p *peer, h header, body []byte, a arrival, out *outbox) {
 		p.handlePong(h, body, a, out)
 	case h.from != c.boot:
 		p.unproven(h, body, a, out)
+	case h.kind == kindForward || h.kind == kindPiece:
+		if !c.frames().window.take(h.counter) {
+			w.drops.replayed.Add(1)
+			return
+		}
+		p.takeFrame(h, body, a, out)
 	case !c.window.take(h.counter):
 		w.drops.replayed.Add(1)
 	default:
@@ -225,7 +243,7 @@ func (p *peer) handlePong(h header, body []byte, a arrival, out *outbox) {
 	}
 	p.hears(h, a, out)
 	p.confirm(a, rtt, out)
-	if l := p.wire.local.Load(); a.from.via == nil && l.kind(a.from.addr.Addr()) == Direct && seen.IsValid() && !l.ours(seen.Addr()) && p.wire.observed.note(p.id, seen, a.now) {
+	if l := p.wire.local.Load(); a.from.via == nil && a.from.isUDP() && l.kind(a.from.addr.Addr()) == Direct && seen.IsValid() && !l.ours(seen.Addr()) && p.wire.observed.note(p.id, seen, a.now) {
 		p.wire.tellAll(out, a.now)
 	}
 }
@@ -251,6 +269,8 @@ func (p *peer) handleProven(h header, body []byte, a arrival, out *outbox) {
 		}
 	case kindFragment:
 		p.takeFragment(body, a.now)
+	case kindUnreachable:
+		p.takeUnreachable(body, a, out)
 	default: // a newer peer's: it is none of ours
 	}
 }
@@ -262,6 +282,9 @@ func (p *peer) reborn(b boot, now time.Time) {
 	c.boot, c.window = b, window{}
 	c.word, c.wordAt = 0, 0
 	c.frags = reassembly{}
+	if f := c.passing; f != nil {
+		f.window, f.parts = window{}, reassembly{}
+	}
 	if restarted {
 		p.closeSessions(errRestarted)
 		// The WireGuard peer of the former life must not take an initiation of
@@ -283,7 +306,7 @@ func (p *peer) confirm(a arrival, rtt time.Duration, out *outbox) {
 		if gone := c.paths.add(q); gone != nil {
 			w.disown(gone.place, p)
 		}
-		if a.from.via == nil {
+		if a.from.via == nil && a.from.isUDP() {
 			p.addGiven([]netip.AddrPort{a.from.addr})
 		}
 	}

@@ -22,6 +22,13 @@ import (
 //	word        nothing: the flags are the message
 //	candidates  addresses at which the sender may be reached
 //	fragment    packet 4 ‖ index 1 ‖ count 1 ‖ piece of a QUIC packet
+//	forward     a frame, see there
+//	piece       frame 4 ‖ index 1 ‖ count 1 ‖ piece of a frame's body
+//	unreachable a frame without its datagram
+//	token       what binds it to a stream
+//
+// Frames and their pieces have counters of their own, and no padding: what they
+// carry has.
 //
 // An address is its length 1 (4 or 16) ‖ IP ‖ port 2, without zone; none is
 // three zeros.
@@ -33,6 +40,10 @@ const (
 	kindWord
 	kindCandidates
 	kindFragment
+	kindForward
+	kindPiece
+	kindUnreachable
+	kindToken
 )
 
 // flags are the sender's control word: what it wants and has now.
@@ -66,12 +77,15 @@ type header struct {
 
 // appendInner appends header and body, not padded.
 func appendInner(b []byte, h header, body []byte) []byte {
+	return append(appendHeader(b, h, len(body)), body...)
+}
+
+func appendHeader(b []byte, h header, body int) []byte {
 	b = append(b, byte(h.kind), byte(h.flags))
 	b = binary.BigEndian.AppendUint64(b, uint64(h.from))
 	b = binary.BigEndian.AppendUint64(b, uint64(h.to))
 	b = binary.BigEndian.AppendUint64(b, h.counter)
-	b = binary.BigEndian.AppendUint16(b, uint16(len(body)))
-	return append(b, body...)
+	return binary.BigEndian.AppendUint16(b, uint16(body))
 }
 
 // parseInner reads what appendInner wrote. The body is a part of b. Padding

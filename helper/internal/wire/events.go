@@ -53,6 +53,8 @@ type drops struct {
 	replayed   atomic.Uint64
 	malformed  atomic.Uint64
 	limited    atomic.Uint64 // over a rate
+	frames     atomic.Uint64 // not to be passed on, or not so
+	quota      atomic.Uint64 // frames
 	feed       atomic.Uint64 // WireGuard's, that found the queue full
 	queue      atomic.Uint64 // QUIC packets that found the queue full
 	stun       atomic.Uint64

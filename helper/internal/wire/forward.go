@@ -1,11 +1,11 @@
 package wire
 
 import (
-	"kith.internal/helper/internal/key"
-)
+	"encoding/binary"
+	"time"
 
-// maxChains is how many candidate chains a peer has.
-const maxChains = 8
+	"kith.internal/helper/internal/wire/udp"
+)
 
 // Forwarding says what we pass on for others.
 type Forwarding struct {
@@ -13,9 +13,233 @@ type Forwarding struct {
 	Quota int64 // bytes a day; 0: no end
 }
 
-// SetForwarding sets what we pass on for others: at first, nothing.
-func (w *Wire) SetForwarding(f Forwarding) {}
+const day = 24 * time.Hour
 
-// SetChains sets over whom a peer may be reached, the best first: at most eight
-// chains of one to three peers each.
-func (w *Wire) SetChains(id key.Public, chains [][]key.Public) {}
+// forwarder passes frames on within a quota.
+type forwarder struct {
+	set   Forwarding
+	all   bucket // of bytes
+	since time.Time
+	bytes int64 // since then
+}
+
+// SetForwarding sets what we pass on for others: at first, nothing.
+func (w *Wire) SetForwarding(f Forwarding) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.forwarder.set = f
+	w.forwarder.all.rate, w.forwarder.all.burst = float64(f.Quota)/day.Seconds(), float64(f.Quota)
+}
+
+// allow takes bytes off the quota, and off the sender's share of it.
+func (f *forwarder) allow(share *bucket, n int, now time.Time) bool {
+	if f.set.Quota > 0 {
+		share.rate, share.burst = f.all.rate, f.all.burst/2
+		if !share.room(n, now) || !f.all.room(n, now) {
+			return false
+		}
+		share.used += float64(n)
+		f.all.used += float64(n)
+	}
+	if now.Sub(f.since) >= day {
+		f.since, f.bytes = now, 0
+	}
+	f.bytes += int64(n)
+	return true
+}
+
+// passing is what there is to know about a peer whose frames we take.
+type passing struct {
+	window   window
+	parts    reassembly
+	share    bucket // bytes
+	refusals bucket // told it
+}
+
+func (c *contact) frames() *passing {
+	if c.passing == nil {
+		c.passing = &passing{refusals: bucket{rate: 5, burst: 10}}
+	}
+	return c.passing
+}
+
+// delivery is a datagram that has come in a frame.
+type delivery struct {
+	data []byte
+	from place
+}
+
+// node names the peer in frames.
+func (p *peer) node() tag {
+	if p.c != nil && p.c.base != nil {
+		return nodeOf(p.c.boot)
+	}
+	return p.tag
+}
+
+// nodeOf names a holder of a shared key.
+func nodeOf(b boot) (n tag) {
+	binary.BigEndian.PutUint64(n[:], uint64(b))
+	return n
+}
+
+func (w *Wire) isSelf(n tag) bool { return n == w.tag || n == nodeOf(w.boot) }
+
+// atNode finds the peer that a node names.
+func (w *Wire) atNode(n tag) *peer {
+	d := w.dir.Load()
+	if p := d.byTag[n]; p != nil {
+		if p.shared {
+			return nil // it is many
+		}
+		return p
+	}
+	b := boot(binary.BigEndian.Uint64(n[:]))
+	for _, p := range d.shared {
+		if q := p.instance(b); q != nil {
+			return q
+		}
+	}
+	return nil
+}
+
+// takeFrame takes a frame that the peer has sealed: it is for us, or goes on.
+func (p *peer) takeFrame(h header, body []byte, a arrival, out *outbox) {
+	w, c := p.wire, p.c
+	c.lastHeard = a.now
+	if q := c.paths.at(a.from); q != nil {
+		q.hear(a.now)
+	}
+	if a.from.isChain() {
+		w.drops.frames.Add(1) // a frame in a frame
+		return
+	}
+	if h.kind == kindPiece {
+		part, err := parsePiece(body)
+		if err != nil {
+			w.drops.malformed.Add(1)
+			return
+		}
+		if body = c.frames().parts.add(part, a.now); body == nil {
+			return
+		}
+	}
+	f, err := parseFrame(body)
+	if err != nil || f.pos == 0 || len(f.data) == 0 {
+		w.drops.malformed.Add(1)
+		return
+	}
+	if f.pos == 1 {
+		f.nodes[0] = p.node() // whatever it says
+	}
+	last := f.pos == f.count-1
+	switch {
+	case f.nodes[f.pos-1] != p.node() || f.loops() || f.pos > 1 && c.base != nil,
+		!last && f.nodes[f.pos] != w.tag, last && !w.isSelf(f.nodes[f.pos]):
+		w.drops.frames.Add(1)
+	case last:
+		*a.inner = delivery{f.data, place{chain: f.back()}}
+	default:
+		p.passOn(&f, a, out)
+	}
+}
+
+// passOn sends a frame to its next node.
+func (p *peer) passOn(f *frame, a arrival, out *outbox) {
+	w, c := p.wire, p.c
+	q := w.atNode(f.nodes[f.pos+1])
+	switch {
+	case !w.forwarder.set.On:
+		p.unreachable(f, a, out)
+		return
+	case q == nil || !p.mayReach(f) || !q.mayBeReached(f):
+		w.drops.frames.Add(1)
+		p.unreachable(f, a, out)
+		return
+	}
+	r := q.near.Load()
+	if r == nil || r.boot == 0 || q.cut.Load() {
+		p.unreachable(f, a, out)
+		return
+	}
+	if !w.forwarder.allow(&c.frames().share, len(f.data), a.now) {
+		w.drops.quota.Add(1)
+		p.unreachable(f, a, out)
+		return
+	}
+	p.watch()
+	f.pos++
+	a.transit.add(w, q, r, f)
+}
+
+// mayReach tells whether the frame's destination is one that its sender may
+// reach through us: a holder of an invite reaches its sponsor alone.
+func (p *peer) mayReach(f *frame) bool {
+	return p.c.base == nil || p.c.base.mayMeet(f.nodes[f.count-1])
+}
+
+// mayBeReached is the same for the way back.
+func (p *peer) mayBeReached(f *frame) bool {
+	return p.c == nil || p.c.base == nil || f.pos+1 == f.count-1 && p.c.base.mayMeet(f.nodes[0])
+}
+
+// mayMeet tells whether the holders of the shared key and the node may talk
+// through us.
+func (p *peer) mayMeet(n tag) bool {
+	only := p.wire.dir.Load().byID[p.only]
+	return only != nil && only.tag == n
+}
+
+// unreachable tells the node before us that a frame could not go on.
+func (p *peer) unreachable(f *frame, a arrival, out *outbox) {
+	if !p.c.frames().refusals.allow(a.now) || !p.wire.limits.answers.allow(a.now) {
+		return
+	}
+	back := frame{pos: f.pos - 1, count: f.count, nodes: f.nodes}
+	out.add(p, kindUnreachable, p.c.boot, back.appendHead(nil), a.from, a.src)
+}
+
+// takeUnreachable takes the news that a frame of ours, or one that we have
+// passed on, could not go on.
+func (p *peer) takeUnreachable(body []byte, a arrival, out *outbox) {
+	w := p.wire
+	f, err := parseFrame(body)
+	if err != nil || len(f.data) != 0 || f.pos+1 >= f.count || f.nodes[f.pos+1] != p.node() {
+		w.drops.malformed.Add(1)
+		return
+	}
+	if f.pos > 0 {
+		if q := w.atNode(f.nodes[f.pos-1]); f.nodes[f.pos] == w.tag && q != nil {
+			if r := q.near.Load(); r != nil && r.boot != 0 && q.c.frames().refusals.allow(a.now) {
+				back := frame{pos: f.pos - 1, count: f.count, nodes: f.nodes}
+				out.add(q, kindUnreachable, q.c.boot, back.appendHead(nil), r.to, r.src)
+			}
+		}
+		return
+	}
+	q := w.atNode(f.nodes[f.count-1])
+	if q == nil || q.c == nil {
+		return
+	}
+	gone := q.c.paths.at(place{chain: f.forth()})
+	if gone == nil {
+		return
+	}
+	q.dropPath(gone)
+	q.settle(a.now, out)
+	if q.c.seeking(a.now) || q.c.isActive(a.now) {
+		q.again(a.now)
+	}
+}
+
+// arrive takes datagrams that have come in a frame, until one is for wireguard-go.
+func (w *Wire) arrive(d delivery, t *transit) (inner []byte, from place) {
+	switch classify(d.data) {
+	case looksWireGuard:
+		return d.data, d.from
+	case looksControl:
+		return w.receive(d.data, d.from, udp.Source{}, t)
+	}
+	w.drops.stun.Add(1)
+	return nil, place{}
+}

@@ -29,7 +29,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 func record(seg *udptest.Segment) *[]udptest.Datagram {
 	var all []udptest.Datagram
 	seg.SetFilter(func(d udptest.Datagram) bool {
-		if classify(d.Payload) == classControl {
+		if classify(d.Payload) == looksControl {
 			d.Payload = bytes.Clone(d.Payload)
 			all = append(all, d)
 		}

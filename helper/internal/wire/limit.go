@@ -15,15 +15,20 @@ type bucket struct {
 
 // allow takes a token if there is one.
 func (b *bucket) allow(now time.Time) bool {
-	if !b.at.IsZero() {
-		b.used = max(0, b.used-b.rate*now.Sub(b.at).Seconds())
-	}
-	b.at = now
-	if b.used+1 > b.burst {
+	if !b.room(1, now) {
 		return false
 	}
 	b.used++
 	return true
+}
+
+// room tells whether there are so many tokens.
+func (b *bucket) room(n int, now time.Time) bool {
+	if !b.at.IsZero() {
+		b.used = max(0, b.used-b.rate*now.Sub(b.at).Seconds())
+	}
+	b.at = now
+	return b.used+float64(n) <= b.burst
 }
 
 // limiter is a bucket for use from several goroutines.

@@ -10,12 +10,21 @@ import (
 type directory struct {
 	byID  map[key.Public]*peer
 	byTag map[tag]*peer
+	// Those with a shared key.
+	shared []*peer
 }
 
 // owner says whose a confirmed place is.
 type owner struct {
 	p     *peer
-	count counter // batches of WireGuard packets from the place, initiations left out
+	count counter // WireGuard packets from the place, initiations left out
+}
+
+// add counts packets; a nil owner's count is nobody's.
+func (o *owner) add(packets uint64) {
+	if o != nil {
+		o.count.n.Add(packets)
+	}
 }
 
 // owners is replaced whole when a path comes or goes, which is seldom: the

@@ -54,6 +54,9 @@ const (
 
 	betterBy    = 2 * time.Millisecond // and by a third
 	betterHolds = 3                    // probes
+
+	forwardedYields = 30 * time.Millisecond // that it is slower than a relay
+	forwardedBack   = 20 * time.Millisecond
 )
 
 // health is how far a path is to be trusted. A higher one is better.
@@ -69,6 +72,7 @@ type path struct {
 	place
 	src   udp.Source // where its answers came in
 	kind  PathKind
+	mtu   int // bytes of a datagram, so far as probed
 	rtt   time.Duration
 	count *counter // what came from it
 
@@ -155,6 +159,7 @@ func (p *path) dead(now time.Time, alone bool) bool {
 type paths struct {
 	all  []*path
 	best *path // nil: none
+	near *path // the best without hops
 }
 
 func (ps *paths) at(from place) *path {
@@ -191,6 +196,9 @@ func (ps *paths) remove(p *path) {
 	if ps.best == p {
 		ps.best = nil
 	}
+	if ps.near == p {
+		ps.near = nil
+	}
 }
 
 // choose picks the best path: a sound one before a doubted one, then by class,
@@ -200,6 +208,12 @@ func (ps *paths) choose() {
 		if ps.best == nil || p != ps.best && p.beats(ps.best) {
 			ps.best = p
 		}
+		if !p.isChain() && (ps.near == nil || p != ps.near && p.beats(ps.near)) {
+			ps.near = p
+		}
+	}
+	if ps.best != nil && !ps.best.isChain() {
+		ps.near = ps.best
 	}
 }
 
@@ -207,10 +221,16 @@ func (p *path) beats(best *path) bool {
 	if p.health != best.health {
 		return p.health > best.health
 	}
-	if p.kind != best.kind {
-		return p.kind > best.kind
+	a, b := p.place.class(p.kind), best.place.class(best.kind)
+	switch {
+	case a == classForwarded && b == classRelayed:
+		return p.rtt <= best.rtt+forwardedBack
+	case a > b:
+		return true
+	case a == b || a == classRelayed && b == classForwarded:
+		return p.streak >= betterHolds
 	}
-	return p.streak >= betterHolds
+	return false
 }
 
 // compare counts at an answer from p how long it has been faster than the best
@@ -221,7 +241,11 @@ func (ps *paths) compare(p *path) {
 		return
 	}
 	gain := ps.best.rtt - p.rtt
-	if gain >= betterBy && gain*3 >= ps.best.rtt {
+	better := gain >= betterBy && gain*3 >= ps.best.rtt
+	if p.place.class(p.kind) == classRelayed && ps.best.place.class(ps.best.kind) == classForwarded {
+		better = gain > forwardedYields
+	}
+	if better {
 		p.streak++
 	} else {
 		p.streak = 0
@@ -231,12 +255,21 @@ func (ps *paths) compare(p *path) {
 // second is the path to send on beside the best one while there is doubt:
 // about the best one, or about the one that it has just replaced.
 func (ps *paths) second(now time.Time) *path {
-	if ps.best == nil {
+	return ps.beside(ps.best, now, func(*path) bool { return true })
+}
+
+// secondNear is the same among the paths without hops.
+func (ps *paths) secondNear(now time.Time) *path {
+	return ps.beside(ps.near, now, func(p *path) bool { return !p.isChain() })
+}
+
+func (ps *paths) beside(best *path, now time.Time, fits func(*path) bool) *path {
+	if best == nil {
 		return nil
 	}
 	var second *path
 	for _, p := range ps.all {
-		if p == ps.best || ps.best.health == sound && (p.health == sound || now.Sub(p.heard) >= deadAfter) {
+		if !fits(p) || p == best || best.health == sound && (p.health == sound || now.Sub(p.heard) >= deadAfter) {
 			continue
 		}
 		if second == nil || p.beats(second) || p.health == second.health && p.kind == second.kind && p.rtt < second.rtt {
@@ -244,4 +277,12 @@ func (ps *paths) second(now time.Time) *path {
 		}
 	}
 	return second
+}
+
+// carries is how many bytes of a datagram the path is known to carry.
+func (p *path) carries() int {
+	if !p.isUDP() {
+		return maxFrame // a link, or a chain, whose hops cut what they must
+	}
+	return max(p.mtu, maxDatagram)
 }

@@ -21,7 +21,7 @@ const (
 	instanceLives = time.Minute // idle
 )
 
-// counter counts batches on the packet path. Its size keeps two of them off
+// counter counts packets on the packet path. Its size keeps two of them off
 // one cache line.
 type counter struct {
 	n atomic.Uint64
@@ -34,17 +34,23 @@ type peer struct {
 	control key.Exchange
 	tag     tag
 	shared  bool
+	only    key.Public // guarded by Wire.mu, as are
+	relay   *Relay
+	chains  []chain
 	wire    *Wire
 	ep      Endpoint
 
 	// What follows is used on the packet path, without a lock.
 	sent    counter
 	route   atomic.Pointer[route] // nil: no path
+	near    atomic.Pointer[route] // without hops
 	watched atomic.Bool           // the schedule looks at what is sent
 	failed  atomic.Bool           // the system refused to send
 	cut     atomic.Bool
 	sealed  atomic.Pointer[sealer] // nil until it is needed
 	counter atomic.Uint64          // of the last datagram sealed
+	frames  atomic.Uint64          // of the last frame
+	pieces  atomic.Uint64          // frames cut
 
 	// What follows is guarded by Wire.mu.
 	given []netip.AddrPort // newest first
@@ -58,7 +64,8 @@ type contact struct {
 
 	boot      boot // 0: not known
 	window    window
-	word      flags // the peer's
+	passing   *passing // made on first use
+	word      flags    // the peer's
 	wordAt    uint64
 	wantTold  time.Time // when the handler last heard that it wants us
 	lastHeard time.Time // authenticated
@@ -79,6 +86,7 @@ type contact struct {
 	want       bool
 	configured bool
 	soughtTill time.Time
+	hopTill    time.Time // as the first hop to others
 	sessions   map[*session]struct{}
 	dialing    map[*dialing]struct{}
 	handshakes bucket
@@ -111,6 +119,8 @@ type route struct {
 	to, to2   place
 	src, src2 udp.Source
 	both      bool // while in doubt
+	boot      boot // the peer's
+	mtu       int  // bytes of a datagram
 }
 
 func newPeer(w *Wire, q Peer) *peer {

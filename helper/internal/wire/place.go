@@ -9,8 +9,9 @@ import (
 
 // place is where a datagram comes from or goes to. It is comparable.
 type place struct {
-	addr netip.AddrPort // of UDP, else zero
-	via  carrier        // nil: the main sockets
+	addr  netip.AddrPort // of UDP, else zero
+	via   carrier        // nil: the main sockets
+	chain chain          // over others
 }
 
 // at is the place of an address that the main sockets deal with.
@@ -21,22 +22,62 @@ type carrier interface {
 	write(bufs [][]byte, to netip.AddrPort, src udp.Source) error
 }
 
-func (l *place) isUDP() bool { return l.addr.IsValid() }
+func (l *place) isUDP() bool   { return l.addr.IsValid() }
+func (l *place) isChain() bool { return !l.chain.isZero() }
 
 // send sends whole datagrams to a place.
 func (w *Wire) send(bufs [][]byte, to *place, src udp.Source) error {
-	if to.via == nil {
-		return w.conn.WriteBatch(bufs, to.addr, src)
+	switch {
+	case to.via != nil:
+		return to.via.write(bufs, to.addr, src)
+	case to.isChain():
+		return w.sendChain(bufs, &to.chain)
 	}
-	return to.via.write(bufs, to.addr, src)
+	return w.conn.WriteBatch(bufs, to.addr, src)
 }
 
-// kindOf is the class of paths to a place.
+// kindOf is the kind of paths to a place.
 func (w *Wire) kindOf(l *local, to place) PathKind {
-	if !to.isUDP() {
+	switch {
+	case to.isUDP():
+		return l.kind(to.addr.Addr())
+	case !to.isChain():
 		return Direct
 	}
-	return l.kind(to.addr.Addr())
+	for _, hop := range to.chain.hops() {
+		if p := w.dir.Load().byTag[hop]; p != nil && p.relay != nil {
+			return Relayed
+		}
+	}
+	return Forwarded
+}
+
+// class orders paths: a higher one is better, whatever the latency.
+type class uint8
+
+const (
+	classLong class = iota // two hops or more
+	classRelayed
+	classForwarded
+	classLink
+	classDirect
+	classLAN
+)
+
+func (to *place) class(k PathKind) class {
+	switch {
+	case k == LAN:
+		return classLAN
+	case to.isUDP():
+		return classDirect
+	case !to.isChain():
+		return classLink
+	case len(to.chain.hops()) > 1:
+		return classLong
+	case k == Relayed:
+		return classRelayed
+	}
+	return classForwarded
 }
 
 // usable tells whether the place may be a peer's.
@@ -46,6 +87,10 @@ func (w *Wire) usable(l *local, to place) bool {
 		return !v.gone.Load()
 	case *port:
 		return !v.gone.Load() && !l.forbidden(to.addr.Addr())
+	}
+	if to.isChain() {
+		first := w.dir.Load().byTag[to.chain[0]]
+		return first != nil && first.near.Load() != nil
 	}
 	ip := to.addr.Addr()
 	return to.addr.Port() != 0 && !l.forbidden(ip) &&
@@ -67,6 +112,9 @@ func (p *peer) targets(l *local) []place {
 	}
 	for _, v := range p.c.links {
 		add(place{via: v})
+	}
+	for _, c := range p.chains {
+		add(place{chain: c})
 	}
 	for _, list := range [][]netip.AddrPort{p.given, p.c.told} {
 		for _, a := range list {

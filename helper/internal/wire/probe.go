@@ -2,6 +2,8 @@ package wire
 
 import (
 	"math/rand/v2"
+	"slices"
+	"sync/atomic"
 	"time"
 
 	"kith.internal/helper/internal/wire/udp"
@@ -20,7 +22,8 @@ const (
 	keepNAT       = 25 * time.Second
 	allEvery      = time.Minute // all candidates, while active
 	activeBackoff = 2 * time.Second
-	streakEvery   = time.Second // a path that has begun to be better
+	chainBackoff  = 10 * time.Second // while active without a path of our own
+	streakEvery   = time.Second      // a path that has begun to be better
 	seekFor       = 2 * time.Minute
 )
 
@@ -37,7 +40,7 @@ func jittered(d time.Duration) time.Duration {
 
 // seeking tells whether we want a path, traffic or not.
 func (c *contact) seeking(now time.Time) bool {
-	return c.want || len(c.dialing) > 0 || len(c.sessions) > 0 || now.Before(c.soughtTill)
+	return c.want || now.Before(c.hopTill) || len(c.dialing) > 0 || len(c.sessions) > 0 || now.Before(c.soughtTill)
 }
 
 func (c *contact) isActive(now time.Time) bool {
@@ -147,11 +150,8 @@ func (p *peer) settle(now time.Time, out *outbox) {
 		}
 	}
 	p.publish(now)
-	told := Path{}
-	if best != nil {
-		told = Path{Kind: best.kind, Addr: best.addr, RTT: best.rtt, Since: c.since}
-	}
-	if told.Kind != c.notified.Kind || told.Addr != c.notified.Addr {
+	told := p.path()
+	if told.Kind != c.notified.Kind || told.Addr != c.notified.Addr || told.Transport != c.notified.Transport || !slices.Equal(told.Via, c.notified.Via) {
 		c.notified = told
 		p.wire.events.add(func(h Handler) { h.PathChanged(p.id, told) })
 	}
@@ -164,18 +164,39 @@ func (p *peer) settle(now time.Time, out *outbox) {
 
 // publish tells the packet path where to send to.
 func (p *peer) publish(now time.Time) {
-	var r route
 	ps := &p.c.paths
-	if ps.best == nil || p.cut.Load() {
+	if p.cut.Load() {
 		p.route.Store(nil)
+		p.near.Store(nil)
 		return
 	}
-	r.to, r.src = ps.best.place, ps.best.src
-	if second := ps.second(now); second != nil {
-		r.to2, r.src2, r.both = second.place, second.src, true
+	before := p.near.Load()
+	store(&p.near, p.routeOn(ps.near, ps.secondNear(now)))
+	store(&p.route, p.routeOn(ps.best, ps.second(now)))
+	switch after := p.near.Load(); {
+	case before == nil && after != nil:
+		p.hopFound(now)
+	case before != nil && after == nil:
+		p.hopLost(now)
 	}
-	if old := p.route.Load(); old == nil || *old != r {
-		p.route.Store(&r)
+}
+
+// routeOn is how to send on one path or on two; nil without a path.
+func (p *peer) routeOn(best, second *path) *route {
+	if best == nil {
+		return nil
+	}
+	r := &route{to: best.place, src: best.src, boot: p.c.boot, mtu: best.carries()}
+	if second != nil {
+		r.to2, r.src2, r.both = second.place, second.src, true
+		r.mtu = min(r.mtu, second.carries())
+	}
+	return r
+}
+
+func store(at *atomic.Pointer[route], r *route) {
+	if old := at.Load(); old == nil || r == nil || *old != *r {
+		at.Store(r)
 	}
 }
 
@@ -251,9 +272,12 @@ func (p *peer) probeRound(now time.Time, out *outbox, next *agenda) {
 	best := c.paths.best
 	lost := best == nil || best.health == doubted
 	active := c.isActive(now)
+	if lost || active || best.isChain() {
+		p.seekHops(now)
+	}
 	l := p.wire.local.Load()
 	for _, to := range p.targets(l) {
-		if !lost && !active && p.wire.kindOf(l, to) <= best.kind {
+		if !lost && !active && to.class(p.wire.kindOf(l, to)) <= best.place.class(best.kind) {
 			continue // an idle peer needs no better latency
 		}
 		p.ping(to, udp.Source{}, now, out)
@@ -264,6 +288,8 @@ func (p *peer) probeRound(now time.Time, out *outbox, next *agenda) {
 		wait = min(wait, activeBackoff)
 	case !lost && best.kind == LAN:
 		wait = max(wait, allEvery)
+	case !lost && active && best.isChain():
+		wait = min(wait, chainBackoff)
 	}
 	c.round++
 	c.nextRound = now.Add(jittered(wait))

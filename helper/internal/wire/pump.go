@@ -186,6 +186,7 @@ func (r *reader) run(age uint64) {
 	for i := range pkts {
 		pkts[i].Buf = make([]byte, ownBuffer)
 	}
+	t := new(transit)
 	for {
 		n, err := r.read(age, pkts)
 		if err != nil {
@@ -193,8 +194,9 @@ func (r *reader) run(age uint64) {
 		}
 		for i := range pkts[:n] {
 			p := &pkts[i]
-			r.pump.w.take(p.Buf[:p.N], place{addr: p.Addr, via: r.via}, p.Src)
+			r.pump.w.take(p.Buf[:p.N], place{addr: p.Addr, via: r.via}, p.Src, t)
 		}
+		t.flush(r.pump.w)
 	}
 }
 
@@ -208,6 +210,8 @@ type receiver struct {
 	owners *owners // as they were when
 	ep     conn.Endpoint
 	owner  *owner // nil: unknown
+
+	transit transit
 }
 
 func newReceiver(r *reader, age uint64) *receiver {
@@ -225,24 +229,36 @@ func (v *receiver) receive(bufs [][]byte, sizes []int, eps []conn.Endpoint) (int
 	}
 	w := v.r.pump.w
 	var counted *owner
+	var packets uint64 // from it
 	for i := range pkts[:n] {
 		p := &pkts[i]
 		sizes[i] = 0
 		switch classify(p.Buf[:p.N]) {
-		case classWireGuard:
+		case looksWireGuard:
 			if owners := w.owners.Load(); p.Addr != v.addr || owners != v.owners {
 				v.find(p, owners)
 			}
-			if v.owner != nil && v.owner != counted && p.Buf[0] != initiationType {
-				counted = v.owner
-				counted.count.n.Add(1)
+			if v.owner != nil && p.Buf[0] != initiationType {
+				if v.owner != counted {
+					counted.add(packets)
+					counted, packets = v.owner, 0
+				}
+				packets++
 			}
 			sizes[i], eps[i] = p.N, v.ep
-		case classSTUN:
+		case looksSTUN:
 			w.drops.stun.Add(1)
 		default:
-			w.receive(p.Buf[:p.N], at(p.Addr), p.Src)
+			inner, from := w.receive(p.Buf[:p.N], at(p.Addr), p.Src, &v.transit)
+			if len(inner) > 0 {
+				eps[i] = w.whose(inner, from, udp.Source{})
+				sizes[i] = copy(bufs[i], inner)
+			}
 		}
+	}
+	counted.add(packets)
+	if v.transit.n > 0 {
+		v.transit.flush(w)
 	}
 	return n, nil
 }

@@ -38,7 +38,7 @@ func TestSeal(t *testing.T) {
 		if !slices.Contains(buckets[:], len(d)) {
 			t.Errorf("body of %d: datagram of %d bytes is in no bucket", size, len(d))
 		}
-		if classify(d) != classControl {
+		if classify(d) != looksControl {
 			t.Error("it looks like another protocol's")
 		}
 		if got := mask.apply(tag(d[:tagLen]), d[tagLen:outerLen]); got != a.self {
@@ -348,7 +348,7 @@ func FuzzReceive(f *testing.F) {
 			}
 			b = s.seal(nil, b)
 		}
-		w.receive(bytes.Clone(b), at(addr("127.0.0.1:9")), udp.Source{})
+		w.receive(bytes.Clone(b), at(addr("127.0.0.1:9")), udp.Source{}, new(transit))
 		if p, _ := w.PeerStatus(id); p.Path.Kind != None {
 			t.Fatal("a path from nothing")
 		}

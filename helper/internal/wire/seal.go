@@ -105,20 +105,30 @@ func direction(shared [32]byte, from, to key.Exchange) (cipher.AEAD, error) {
 }
 
 // seal appends the datagram with the given inside to b, padded to a bucket.
-func (s *sealer) seal(b, inner []byte) []byte {
+func (s *sealer) seal(b, inner []byte) []byte { return s.sealPadded(b, inner, padded(len(inner))) }
+
+// sealPadded pads the inside to a size.
+func (s *sealer) sealPadded(b, inner []byte, size int) []byte {
 	start := len(b)
 	b = append(b, make([]byte, outerLen)...)
-	nonce := b[start+tagLen:]
+	b = append(b, inner...)
+	b = append(b, make([]byte, max(0, size-len(inner)))...)
+	return s.close(b, start)
+}
+
+// close seals what stands in b after room for the outer header.
+func (s *sealer) close(b []byte, start int) []byte {
+	outer, plain := b[start:start+outerLen], b[start+outerLen:]
+	nonce := outer[tagLen:]
 	for {
 		rand.Read(nonce)
 		t := s.mask.apply(s.self, nonce)
-		copy(b[start:], t[:])
-		if classify(b[start:]) == classControl {
+		copy(outer, t[:])
+		if classify(outer) == looksControl {
 			break
 		}
 	}
-	plain := pad(inner)
-	return s.send.Seal(b, nonce, plain, b[start:start+outerLen])
+	return s.send.Seal(b[:start+outerLen], nonce, plain, outer)
 }
 
 // open gives the inside of a datagram, in place.
@@ -130,36 +140,37 @@ func (s *sealer) open(b []byte) ([]byte, error) {
 	return inner, nil
 }
 
-// pad extends inner with zeros to the next bucket.
-func pad(inner []byte) []byte {
+// padded is the size of the bucket for an inside of n bytes, n itself if there
+// is none.
+func padded(n int) int {
 	for _, size := range buckets {
-		if n := size - overhead; len(inner) <= n {
-			return append(inner, make([]byte, n-len(inner))...)
+		if n <= size-overhead {
+			return size - overhead
 		}
 	}
-	return inner
+	return n
 }
 
-// class is what a datagram looks like from outside.
-type class uint8
+// looks is what a datagram looks like from outside.
+type looks uint8
 
 const (
-	classControl class = iota
-	classWireGuard
-	classSTUN
+	looksControl looks = iota
+	looksWireGuard
+	looksSTUN
 )
 
 // classify tells what b is by its first 8 bytes. Control datagrams never look
 // like the others, because seal draws again if one does.
-func classify(b []byte) class {
+func classify(b []byte) looks {
 	if len(b) < 8 {
-		return classControl
+		return looksControl
 	}
 	if t := binary.LittleEndian.Uint32(b); t >= 1 && t <= 4 {
-		return classWireGuard
+		return looksWireGuard
 	}
 	if binary.BigEndian.Uint32(b[4:]) == stunCookie {
-		return classSTUN
+		return looksSTUN
 	}
-	return classControl
+	return looksControl
 }

@@ -80,16 +80,45 @@ func (p *peer) status(now time.Time) PeerStatus {
 	b := c.paths.best
 	switch {
 	case b != nil:
-		s.Path = Path{Kind: b.kind, Addr: b.addr, RTT: b.rtt, Since: c.since}
+		s.Path = p.path()
 		s.Reason = Confirmed
 		if b.health == doubted {
 			s.Reason = Doubtful
 		}
 	case !c.seeking(now) && !c.isActive(now):
-	case len(s.Candidates) == 0:
+	case len(s.Candidates) == 0 && len(p.chains) == 0 && len(c.links) == 0:
 		s.Reason = NoCandidates
 	default:
 		s.Reason = Silent
 	}
 	return s
+}
+
+// path is the best path as others are told it.
+func (p *peer) path() Path {
+	b := p.c.paths.best
+	if b == nil {
+		return Path{}
+	}
+	out := Path{Kind: b.kind, Addr: b.addr, RTT: b.rtt, Since: p.c.since, MTU: b.carries()}
+	first := b.place
+	if b.isChain() {
+		out.Via = p.wire.names(&b.chain)
+		out.MTU = 0
+		if r := p.wire.firstHop(&b.chain); r != nil {
+			first, out.Addr, out.MTU = r.to, r.to.addr, r.mtu-headLen(b.chain.len()+1)
+		}
+	}
+	if _, ok := first.via.(*wireLink); ok {
+		out.Transport = TLS
+	}
+	return out
+}
+
+// firstHop is how to send to a chain's first hop, nil if there is no way.
+func (w *Wire) firstHop(c *chain) *route {
+	if q := w.dir.Load().byTag[c[0]]; q != nil {
+		return q.near.Load()
+	}
+	return nil
 }

@@ -80,6 +80,7 @@ type Wire struct {
 	device  key.Private
 	control key.ExchangePrivate
 	public  key.Exchange // of control
+	tag     tag          // ours
 	mask    maskKey      // ours
 	boot    boot
 	handler Handler
@@ -103,11 +104,12 @@ type Wire struct {
 	done      chan struct{}
 	wg        sync.WaitGroup
 
-	mu       sync.Mutex
-	schedule schedule
-	carriers carriers
-	observed observed
-	closed   bool
+	mu        sync.Mutex
+	schedule  schedule
+	carriers  carriers
+	forwarder forwarder
+	observed  observed
+	closed    bool
 }
 
 // limits bound the work that strangers and replays can cause.
@@ -136,7 +138,7 @@ func New(cfg Config) (*Wire, error) {
 	w.limits.answers.b = bucket{rate: 400, burst: 800}
 	w.limits.meet.b = bucket{rate: 10, burst: 20}
 	w.public = cfg.Control.Public()
-	w.mask = maskKeyOf(w.public)
+	w.mask, w.tag = maskKeyOf(w.public), tagOf(w.public)
 	for w.boot == 0 {
 		var b [8]byte
 		rand.Read(b[:])
@@ -206,9 +208,17 @@ func (w *Wire) SetPeers(peers []Peer) {
 			continue // named twice, or ourselves
 		}
 		next.byID[q.ID], next.byTag[p.tag] = p, p
+		p.only, p.relay = q.Only, q.Relay
+		if p.shared {
+			next.shared = append(next.shared, p)
+		}
 		p.addCandidates(q.Candidates, now)
+		if q.Relay != nil {
+			p.addCandidates(q.Relay.Addrs, now)
+		}
 	}
 	w.dir.Store(next)
+	w.classifyChains()
 	for id, p := range old.byID {
 		if next.byID[id] != p {
 			w.cutPeer(p)
@@ -216,10 +226,25 @@ func (w *Wire) SetPeers(peers []Peer) {
 	}
 }
 
+// classifyChains is for when roles have changed. Callers hold Wire.mu.
+func (w *Wire) classifyChains() {
+	w.eachContact(func(p *peer) {
+		for _, q := range p.c.paths.all {
+			if q.isChain() {
+				q.kind = w.kindOf(nil, q.place)
+			}
+		}
+	})
+}
+
 // cutPeer stops all traffic with the peer. Callers hold Wire.mu.
 func (w *Wire) cutPeer(p *peer) {
 	p.cut.Store(true)
 	p.route.Store(nil)
+	p.near.Store(nil)
+	if p.c != nil {
+		p.hopLost(time.Now())
+	}
 	w.closeLinksOf(p.id)
 	w.schedule.set(p, time.Time{})
 	if p.c == nil {
@@ -370,7 +395,7 @@ func (w *Wire) meet(from place) {
 	if l := w.local.Load(); w.usable(l, from) && (*w.owners.Load())[from] == nil {
 		asked := 0
 		for _, p := range w.dir.Load().byID {
-			if c := p.c; c != nil && (c.want || c.configured) && asked < maxMeet {
+			if c := p.c; c != nil && (c.want || c.configured) && asked < maxMeet && (!from.isChain() || from.chain.far() == p.tag) {
 				p.ping(from, udp.Source{}, now, &out)
 				asked++
 			}

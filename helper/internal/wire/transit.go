@@ -1,0 +1,112 @@
+package wire
+
+import (
+	"errors"
+	"sync"
+
+	"kith.internal/helper/internal/wire/udp"
+)
+
+var errNoHop = errors.New("no path to the first hop")
+
+// transit seals frames and collects them, so that those of one batch that go
+// the same way leave together. It is one goroutine's.
+type transit struct {
+	n    int
+	bufs [udp.MaxBatch][]byte
+	next [udp.MaxBatch]*peer // whom bufs are for
+	body []byte
+	same [][]byte
+}
+
+var transits = sync.Pool{New: func() any { return new(transit) }}
+
+// add takes a frame to pass on to the peer, its position being the peer's.
+func (t *transit) add(w *Wire, q *peer, r *route, f *frame) {
+	if headLen(f.count)+len(f.data) <= r.mtu {
+		t.seal(w, q, r, kindForward, f, f.data)
+		return
+	}
+	t.body = append(f.appendHead(t.body[:0]), f.data...)
+	id := uint32(q.pieces.Add(1))
+	half := (len(t.body) + 1) / 2
+	var head [fragmentHeader]byte
+	for i, part := range [][]byte{t.body[:half], t.body[half:]} {
+		t.put(w, q, r, kindPiece, appendPiece(head[:0], piece{id: id, index: uint8(i), count: 2}), part)
+	}
+}
+
+func (t *transit) seal(w *Wire, q *peer, r *route, k kind, f *frame, data []byte) {
+	var head [frameHead + maxNodes*tagLen]byte
+	t.put(w, q, r, k, f.appendHead(head[:0]), data)
+}
+
+// put seals a datagram whose body is in two parts.
+func (t *transit) put(w *Wire, q *peer, r *route, k kind, head, data []byte) {
+	s, err := q.sealer()
+	if err != nil {
+		return
+	}
+	if t.n == len(t.bufs) {
+		t.flush(w)
+	}
+	h := header{kind: k, from: w.boot, to: r.boot, counter: q.frames.Add(1)}
+	b := append(t.bufs[t.n][:0], make([]byte, outerLen)...)
+	b = appendHeader(b, h, len(head)+len(data))
+	b = append(append(b, head...), data...)
+	t.bufs[t.n], t.next[t.n] = s.close(b, 0), q
+	t.n++
+}
+
+// flush sends what was collected. Callers may hold Wire.mu: it takes no lock.
+func (t *transit) flush(w *Wire) (err error) {
+	for i := range t.n {
+		q := t.next[i]
+		if q == nil {
+			continue
+		}
+		t.same = t.same[:0]
+		for j := i; j < t.n; j++ {
+			if t.next[j] == q {
+				t.next[j] = nil
+				t.same = append(t.same, t.bufs[j])
+			}
+		}
+		q.sent.n.Add(uint64(len(t.same)))
+		q.watch()
+		r := q.near.Load()
+		if r == nil || q.cut.Load() {
+			err = errNoHop
+			continue
+		}
+		if e := w.send(t.same, &r.to, r.src); e != nil {
+			q.failed.Store(true)
+			err = e
+		}
+		if r.both {
+			w.send(t.same, &r.to2, r.src2)
+		}
+	}
+	t.n = 0
+	return err
+}
+
+// sendChain sends datagrams over others.
+func (w *Wire) sendChain(bufs [][]byte, c *chain) error {
+	q := w.dir.Load().byTag[c[0]]
+	if q == nil {
+		return errNoHop
+	}
+	r := q.near.Load()
+	if r == nil || r.boot == 0 {
+		return errNoHop
+	}
+	t := transits.Get().(*transit)
+	defer transits.Put(t)
+	f := c.frame(w.tag)
+	for _, b := range bufs {
+		f.data = b
+		t.add(w, q, r, &f)
+	}
+	return t.flush(w)
+}
