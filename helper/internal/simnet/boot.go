@@ -4,9 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
+	"maps"
 	"net/netip"
-	"net/url"
 	"slices"
 	"sync"
 	"syscall"
@@ -31,12 +30,14 @@ import (
 type boot struct {
 	h       *Host
 	monitor *netmontest.Host
+	woke    chan struct{}
 	dead    chan struct{}
 
 	mu      sync.Mutex
 	tuns    []*device
 	index   int // of the last TUN
-	closers []func() error
+	held    int
+	closers map[int]func() error
 	sockets map[netip.AddrPort]*socket
 }
 
@@ -46,7 +47,10 @@ var _ engine.Host = (*boot)(nil)
 const firstTUN = 1000
 
 func newBoot(h *Host) *boot {
-	b := &boot{h: h, monitor: netmontest.New(), dead: make(chan struct{}), index: firstTUN, sockets: map[netip.AddrPort]*socket{}}
+	b := &boot{
+		h: h, monitor: netmontest.New(), woke: make(chan struct{}, 1), dead: make(chan struct{}), index: firstTUN,
+		sockets: map[netip.AddrPort]*socket{}, closers: map[int]func() error{},
+	}
 	b.changed()
 	return b
 }
@@ -70,16 +74,29 @@ func (b *boot) die() {
 	closers := b.closers
 	b.closers = nil
 	b.mu.Unlock()
-	for _, c := range closers {
-		c()
+	for _, n := range slices.Sorted(maps.Keys(closers)) {
+		closers[n]()
 	}
 }
 
-// hold has c called when the process dies.
-func (b *boot) hold(c func() error) {
+// hold has c called when the process dies, unless it forgets it before. Where
+// it is dead already c is called at once.
+func (b *boot) hold(c func() error) (forget func()) {
 	b.mu.Lock()
-	b.closers = append(b.closers, c)
-	b.mu.Unlock()
+	if b.isDead() {
+		b.mu.Unlock()
+		c()
+		return func() {}
+	}
+	defer b.mu.Unlock()
+	b.held++
+	n := b.held
+	b.closers[n] = c
+	return func() {
+		b.mu.Lock()
+		defer b.mu.Unlock()
+		delete(b.closers, n)
+	}
 }
 
 // changed tells the monitor what the network looks like now.
@@ -87,9 +104,9 @@ func (b *boot) changed() {
 	if b.isDead() {
 		return
 	}
-	state := netmon.State{Interfaces: b.h.udp.Interfaces()}
+	state := netmon.State{Interfaces: b.h.udp.Interfaces(), Default4: b.h.udp.Default(false), Default6: b.h.udp.Default(true)}
 	b.h.mu.Lock()
-	routes := slices.Clone(b.h.foreign)
+	routes := append(b.h.udp.Routes(), b.h.foreign...)
 	state.Interfaces = append(state.Interfaces, b.h.extra...)
 	b.h.mu.Unlock()
 	b.mu.Lock()
@@ -133,20 +150,6 @@ func (b *boot) Listen(port uint16) (udp.Conn, error) {
 	return conn{c, b}, nil
 }
 
-func (b *boot) ListenTCP(context.Context, string) (net.Listener, error) {
-	return nil, syscall.EAFNOSUPPORT
-}
-
-func (b *boot) DialTCP(context.Context, string, string) (net.Conn, error) {
-	return nil, syscall.EAFNOSUPPORT
-}
-
-func (b *boot) Proxy(string) (*url.URL, error) { return nil, nil }
-
-func (b *boot) LookupHost(_ context.Context, name string) ([]netip.Addr, error) {
-	return nil, &net.DNSError{Err: "no such host", Name: name, IsNotFound: true}
-}
-
 func (b *boot) PortMapper(engine.Monitor) engine.PortMapper { return nil }
 
 type multicast struct {
@@ -167,7 +170,17 @@ func (b *boot) Multicast() (discover.Multicast, error) {
 	return multicast{m, b}, nil
 }
 
-func (b *boot) Monitor() (engine.Monitor, error) { return netmon.Watch(b.monitor), nil }
+// watcher tells of sleep, which the fake clock knows nothing of.
+type watcher struct {
+	*netmon.Watcher
+	woke chan struct{}
+}
+
+func (w watcher) Woke() <-chan struct{} { return w.woke }
+
+func (b *boot) Monitor() (engine.Monitor, error) {
+	return watcher{netmon.Watch(b.monitor), b.woke}, nil
+}
 
 func (b *boot) TUN(name string, mtu int) (wgtun.Device, string, int, error) {
 	b.h.mu.Lock()

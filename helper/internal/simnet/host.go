@@ -44,6 +44,7 @@ type Host struct {
 	rule    string // a firewall rule that drops the overlay's IPv4 range
 	noTUN   bool
 	no6     bool
+	proxy   string   // the HTTP proxy's URL
 	removed []string // interfaces that were cleaned up
 }
 
@@ -55,7 +56,37 @@ func (h *Host) Attach(l *LAN) {
 		h.addrs[l] = l.address()
 	}
 	h.udp.Attach(l.Segment, h.addrs[l]...)
+	h.udp.RemoveRoutes(l.Segment)
+	l.routes(h.udp, metric*len(h.udp.Interfaces()))
 	h.changed()
+}
+
+// SetUp cuts a LAN of the host, or mends it: its carrier tells both sides.
+func (h *Host) SetUp(l *LAN, up bool) {
+	l.SetDown(!up)
+	for _, o := range h.net.hosts {
+		if o.addrs[l] != nil {
+			o.changed()
+		}
+	}
+}
+
+// Sleep has the host sleep: it hears and says nothing for d, then finds out.
+func (h *Host) Sleep(d time.Duration) {
+	h.udp.SetAsleep(true)
+	time.Sleep(d)
+	h.udp.SetAsleep(false)
+	select {
+	case h.boot.woke <- struct{}{}:
+	default:
+	}
+}
+
+// SetProxy is the proxy that the host's system has set, "" for none.
+func (h *Host) SetProxy(u string) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.proxy = u
 }
 
 // Detach pulls the plug.

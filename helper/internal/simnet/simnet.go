@@ -1,5 +1,5 @@
 // Package simnet runs real engines, several in one process, on simulated LANs
-// under a fake clock: real stores, real WireGuard, real control streams; the
+// and a simulated internet under a fake clock: real stores, real WireGuard, real control streams; the
 // host, its sockets and its TUNs are in memory. It needs no root. Everything
 // here is called from inside a testing/synctest bubble. Only tests import it.
 package simnet
@@ -22,8 +22,10 @@ import (
 type Net struct {
 	tb    testing.TB
 	udp   *udptest.Net
+	core  *udptest.Router // of the internet; nil: there is none
 	hosts []*Host
 	lans  int
+	sites int
 }
 
 // New makes an empty world. Its engines are closed when the test ends.
@@ -41,8 +43,9 @@ func New(tb testing.TB) *Net {
 // LAN is a link. Its methods set delay, loss, MTU and filters.
 type LAN struct {
 	*udptest.Segment
-	prefix netip.Prefix // invalid: link-local IPv6 alone
-	next   netip.Addr
+	prefix, prefix6   netip.Prefix // invalid: none but link-local IPv6
+	next, next6       netip.Addr
+	gateway, gateway6 netip.Addr // of the default routes; invalid: none
 }
 
 const lanDelay = 200 * time.Microsecond
@@ -63,14 +66,17 @@ func (n *Net) LinkLocal(name string) *LAN {
 	return l
 }
 
-// address is the next free one, nil on a link without a prefix.
-func (l *LAN) address() []netip.Prefix {
-	if !l.prefix.IsValid() {
-		return nil
+// address is the next free one of each prefix of the link.
+func (l *LAN) address() (out []netip.Prefix) {
+	if l.prefix.IsValid() {
+		out = append(out, netip.PrefixFrom(l.next, l.prefix.Bits()))
+		l.next = l.next.Next()
 	}
-	a := l.next
-	l.next = a.Next()
-	return []netip.Prefix{netip.PrefixFrom(a, l.prefix.Bits())}
+	if l.prefix6.IsValid() {
+		out = append(out, netip.PrefixFrom(l.next6, l.prefix6.Bits()))
+		l.next6 = l.next6.Next()
+	}
+	return out
 }
 
 // Host makes a machine on these LANs, switched off.

@@ -22,6 +22,7 @@ type Host struct {
 	router     *Router                        // nil: it is none
 	multicasts []*multicast
 	no4, no6   bool
+	asleep     bool
 	wall       *firewall
 }
 
@@ -136,6 +137,9 @@ func (h *Host) send(bufs [][]byte, port uint16, to netip.AddrPort, src udp.Sourc
 
 // emit sends a datagram of the host's own. The net is locked.
 func (h *Host) emit(w way, d Datagram) {
+	if h.asleep {
+		return
+	}
 	h.wall.remember(d)
 	if w.via.segment == nil {
 		h.receive(w.via, d)
@@ -147,7 +151,7 @@ func (h *Host) emit(w way, d Datagram) {
 // receive takes a datagram that came in by an interface to its port, or on if
 // the host is a router. The net is locked.
 func (h *Host) receive(in *iface, d Datagram) {
-	if !slices.Contains(h.ifaces, in) || h.off(d.To.Addr()) {
+	if h.asleep || !slices.Contains(h.ifaces, in) || h.off(d.To.Addr()) {
 		return
 	}
 	switch {
@@ -163,6 +167,14 @@ func (h *Host) receive(in *iface, d Datagram) {
 	case h.conns[d.To.Port()] != nil:
 		h.conns[d.To.Port()].receive(in, d)
 	}
+}
+
+// SetAsleep has nothing leave or reach the host while its links stay as they
+// are.
+func (h *Host) SetAsleep(asleep bool) {
+	h.net.mu.Lock()
+	defer h.net.mu.Unlock()
+	h.asleep = asleep
 }
 
 func (h *Host) owns(a netip.Addr) bool {

@@ -72,6 +72,9 @@ func (m *multicast) Send(b []byte, ifindex int) error {
 	}
 	m.host.net.mu.Lock()
 	defer m.host.net.mu.Unlock()
+	if m.host.asleep {
+		return nil
+	}
 	i := m.host.byIndex(ifindex)
 	if i == nil || i.segment == nil || !m.joined[ifindex] {
 		return fmt.Errorf("send on interface %d: %w", ifindex, syscall.ENODEV)
