@@ -2,13 +2,14 @@ package tunnel
 
 import (
 	"net/netip"
+	"time"
 
 	"golang.zx2c4.com/wireguard/tun"
 )
 
 // outlet is the TUN as wireguard-go sees it. It looks at the destination of
-// what leaves, so that a session exists by the time the packet is routed, and
-// keeps the interface's up and down events from wireguard-go, whose bind must
+// what leaves, so that a session exists by the time the packet is routed and a
+// packet that the path does not carry is answered, and keeps the interface's up and down events from wireguard-go, whose bind must
 // stay open either way.
 type outlet struct {
 	tun.Device
@@ -16,8 +17,11 @@ type outlet struct {
 	table  func(netip.Addr) *session
 	events chan tun.Event
 
-	last     netip.Addr // of the reader goroutine alone
+	// What follows is of the reader goroutine alone.
+	last     netip.Addr
 	lastSess *session
+	tooBigAt time.Time
+	tooBigs  int
 }
 
 func newOutlet(t tun.Device, tn *Tunnel) *outlet {
@@ -60,6 +64,11 @@ func (o *outlet) Read(bufs [][]byte, sizes []int, offset int) (int, error) {
 				o.first(s)
 			}
 			o.lastSess = s
+		}
+		if s := o.lastSess; s != nil {
+			if mtu := s.mtu.Load(); mtu != 0 && !o.fit(bufs[i][offset:offset+sizes[i]], int(mtu)) {
+				sizes[i] = 0 // wireguard-go leaves it out
+			}
 		}
 	}
 	return n, err

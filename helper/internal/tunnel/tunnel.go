@@ -75,7 +75,8 @@ type Tunnel struct {
 type session struct {
 	Peer
 	configured atomic.Bool
-	wanted     atomic.Bool // our packets asked for it, and it is configured
+	wanted     atomic.Bool  // our packets asked for it, and it is configured
+	mtu        atomic.Int32 // of the path; 0: the TUN's
 	bytes      uint64
 	quietSince time.Time
 	total      Stats // of the sessions before this one
