@@ -33,7 +33,7 @@ func (e *Engine) diag(add func(ipc.Check)) {
 }
 
 // diag checks one network.
-func (n *network) diag(add func(ipc.Check)) {
+func (n *network) diag(add func(ipc.Check), found []probed) {
 	check := func(c ipc.Check) {
 		c.Network = n.alias
 		add(c)
@@ -66,4 +66,5 @@ func (n *network) diag(add func(ipc.Check)) {
 		Code: ipc.CheckAddresses, OK: len(bad) == 0, Text: "Both address families work in " + n.alias, Detail: strings.Join(bad, "; "),
 		Fix: "Everything else works; names resolve to the family that does.",
 	})
+	n.diagNet(check, reached, members, found)
 }

@@ -58,6 +58,7 @@ type Engine struct {
 	routes    []netmon.Route
 	multicast discover.Multicast
 	announcer *discover.Announcer
+	mapper    PortMapper // nil: the host has none
 	stub      *stub.Server
 	forward   *forward.Forwarder
 	dns       osconf.Manager
@@ -110,6 +111,7 @@ func (e *Engine) open() error {
 		return fmt.Errorf("open LAN discovery: %w", err)
 	}
 	e.announcer = discover.New(e.multicast, e.log)
+	e.mapper = e.cfg.Host.PortMapper(e.monitor)
 	e.forward = forward.New(forward.Config{Log: e.log})
 	e.stub = stub.New(stub.Config{
 		Forward: e.forward,
@@ -142,6 +144,11 @@ func (e *Engine) release() {
 	}
 	if e.multicast != nil {
 		e.multicast.Close()
+	}
+	if e.mapper != nil {
+		if err := e.mapper.Close(); err != nil {
+			e.log.Debug("give ports back to the gateways", "err", err)
+		}
 	}
 	if e.monitor != nil {
 		e.monitor.Close()
@@ -182,6 +189,10 @@ func (e *Engine) load() error {
 
 // watch turns the monitor's signals into work for the actor.
 func (e *Engine) watch() {
+	var mapped <-chan struct{}
+	if e.mapper != nil {
+		mapped = e.mapper.Changes()
+	}
 	for {
 		select {
 		case <-e.ctx.Done():
@@ -196,6 +207,8 @@ func (e *Engine) watch() {
 				return
 			}
 			e.post(func() { e.hostChanged(true) })
+		case <-mapped:
+			e.post(e.takeMapped)
 		}
 	}
 }
@@ -220,12 +233,19 @@ func (e *Engine) hostChanged(woke bool) {
 	if e.stopping {
 		return
 	}
-	before := e.foreign()
+	before, foreign, ways := e.seen(), e.foreign(), e.uplinks()
 	e.readHost()
-	if slices.EqualFunc(before, e.foreign(), sameInterface) && !woke {
+	// Nothing new after a word of the monitor is a carrier that went and came
+	// back: the same addresses, maybe of another network.
+	flapped := before.equal(e.seen())
+	if !woke && !flapped && slices.EqualFunc(foreign, e.foreign(), sameInterface) && slices.Equal(ways, e.uplinks()) {
 		e.checkIPv4()
 		return
 	}
+	if woke && e.mapper != nil {
+		e.mapper.Recheck()
+	}
+	e.setPorts()
 	for _, n := range e.nets {
 		n.networkChanged()
 	}
@@ -234,6 +254,31 @@ func (e *Engine) hostChanged(woke bool) {
 	}
 	e.apply()
 	e.announcer.Query()
+}
+
+// seen is all that the monitor has told.
+type seen struct {
+	state  netmon.State
+	routes []netmon.Route
+}
+
+func (e *Engine) seen() seen { return seen{e.host, e.routes} }
+
+func (s seen) equal(t seen) bool {
+	return s.state.Default4 == t.state.Default4 && s.state.Default6 == t.state.Default6 &&
+		slices.EqualFunc(s.state.Interfaces, t.state.Interfaces, sameInterface) && slices.Equal(s.routes, t.routes)
+}
+
+// uplinks is the default routes that are not ours, as the system has them.
+func (e *Engine) uplinks() []netmon.Route {
+	own := e.ownInterfaces()
+	var out []netmon.Route
+	for _, r := range e.routes {
+		if r.IsDefault() && !own[r.Index] {
+			out = append(out, r)
+		}
+	}
+	return out
 }
 
 // foreign is the host's interfaces without our own TUNs.

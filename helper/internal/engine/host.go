@@ -65,14 +65,29 @@ type Host interface {
 
 // PortMapper keeps ports open on the gateways, until Close.
 type PortMapper interface {
-	// Set says which UDP ports are wanted, all of them.
+	// Set says which UDP ports are wanted, all of them, and looks anew where to
+	// ask for them: for each change of the ports or the network.
 	Set(ports []uint16)
+	// Recheck asks at once whether all still stands, after a sleep.
+	Recheck()
 	// Changes has something to receive after Mapped changed.
 	Changes() <-chan struct{}
 	// Mapped is where each port is reached from outside.
 	Mapped() map[uint16][]netip.AddrPort
+	// Report is about each gateway, for people.
+	Report() []Gateway
 	// Close gives the ports back.
 	Close() error
+}
+
+// Gateway is what a gateway does when it is asked for ports.
+type Gateway struct {
+	Interface  string
+	Addr       netip.Addr
+	Method     string // that it understands: PCP, NAT-PMP, UPnP; "" for none
+	Mapped     []netip.AddrPort
+	Why        string // there is none
+	Complaints []string
 }
 
 // Monitor is netmon's watcher.

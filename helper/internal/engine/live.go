@@ -33,14 +33,17 @@ type live struct {
 	keys    store.Keys // in force
 	use4    bool       // the IPv4 overlay address is in use
 	use6    bool
-	saved   map[key.Public]savedPath
-	joiners chan struct{} // holds one for each that is being answered
+	saved   map[key.Public][]store.Endpoint // as the cache has them, the newest first
+	joiners chan struct{}                   // holds one for each that is being answered
 
 	said    replica.Presence // last
 	saidAt  time.Time
 	hasty   allowance
 	telling *time.Timer // says our presence again when it is due
 
+	mapped  []netip.AddrPort    // by the gateways
+	minute  *time.Timer         // looks after what changes without a word
+	minutes int                 // since the start
 	wanted  map[key.Public]bool // WireGuard sessions
 	chains  map[key.Public][][]key.Public
 	routing *time.Timer // computes the chains when it is due
@@ -52,16 +55,9 @@ type live struct {
 	answers     answers
 }
 
-// savedPath is what the cache last got of a peer, so that it is not written at
-// each beat.
-type savedPath struct {
-	addr netip.AddrPort
-	at   time.Time
-}
-
 // startLive takes the port and the TUN and starts the network's parts.
 func (e *Engine) startLive(n *network) (_ *live, err error) {
-	on := &live{n: n, log: e.log.With("network", n.alias), use4: true, use6: true, saved: map[key.Public]savedPath{}, joiners: make(chan struct{}, joinersMost),
+	on := &live{n: n, log: e.log.With("network", n.alias), use4: true, use6: true, saved: map[key.Public][]store.Endpoint{}, joiners: make(chan struct{}, joinersMost),
 		wanted: map[key.Public]bool{}, chains: map[key.Public][][]key.Public{}}
 	if on.keys, err = n.currentKeys(); err != nil {
 		return nil, err
@@ -188,13 +184,13 @@ func (on *live) addrs() []netip.Addr {
 }
 
 func (on *live) close() {
-	for _, t := range []*time.Timer{on.telling, on.routing, on.relayRetry, on.record} {
+	for _, t := range []*time.Timer{on.telling, on.routing, on.relayRetry, on.record, on.minute} {
 		if t != nil {
 			t.Stop()
 		}
 	}
 	on.stopRelay()
-	on.savePaths()
+	on.savePresence()
 	if on.replica != nil {
 		on.replica.Close()
 	}
@@ -279,59 +275,6 @@ func (h handler) ClockOffset(peer key.Public, d time.Duration) {
 
 func (h handler) Linked(peer key.Public, up bool) {
 	h.post(h.on.n.e.publishSoon)
-}
-
-// learnCached gives the wire what the store remembers of the members.
-func (n *network) learnCached() {
-	peers, err := n.e.cfg.Store.Peers(n.id)
-	if err != nil {
-		n.e.log.Warn("read the cache of paths", "network", n.alias, "err", err)
-	}
-	raws, err := n.e.cfg.Store.Presences(n.id)
-	if err != nil {
-		n.e.log.Warn("read the cache of presence", "network", n.alias, "err", err)
-	}
-	d := n.decide()
-	n.on.wire.SetPeers(d.wire)
-	n.on.replica.SetMembers(d.members, d.removed)
-	for _, p := range peers {
-		for _, ep := range p.Endpoints {
-			n.on.wire.AddCandidates(p.Key, ep.Addr)
-		}
-	}
-	for _, r := range raws {
-		n.on.replica.Hear([][]byte{r.Raw}, key.Public{})
-	}
-	n.sayPresence()
-}
-
-// savePath remembers where a member was reached; at most once a minute for the
-// same address, since each write is a sync of the disk.
-func (on *live) savePath(id key.Public, addr netip.AddrPort) {
-	now := time.Now()
-	if last, ok := on.saved[id]; ok && last.addr == addr && now.Sub(last.at) < time.Minute {
-		return
-	}
-	if on.n.book.View().Member(id) == nil || !addr.IsValid() {
-		return
-	}
-	on.saved[id] = savedPath{addr, now}
-	p := store.Peer{Key: id, Endpoints: []store.Endpoint{{Addr: addr, Confirmed: now}}}
-	on.n.e.background(func() {
-		if err := on.n.e.cfg.Store.PutPeers(on.n.id, p); err != nil {
-			on.log.Debug("cache a path", "err", err)
-		}
-	})
-}
-
-// savePaths remembers presence, for the next start.
-func (on *live) savePaths() {
-	if on.replica == nil {
-		return
-	}
-	if err := on.n.e.cfg.Store.PutPresence(on.n.id, on.replica.Stored()...); err != nil {
-		on.log.Debug("cache presence", "err", err)
-	}
 }
 
 // epochForReplica reads the newest secret from any goroutine.

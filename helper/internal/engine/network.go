@@ -154,6 +154,8 @@ func (n *network) start() {
 	n.learnCached()
 	n.refresh()
 	n.resumeRelay()
+	n.armMinute()
+	n.e.setPorts()
 	n.e.announcer.Query()
 }
 
@@ -173,6 +175,7 @@ func (n *network) stop() {
 	}
 	on.close()
 	n.e.tellLocal()
+	n.e.setPorts()
 	if n.expiry != nil {
 		n.expiry.Stop()
 	}
@@ -183,7 +186,7 @@ func (n *network) stop() {
 
 // ofLive is the warnings that concern what a network has of the host, and end
 // with it. What concerns the roster stays.
-var ofLive = []string{ipc.HealthIPv4Conflict, ipc.HealthIPv4Blocked, ipc.HealthNoIPv6, ipc.HealthNoTUN, ipc.HealthPortTaken, ipc.HealthRelayPort}
+var ofLive = []string{ipc.HealthIPv4Conflict, ipc.HealthIPv4Blocked, ipc.HealthNoIPv6, ipc.HealthNoTUN, ipc.HealthPortTaken, ipc.HealthRelayPort, ipc.HealthRelayHidden, ipc.HealthRelayLies, ipc.HealthForwardDrops}
 
 // sayGone tells the members that this device stops.
 func (n *network) sayGone() {

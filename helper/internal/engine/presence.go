@@ -108,7 +108,7 @@ func (n *network) tellIfChanged() {
 	p := n.presence()
 	was := n.on.said
 	gained, lost := whoChanged(was.Neighbours, p.Neighbours)
-	if !gained && !lost && p.NAT == was.NAT && slices.Equal(p.Endpoints, was.Endpoints) {
+	if !gained && !lost && p.NAT == was.NAT && !moved(was, p) {
 		return
 	}
 	wait := sayEvery - time.Since(n.on.saidAt)
@@ -124,6 +124,17 @@ func (n *network) tellIfChanged() {
 				n.tellIfChanged()
 			}
 		})
+	})
+}
+
+// moved tells whether this device is found elsewhere. Behind a NAT that has
+// another port for each peer, what others see says nothing to the rest.
+func moved(was, now replica.Presence) bool {
+	if now.NAT == replica.NATHard {
+		return false
+	}
+	return len(was.Endpoints) != len(now.Endpoints) || slices.ContainsFunc(now.Endpoints, func(a netip.AddrPort) bool {
+		return !slices.Contains(was.Endpoints, a)
 	})
 }
 

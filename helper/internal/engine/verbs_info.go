@@ -176,6 +176,7 @@ func (n *network) aim(k key.Public) (target, error) {
 
 // Diag is a list of checks, each with its fix.
 func (e *Engine) Diag(ctx context.Context, _ server.Caller, req ipc.NetworkRequest) (ipc.Diag, error) {
+	found := e.probeRelays(ctx, req.Network)
 	return call(ctx, e, func() (ipc.Diag, error) {
 		d := ipc.Diag{Schema: ipc.Schema}
 		add := func(c ipc.Check) {
@@ -189,7 +190,7 @@ func (e *Engine) Diag(ctx context.Context, _ server.Caller, req ipc.NetworkReque
 			if req.Network != "" && req.Network != n.alias && req.Network != n.name() {
 				continue
 			}
-			n.diag(add)
+			n.diag(add, found[n.id])
 		}
 		return d, nil
 	})

@@ -171,66 +171,6 @@ func (e *Engine) deviceName(asked string) (name string, chosen bool, err error) 
 	return asked, true, nil
 }
 
-const (
-	inviteDefault = 24 * time.Hour
-	inviteLongest = 365 * 24 * time.Hour
-	usesMost      = 1000
-)
-
-// Invite writes an invite with this device as its sponsor and answers its link.
-func (e *Engine) Invite(ctx context.Context, _ server.Caller, req ipc.InviteRequest) (ipc.InviteAnswer, error) {
-	life := time.Duration(req.Expires) * time.Second
-	if life == 0 {
-		life = inviteDefault
-	}
-	if life < time.Minute || life > inviteLongest {
-		return ipc.InviteAnswer{}, ipc.Errorf(ipc.CodeUsage, "an invite lasts between a minute and a year")
-	}
-	if req.Uses < 0 || req.Uses > usesMost {
-		return ipc.InviteAnswer{}, ipc.Errorf(ipc.CodeUsage, "an invite has 1 to %d uses, or unlimited", usesMost)
-	}
-	return call(ctx, e, func() (ipc.InviteAnswer, error) {
-		n, err := e.upNetwork(req.Network)
-		if err != nil {
-			return ipc.InviteAnswer{}, err
-		}
-		return n.invite(req, time.Now().Add(life))
-	})
-}
-
-func (n *network) invite(req ipc.InviteRequest, expires time.Time) (ipc.InviteAnswer, error) {
-	k := key.New()
-	q := roster.InviteRequest{Key: k.Public(), Uses: uint64(req.Uses), Expires: expires, Tags: req.Tags}
-	if req.Uses > 0 {
-		q.Sponsor = n.self
-	}
-	var id roster.ID
-	err := n.write(func(a *roster.Author) error {
-		r, err := a.Invite(q)
-		if err == nil {
-			id = r.ID
-		}
-		return err
-	})
-	if err != nil {
-		return ipc.InviteAnswer{}, err
-	}
-	n.refresh()
-	me := n.me()
-	if me == nil || n.on == nil {
-		return ipc.InviteAnswer{}, ipc.Errorf(ipc.CodeNotMember, "this device is no member of %s any more", n.alias)
-	}
-	l := link.Join{
-		Network: n.id, Name: n.name(), Invite: k, Expires: expires,
-		Sponsor: n.self, SponsorName: me.Name, SponsorControl: me.Control, Endpoints: n.endpoints(),
-	}
-	text, err := l.Encode()
-	if err != nil {
-		return ipc.InviteAnswer{}, err
-	}
-	return ipc.InviteAnswer{Schema: ipc.Schema, ID: id.String(), Link: text, Expires: expires.UTC().Truncate(time.Second)}, nil
-}
-
 // write makes records of this device's own, stores them and sends them.
 func (n *network) write(fn func(*roster.Author) error) error {
 	added, err := n.book.Write(func(set *roster.Set) error {
