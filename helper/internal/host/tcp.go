@@ -9,8 +9,6 @@ import (
 	"time"
 
 	"golang.org/x/net/http/httpproxy"
-
-	"kith.internal/helper/internal/engine"
 )
 
 // keepAlive finds out the far end that is gone without a word; frames of a link
@@ -46,6 +44,3 @@ func (Host) LookupHost(ctx context.Context, name string) ([]netip.Addr, error) {
 	}
 	return addrs, err
 }
-
-// PortMapper asks no gateway yet.
-func (Host) PortMapper(engine.Monitor) engine.PortMapper { return nil }
