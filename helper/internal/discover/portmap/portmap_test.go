@@ -373,9 +373,7 @@ func TestOutsideAddressChanges(t *testing.T) {
 				b.Set([]uint16{port})
 				b.after(10 * time.Second)
 				told(b.Changes())
-				b.routers[0].mu.Lock()
-				b.routers[0].outside = netip.MustParseAddr("203.0.113.99")
-				b.routers[0].mu.Unlock()
+				b.routers[0].change(func() { b.routers[0].outside = netip.MustParseAddr("203.0.113.99") })
 				b.after(checkEvery)
 				b.mapped("203.0.113.99:41000")
 				if !told(b.Changes()) {
@@ -388,17 +386,18 @@ func TestOutsideAddressChanges(t *testing.T) {
 
 func TestGatewayComesLater(t *testing.T) {
 	with(t, func(b bed) {
+		r := b.routers[0]
 		b.Set([]uint16{port})
 		b.after(40 * time.Minute)
 		b.mapped()
-		b.routers[0].pcp = true
+		r.change(func() { r.pcp = true })
 		b.Recheck()
 		b.after(time.Second)
 		b.mapped("203.0.113.5:41000")
-		b.routers[0].pcp = false // and goes again
+		r.change(func() { r.pcp = false }) // and goes again
 		b.after(2 * time.Hour)
 		b.mapped()
-		b.routers[0].pmp = true
+		r.change(func() { r.pmp = true })
 		b.after(35 * time.Minute)
 		b.mapped("203.0.113.5:41000")
 	}, one(nil))
@@ -480,7 +479,7 @@ func TestCloseWhenTheGatewayHasGone(t *testing.T) {
 	with(t, func(b bed) {
 		b.Set([]uint16{port, port + 1, port + 2})
 		b.after(time.Second)
-		b.routers[0].twist = func(_, _ []byte) []byte { return nil }
+		b.routers[0].change(func() { b.routers[0].twist = func(_, _ []byte) []byte { return nil } })
 		start := time.Now()
 		b.Close()
 		if d := time.Since(start); d > 2*time.Second {

@@ -107,23 +107,33 @@ func (r *router) epoch() uint32 {
 	return uint32(time.Since(r.booted) / time.Second)
 }
 
+// change makes another of it while it works.
+func (r *router) change(f func()) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	f()
+}
+
 // datagram answers what came from a host.
 func (r *router) datagram(from, to netip.AddrPort, b []byte) (out []datagram) {
+	r.mu.Lock()
+	pcp, pmp, twist := r.pcp, r.pmp, r.twist
+	r.mu.Unlock()
 	answer, source := []byte(nil), netip.AddrPortFrom(r.addr, to.Port())
 	switch {
 	case to.Port() == ssdpPort && r.upnp != nil:
 		answer, source = r.upnp.search(r, b), netip.AddrPortFrom(r.addr, 49152)
 	case to.Port() != gatewayPort:
 		return nil
-	case b[0] == 2 && r.pcp:
+	case b[0] == 2 && pcp:
 		answer = r.answerPCP(from, b)
-	case b[0] == 2 && r.pmp:
+	case b[0] == 2 && pmp:
 		answer = []byte{0, pmpResponse | b[1], 0, 1, 0, 0, 0, 0}
-	case b[0] == 0 && r.pmp:
+	case b[0] == 0 && pmp:
 		answer = r.answerPMP(from, b)
 	}
-	if answer != nil && r.twist != nil {
-		answer = r.twist(b, answer)
+	if answer != nil && twist != nil {
+		answer = twist(b, answer)
 	}
 	if answer == nil {
 		return nil
@@ -153,6 +163,8 @@ func (r *router) answerPCP(from netip.AddrPort, b []byte) []byte {
 	external, lasts := r.grant("pcp", from.Addr(), binary.BigEndian.Uint16(b[40:]), binary.BigEndian.Uint16(b[42:]), nonce(b[24:36]), want)
 	binary.BigEndian.PutUint32(a[4:], uint32(lasts/time.Second))
 	binary.BigEndian.PutUint16(a[42:], external)
+	r.mu.Lock()
+	defer r.mu.Unlock()
 	x := r.outside.As16()
 	copy(a[44:], x[:])
 	return a
@@ -162,6 +174,8 @@ func (r *router) answerPMP(from netip.AddrPort, b []byte) []byte {
 	a := binary.BigEndian.AppendUint32([]byte{0, pmpResponse | b[1], 0, r.code}, r.epoch())
 	if b[1] == pmpAddress {
 		a[3] = 0
+		r.mu.Lock()
+		defer r.mu.Unlock()
 		return append(a, r.outside.AsSlice()...)
 	}
 	if r.code != 0 {
