@@ -11,7 +11,7 @@ type Verdict uint8
 
 const (
 	Foreign Verdict = iota // not ours: others may know it
-	Exists                 // ours; Host, PTR and Apex tell what is there
+	Exists                 // ours; Host, Custom, PTR and Apex tell what is there
 	Missing                // ours, and there is no such name
 )
 
@@ -23,6 +23,10 @@ type Answer struct {
 	Short   bool   // a single label, found in one of the zones
 	Host    *Host  // nil if the name is no device's; not to be changed
 	PTR     string // the full name with trailing dot, for a reverse name
+	Custom  *Custom
+	// Override: the name is in others' domain, where our records stand in for
+	// what is said of it (see Custom.Whole), but not of how it is delegated.
+	Override bool
 }
 
 // Zones are the zones of all networks, in the order in which a short name is
@@ -67,38 +71,122 @@ func (zs *Zones) Lookup(name string) Answer {
 	}
 	switch {
 	case strings.HasSuffix(name, domainSuffix):
-		return zs.forward(name[:len(name)-len(domainSuffix)])
+		return zs.forward(name)
 	case strings.HasSuffix(name, arpa4):
-		return zs.reverse(parse4(name[:len(name)-len(arpa4)]))
+		if a := zs.reverse(parse4(name[:len(name)-len(arpa4)])); a.Verdict != Foreign {
+			return a
+		}
 	case strings.HasSuffix(name, arpa6):
-		return zs.reverse(parse6(name[:len(name)-len(arpa6)]))
+		if a := zs.reverse(parse6(name[:len(name)-len(arpa6)])); a.Verdict != Foreign {
+			return a
+		}
 	}
 	label := name[:len(name)-1]
 	for _, z := range zs.order {
 		if h := z.hosts[label]; h != nil { // a label with a dot is never a key
 			return Answer{Verdict: Exists, Origin: z.origin, Host: h, Short: true}
 		}
+		if c := z.short[label]; c != nil {
+			return Answer{Verdict: Exists, Origin: z.origin, Custom: c, Short: true}
+		}
+	}
+	for _, z := range zs.order {
+		if a := z.override(name); a.Verdict != Foreign {
+			return a
+		}
 	}
 	return Answer{}
 }
 
-// forward finds rest in rest.internal.
-func (zs *Zones) forward(rest string) Answer {
-	network, host := rest, ""
-	if i := lastDot(rest); i >= 0 {
-		network, host = rest[i+1:], rest[:i]
+// forward finds a name below .internal.
+func (zs *Zones) forward(name string) Answer {
+	network := name[:len(name)-len(domainSuffix)]
+	if i := lastDot(network); i >= 0 {
+		network = network[i+1:]
 	}
 	z := zs.byName[network]
 	if z == nil {
 		return Answer{}
 	}
-	if network == rest {
-		return Answer{Verdict: Exists, Origin: z.origin, Apex: true}
+	return z.lookup(name)
+}
+
+// lookup finds a name that may be in the zone, or have custom records.
+func (z *Zone) lookup(name string) Answer {
+	host, inside := strings.CutSuffix(name, z.origin)
+	switch {
+	case host == "" && inside:
+		a := Answer{Verdict: Exists, Origin: z.origin, Apex: true}
+		if n := z.tree[name]; n != nil {
+			a.Custom = n.own
+		}
+		return a
+	case !inside || host[len(host)-1] != '.':
+		return z.override(name)
 	}
-	if h := z.hosts[host]; h != nil {
+	if h := z.hosts[host[:len(host)-1]]; h != nil {
 		return Answer{Verdict: Exists, Origin: z.origin, Host: h}
 	}
-	return Answer{Verdict: Missing, Origin: z.origin}
+	if len(z.tree) == 0 {
+		return Answer{Verdict: Missing, Origin: z.origin}
+	}
+	return z.inside(name)
+}
+
+// inside finds a name of the zone that is no device's: by itself, or by the
+// wildcard of the longest name above it that exists (RFC 4592 §3.3.1).
+func (z *Zone) inside(name string) Answer {
+	if n := z.tree[name]; n != nil {
+		return Answer{Verdict: Exists, Origin: z.origin, Custom: n.own}
+	}
+	missing := Answer{Verdict: Missing, Origin: z.origin}
+	for up := parent(name); up != ""; up = parent(up) {
+		n := z.tree[up]
+		if n != nil && n.wild != nil && !unsafeHosts[name[:len(name)-len(parent(name))-1]] {
+			return Answer{Verdict: Exists, Origin: z.origin, Custom: n.wild}
+		}
+		if n != nil || up == z.origin || z.hosts[strings.TrimSuffix(up, "."+z.origin)] != nil {
+			return missing
+		}
+	}
+	return missing
+}
+
+// override finds custom records for a name in others' domains.
+func (z *Zone) override(name string) Answer {
+	if len(z.tree) == 0 {
+		return Answer{}
+	}
+	if n := z.tree[name]; n != nil {
+		if n.own == nil {
+			return Answer{} // what is there is for others to say
+		}
+		return Answer{Verdict: Exists, Origin: name, Custom: n.own, Override: true}
+	}
+	for up := parent(name); up != ""; up = parent(up) {
+		n := z.tree[up]
+		switch {
+		case n == nil:
+			continue
+		case n.wild == nil:
+			return Answer{}
+		}
+		return Answer{Verdict: Exists, Origin: up, Custom: n.wild, Override: true}
+	}
+	return Answer{}
+}
+
+// parent is the name without its first label, "" for a single label.
+func parent(name string) string {
+	for i := 0; i < len(name)-1; i++ {
+		switch name[i] {
+		case '\\':
+			i++ // the next byte is of the label
+		case '.':
+			return name[i+1:]
+		}
+	}
+	return ""
 }
 
 // lastDot is the last dot that parts labels: one behind an odd number of

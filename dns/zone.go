@@ -13,6 +13,8 @@ type Zone struct {
 	hosts    map[string]*Host
 	names    map[netip.Addr]string // address to full name with trailing dot
 	prefixes []netip.Prefix
+	tree     map[string]*node   // names of custom records, and those above them, with trailing dot
+	short    map[string]*Custom // of one label below the origin
 }
 
 // Refusal tells which host, or which address of it, is not in the zone.
