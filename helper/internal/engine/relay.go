@@ -379,16 +379,12 @@ func (g gate) leave() { <-g }
 type answers struct{ atomic.Pointer[relay.STUN] }
 
 // answer is what wire.Config.AnswerSTUN wants.
-func (a *answers) answer(b, request []byte, from netip.AddrPort) []byte {
+func (a *answers) answer(request []byte, from netip.AddrPort, buf []byte) []byte {
 	s := a.Load()
 	if s == nil {
 		return nil
 	}
-	out := s.Answer(request, from, nil)
-	if out == nil {
-		return nil
-	}
-	return append(b, out...)
+	return s.Answer(request, from, buf)
 }
 
 // dialLink opens a link to a relay, as wire.Config wants it.
