@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/netip"
 	"net/url"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -103,8 +104,13 @@ func addrPort(a net.Addr) netip.AddrPort { return a.(*net.TCPAddr).AddrPort() }
 
 func client(i byte) key.Public { return key.Public{i, 1, 2, 3} }
 
-// direct dials without proxies.
-var direct = Dialer{DialContext: (&net.Dialer{}).DialContext}
+// direct dials without proxies. No name is looked up.
+var direct = Dialer{DialContext: func(ctx context.Context, network, addr string) (net.Conn, error) {
+	if host, _, _ := net.SplitHostPort(addr); strings.HasSuffix(host, ".invalid") {
+		return nil, &net.OpError{Op: "dial", Net: network, Err: &net.DNSError{Err: "no such host", Name: host, IsNotFound: true}}
+	}
+	return new(net.Dialer).DialContext(ctx, network, addr)
+}}
 
 func via(proxy string) Dialer {
 	d := direct

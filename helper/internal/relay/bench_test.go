@@ -1,0 +1,216 @@
+package relay
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"runtime"
+	"runtime/debug"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+)
+
+// BenchmarkLink is one link over loopback: what a client sends its relay.
+func BenchmarkLink(b *testing.B) {
+	for _, size := range []int{64, 1400} {
+		b.Run(fmt.Sprintf("%d", size), func(b *testing.B) {
+			r := newRelay(b, listen(b))
+			l := mustDial(b, r, 1) // to nobody: the relay reads and drops
+			frame := make([]byte, size)
+			batch := make([][]byte, 8)
+			for i := range batch {
+				batch[i] = frame
+			}
+			heard := &r.link(1).in.heard
+			b.SetBytes(int64(size))
+			b.ReportAllocs()
+			b.ResetTimer()
+			for sent := 0; sent < b.N; sent += len(batch) {
+				for uint64(sent) > heard.Load()+100 { // no more than the queue holds
+					runtime.Gosched()
+				}
+				l.Write(batch)
+			}
+			for heard.Load() < uint64(b.N) {
+				runtime.Gosched()
+			}
+			b.StopTimer()
+			if n := l.Dropped(); n > 0 {
+				b.Errorf("%d dropped", n)
+			}
+		})
+	}
+}
+
+// BenchmarkRelayed is from client to client over the relay.
+func BenchmarkRelayed(b *testing.B) {
+	r := newRelay(b, listen(b))
+	from, to := mustDial(b, r, 1), mustDial(b, r, 2)
+	var got atomic.Int64
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		buf := make([]byte, MaxFrame)
+		for {
+			if _, err := to.Read(buf); err != nil {
+				return
+			}
+			got.Add(1)
+		}
+	})
+	frame := make([]byte, 1400)
+	frame[0] = 2
+	batch := [][]byte{frame, frame, frame, frame, frame, frame, frame, frame}
+	b.SetBytes(1400)
+	b.ReportAllocs()
+	b.ResetTimer()
+	for sent := 0; sent < b.N; sent += len(batch) {
+		for int64(sent) > got.Load()+100 {
+			runtime.Gosched()
+		}
+		from.Write(batch) // the receiver gave it a new first byte in a copy
+	}
+	for got.Load() < int64(b.N) {
+		runtime.Gosched()
+	}
+	b.StopTimer()
+	shut(to)
+	wg.Wait()
+}
+
+// BenchmarkHandshake is a link made and ended, both ends.
+func BenchmarkHandshake(b *testing.B) {
+	r := newRelay(b, listen(b))
+	for b.Loop() {
+		r.gate.mu.Lock()
+		clear(r.gate.sources) // its rate is not what is measured
+		r.gate.total = bucket{}
+		r.gate.mu.Unlock()
+		l, err := Dial(context.Background(), direct, r.target(), tokenOf(client(1)))
+		if err != nil {
+			b.Fatal(err)
+		}
+		shut(l)
+	}
+}
+
+// The relay of 200 clients stays small: when all send at once, and when none
+// reads. Clients and relay are one process here.
+func TestTwoHundredClientsAreCheap(t *testing.T) {
+	const clients, each = 200, 200
+	before := heap()
+	r := newRelay(t, listen(t))
+	links := make([]*Link, clients)
+	var wg sync.WaitGroup
+	start := time.Now()
+	for i := range links {
+		wg.Go(func() {
+			ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+			defer cancel()
+			l, err := Dial(ctx, direct, r.target(), tokenOf(client(byte(i))))
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			links[i] = l
+			r.link(byte(i))
+		})
+	}
+	wg.Wait()
+	if t.Failed() {
+		return
+	}
+	joined, idle := time.Since(start), heap()-before
+
+	var got atomic.Int64
+	var readers sync.WaitGroup
+	for _, l := range links {
+		readers.Go(func() {
+			b := make([]byte, MaxFrame)
+			for {
+				if _, err := l.Read(b); err != nil {
+					return
+				}
+				got.Add(1)
+			}
+		})
+	}
+	send := func() {
+		for i, l := range links {
+			wg.Go(func() {
+				frame := make([]byte, 1400)
+				for k := range each {
+					frame[0] = byte(i+k) % clients
+					l.Write([][]byte{frame})
+				}
+			})
+		}
+		wg.Wait()
+	}
+	send()
+	loaded := heap() - before
+	for _, l := range links { // all end at once
+		l.Close()
+	}
+	readers.Wait()
+	for _, l := range links {
+		<-l.gone
+	}
+	t.Logf("%d links in %v; heap and stacks: idle %.1f MiB, loaded %.1f MiB; resident %s; %d of %d arrived",
+		clients, joined.Round(time.Millisecond), mib(idle), mib(loaded), resident(), got.Load(), clients*each)
+	if mib(loaded) > 100 {
+		t.Errorf("200 clients take %.1f MiB", mib(loaded))
+	}
+}
+
+// No queue grows while nobody reads, however many links there are.
+func TestTwoHundredClientsThatDoNotRead(t *testing.T) {
+	const clients = 200
+	r := newRelay(t, listen(t))
+	before := heap()
+	for i := range clients {
+		mustDial(t, r, byte(i))
+	}
+	frame := make([]byte, 1400)
+	// The kernel takes a little; then all that is sent costs something older.
+	for lost := uint64(0); lost < clients*1000; {
+		lost = 0
+		for i := range clients {
+			l := r.link(byte(i))
+			before := l.Dropped()
+			for range 1000 {
+				l.Write([][]byte{frame})
+			}
+			lost += l.Dropped() - before
+		}
+	}
+	held := heap() - before
+	t.Logf("heap and stacks with 200 full queues: %.1f MiB; %d chunks of the budget left; resident %s", mib(held), r.budget.left.Load(), resident())
+	if mib(held) > 100 {
+		t.Errorf("200 full queues take %.1f MiB", mib(held))
+	}
+}
+
+func mib(n int64) float64 { return float64(n) / (1 << 20) }
+
+// heap is what is in use after a collection, in bytes.
+func heap() int64 {
+	runtime.GC() // pools keep what they have for one collection
+	debug.FreeOSMemory()
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	return int64(m.HeapInuse + m.StackInuse)
+}
+
+// resident is VmRSS, where there is one.
+func resident() string {
+	b, _ := os.ReadFile("/proc/self/status")
+	for line := range strings.Lines(string(b)) {
+		if v, ok := strings.CutPrefix(line, "VmRSS:"); ok {
+			return strings.TrimSpace(v)
+		}
+	}
+	return "unknown"
+}
