@@ -64,6 +64,18 @@ func (n *Net) Server(name string) *Host {
 	return n.Host(name, l)
 }
 
+// addr4 is the host's IPv4 address on the first of its LANs.
+func (h *Host) addr4() netip.Addr {
+	for _, i := range h.udp.Interfaces() {
+		for _, p := range i.Prefixes {
+			if p.Addr().Is4() && !i.Loopback {
+				return p.Addr()
+			}
+		}
+	}
+	return netip.Addr{}
+}
+
 // Home is a site behind an ordinary home router.
 func (n *Net) Home(name string) *Site { return n.Site(name, Uplink{NAT: &udptest.Masquerade}) }
 

@@ -1,0 +1,71 @@
+package simnet
+
+import (
+	"testing"
+	"time"
+
+	"kith.internal/ipc"
+)
+
+// during pings from a to b while something happens, and wants a gap of less
+// than limit from then on.
+func during(t *testing.T, a, b *Host, limit time.Duration, happens func()) {
+	t.Helper()
+	p := a.Pings(b.name)
+	defer p.Stop()
+	time.Sleep(3 * time.Second)
+	p.Mark()
+	happens()
+	time.Sleep(20 * time.Second)
+	g := p.Gap()
+	t.Logf("gap %v, paths %v", g, p.Paths())
+	if g >= limit {
+		t.Errorf("silent for %v, want less than %v", g, limit)
+	}
+}
+
+// homes is two members at two homes, with a direct path.
+func homes(t *testing.T, n *Net) (s, a, b *Host, home *Site) {
+	t.Helper()
+	home = n.Home("home a")
+	s, a, b = n.Server("s"), n.Host("a", home.LAN), n.Host("b", n.Home("home b").LAN)
+	relayed(t, s, a, b)
+	direct(t, a, b)
+	return s, a, b, home
+}
+
+// TestPath17Cache: both helpers find each other again by what they remember,
+// their routers' mappings being as before.
+func TestPath17Cache(t *testing.T) {
+	row(t, func(t *testing.T, n *Net) {
+		s, a, b, _ := homes(t, n)
+		during(t, a, b, 300*time.Millisecond, func() { s.Kill() })
+		onPath(t, a, b, time.Second, ipc.PathDirect)
+		a.Kill()
+		b.Kill()
+		time.Sleep(10 * time.Second)
+		a.Start()
+		b.Start()
+		took, path := a.Reach("b", 10*time.Second)
+		t.Logf("back after %v on a path that is %s", took, path)
+		if path != ipc.PathDirect {
+			t.Errorf("back on a path that is %s", path)
+		}
+	})
+}
+
+func TestPathSleep(t *testing.T) {
+	row(t, func(t *testing.T, n *Net) {
+		_, a, b, _ := homes(t, n)
+		for range 2 {
+			a.Sleep(10 * time.Minute)
+			took, path := b.Reach("a", 10*time.Second)
+			t.Logf("reached %v after waking on a path that is %s", took, path)
+			if took > 2*time.Second {
+				t.Errorf("reached only %v after waking", took)
+			}
+			onPath(t, b, a, 2*time.Second, ipc.PathDirect)
+			time.Sleep(time.Hour)
+		}
+	})
+}
