@@ -153,7 +153,7 @@ func (w *Wire) take(b []byte, from place, src udp.Source, t *transit) {
 	case looksWireGuard:
 		w.pump.feed(b, from, src)
 	case looksSTUN:
-		w.drops.stun.Add(1)
+		w.takeSTUN(b, from, src)
 	default:
 		if inner, at := w.receive(b, from, src, t); len(inner) > 0 {
 			w.pump.feed(inner, at, udp.Source{})
@@ -210,7 +210,3 @@ func (w *Wire) closeLinksOf(id key.Public) {
 		}
 	}
 }
-
-// OpenToken tells whose token it is that a stream was opened with; binding is
-// what both ends of the stream alone know.
-func (w *Wire) OpenToken(token, binding []byte) (key.Public, bool) { return key.Public{}, false }

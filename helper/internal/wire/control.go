@@ -2,6 +2,7 @@ package wire
 
 import (
 	"encoding/binary"
+	"kith.internal/helper/internal/discover/stun"
 	"net/netip"
 	"slices"
 	"time"
@@ -51,7 +52,7 @@ func (w *Wire) transmit(o *outbox) {
 	var buf [2 * maxDatagram]byte
 	for i := range o.items {
 		it := &o.items[i]
-		if it.p.cut.Load() {
+		if it.p != nil && it.p.cut.Load() {
 			continue
 		}
 		if it.raw != nil {
@@ -81,37 +82,9 @@ func appendTxid(b []byte, txid uint64) []byte { return binary.BigEndian.AppendUi
 // b.
 // What it returns is a WireGuard packet that was inside, and where it is from.
 func (w *Wire) receive(b []byte, from place, src udp.Source, t *transit) (inner []byte, at place) {
-	if len(b) < minSealed || len(b) > ownBuffer {
-		w.drops.malformed.Add(1)
-		return nil, place{}
-	}
-	p := w.dir.Load().byTag[w.mask.apply(tag(b[:tagLen]), b[tagLen:outerLen])]
-	if p == nil || w.local.Load().forbids(from) {
-		w.drops.strangers.Add(1)
-		return nil, place{}
-	}
-	if v, ok := from.via.(*wireLink); ok && v.id != p.id {
-		w.drops.strangers.Add(1)
-		return nil, place{}
-	}
 	now := time.Now()
-	if (*w.owners.Load())[from] == nil && !w.limits.unknown.allow(now) ||
-		p.sealed.Load() == nil && !w.limits.derive.allow(now) {
-		w.drops.limited.Add(1)
-		return nil, place{}
-	}
-	s, err := p.sealer()
-	if err != nil {
-		return nil, place{}
-	}
-	b, err = s.open(b)
-	if err != nil {
-		w.drops.forged.Add(1)
-		return nil, place{}
-	}
-	h, body, err := parseInner(b)
-	if err != nil {
-		w.drops.malformed.Add(1)
+	p, h, body, ok := w.open(b, from, now)
+	if !ok {
 		return nil, place{}
 	}
 	var out outbox
@@ -126,6 +99,38 @@ func (w *Wire) receive(b []byte, from place, src udp.Source, t *transit) (inner 
 		return nil, place{}
 	}
 	return w.arrive(d, t)
+}
+
+// open opens a datagram that a peer has sealed, in place.
+func (w *Wire) open(b []byte, from place, now time.Time) (p *peer, h header, body []byte, ok bool) {
+	if len(b) < minSealed || len(b) > ownBuffer {
+		w.drops.malformed.Add(1)
+		return nil, h, nil, false
+	}
+	p = w.dir.Load().byTag[w.mask.apply(tag(b[:tagLen]), b[tagLen:outerLen])]
+	link, _ := from.via.(*wireLink)
+	if p == nil || w.local.Load().forbids(from) || link != nil && link.id != p.id {
+		w.drops.strangers.Add(1)
+		return nil, h, nil, false
+	}
+	if (*w.owners.Load())[from] == nil && !w.limits.unknown.allow(now) ||
+		p.sealed.Load() == nil && !w.limits.derive.allow(now) {
+		w.drops.limited.Add(1)
+		return nil, h, nil, false
+	}
+	s, err := p.sealer()
+	if err != nil {
+		return nil, h, nil, false
+	}
+	if b, err = s.open(b); err != nil {
+		w.drops.forged.Add(1)
+		return nil, h, nil, false
+	}
+	if h, body, err = parseInner(b); err != nil {
+		w.drops.malformed.Add(1)
+		return nil, h, nil, false
+	}
+	return p, h, body, true
 }
 
 // arrival is where and when a datagram came in, and what becomes of a frame.
@@ -243,7 +248,9 @@ func (p *peer) handlePong(h header, body []byte, a arrival, out *outbox) {
 	}
 	p.hears(h, a, out)
 	p.confirm(a, rtt, out)
-	if l := p.wire.local.Load(); a.from.via == nil && a.from.isUDP() && l.kind(a.from.addr.Addr()) == Direct && seen.IsValid() && !l.ours(seen.Addr()) && p.wire.observed.note(p.id, seen, a.now) {
+	if a.from.via == nil && a.from.isUDP() && seen.IsValid() && p.wire.local.Load().kind(a.from.addr.Addr()) == Direct &&
+		p.wire.see(stun.Answer{Server: a.from.addr, Mapped: seen, RTT: rtt}, p.id, a.now) {
+		p.wire.reflect(out)
 		p.wire.tellAll(out, a.now)
 	}
 }
@@ -264,7 +271,7 @@ func (p *peer) handleProven(h header, body []byte, a arrival, out *outbox) {
 		}
 	case kindWord:
 	case kindCandidates:
-		if addrs, err := parseAddrs(body); err == nil && c.toldLimit.allow(a.now) {
+		if addrs, err := parseTold(body); err == nil && c.toldLimit.allow(a.now) {
 			p.learn(addrs, a, out)
 		}
 	case kindFragment:
@@ -293,7 +300,7 @@ func (p *peer) reborn(b boot, now time.Time) {
 		p.wire.events.add(func(h Handler) { h.PeerRestarted(p.id) })
 		p.wire.log.Debug("peer restarted", "peer", p.id.Short())
 	}
-	c.told, c.toldAny = nil, false
+	c.told, c.toldNAT, c.toldAny = nil, nil, false
 }
 
 // confirm takes an address at which the peer has just answered as a path.
@@ -321,17 +328,16 @@ func (p *peer) confirm(a arrival, rtt time.Duration, out *outbox) {
 }
 
 // learn takes the addresses that the peer names as its own.
-func (p *peer) learn(addrs []netip.AddrPort, a arrival, out *outbox) {
+func (p *peer) learn(addrs []told, a arrival, out *outbox) {
 	c, w := p.c, p.wire
 	l := w.local.Load()
-	var told []netip.AddrPort
-	for _, addr := range addrs {
-		if len(told) < maxTold && !addr.Addr().IsLoopback() && addr.Addr().Zone() == "" {
-			told = append(told, addr)
+	before := p.targets(l)
+	c.told, c.toldNAT, c.toldAny = nil, nil, true
+	for _, t := range addrs {
+		if len(c.told) < maxTold && !t.addr.Addr().IsLoopback() {
+			c.told, c.toldNAT = append(c.told, t.addr), append(c.toldNAT, t.nat)
 		}
 	}
-	before := p.targets(l)
-	c.told, c.toldAny = told, true
 	for _, to := range p.targets(l) {
 		if !slices.Contains(before, to) {
 			p.ping(to, udp.Source{}, a.now, out)

@@ -20,7 +20,8 @@ import (
 //	ping        transaction 8
 //	pong        transaction 8 ‖ the address that the ping came from, over UDP
 //	word        nothing: the flags are the message
-//	candidates  addresses at which the sender may be reached
+//	candidates  addresses at which the sender may be reached; bits 5 and 6 of
+//	            the length are the NAT before it
 //	fragment    packet 4 ‖ index 1 ‖ count 1 ‖ piece of a QUIC packet
 //	forward     a frame, see there
 //	piece       frame 4 ‖ index 1 ‖ count 1 ‖ piece of a frame's body
@@ -136,23 +137,39 @@ func parseAddr(b []byte) (a netip.AddrPort, rest []byte, err error) {
 	return netip.AddrPortFrom(ip, binary.BigEndian.Uint16(b[1+n:])), b[1+n+2:], nil
 }
 
-func appendAddrs(b []byte, addrs []netip.AddrPort) []byte {
-	for _, a := range addrs[:min(len(addrs), maxToldCandidates)] {
-		b = appendAddr(b, a)
+// told is a candidate as its owner names it.
+type told struct {
+	addr netip.AddrPort
+	nat  NAT
+}
+
+// natBits stand in an address's length: one more for each kind.
+const (
+	natShift = 5
+	natBits  = 3 << natShift
+)
+
+func appendTold(b []byte, all []told) []byte {
+	for _, t := range all[:min(len(all), maxToldCandidates)] {
+		at := len(b)
+		b = appendAddr(b, t.addr)
+		b[at] |= byte(t.nat) << natShift
 	}
 	return b
 }
 
-func parseAddrs(b []byte) ([]netip.AddrPort, error) {
-	var addrs []netip.AddrPort
+func parseTold(b []byte) ([]told, error) {
+	var all []told
 	for len(b) > 0 {
+		nat := NAT(b[0] & natBits >> natShift)
+		b[0] &^= natBits
 		a, rest, err := parseAddr(b)
-		if err != nil || len(addrs) == maxToldCandidates {
+		if err != nil || len(all) == maxToldCandidates {
 			return nil, errMalformed
 		}
-		addrs, b = append(addrs, a), rest
+		all, b = append(all, told{a, nat}), rest
 	}
-	return addrs, nil
+	return all, nil
 }
 
 func parsePing(b []byte) (txid uint64, err error) {

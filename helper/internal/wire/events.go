@@ -60,3 +60,18 @@ type drops struct {
 	stun       atomic.Uint64
 	readErrors atomic.Uint64
 }
+
+// all gives the counts that are not zero.
+func (d *drops) all() map[string]uint64 {
+	out := map[string]uint64{}
+	for name, n := range map[string]*atomic.Uint64{
+		"strangers": &d.strangers, "forged": &d.forged, "replayed": &d.replayed, "malformed": &d.malformed,
+		"limited": &d.limited, "frames": &d.frames, "quota": &d.quota, "feed": &d.feed, "queue": &d.queue,
+		"stun": &d.stun, "read errors": &d.readErrors,
+	} {
+		if n := n.Load(); n > 0 {
+			out[name] = n
+		}
+	}
+	return out
+}

@@ -66,13 +66,15 @@ func (w *Wire) Candidates() []netip.AddrPort {
 	return w.candidates()
 }
 
-// SetMapped sets at which addresses a router passes datagrams on to our port.
-func (w *Wire) SetMapped(addrs []netip.AddrPort) {}
-
 func (w *Wire) candidates() (out []netip.AddrPort) {
 	for _, ip := range w.local.Load().addrs {
 		if ip.Is4() && w.conn.Has4() || ip.Is6() && w.conn.Has6() {
 			out = append(out, netip.AddrPortFrom(ip, w.conn.Port()))
+		}
+	}
+	for _, a := range w.mapped {
+		if !slices.Contains(out, a) {
+			out = append(out, a)
 		}
 	}
 	for _, s := range w.observed {
@@ -83,12 +85,31 @@ func (w *Wire) candidates() (out []netip.AddrPort) {
 	return out
 }
 
+// natted are the candidates with what kind of NAT is before them.
+func (w *Wire) natted(now time.Time) (out []told) {
+	var nat [2]NAT // IPv6's, IPv4's
+	if len(w.observed) > 0 {
+		nat = [2]NAT{w.nat(false, now), w.nat(true, now)}
+	}
+	for _, a := range w.candidates() {
+		t := told{addr: a}
+		if slices.ContainsFunc(w.observed, func(s sighting) bool { return s.addr == a }) && !slices.Contains(w.mapped, a) {
+			t.nat = nat[0]
+			if a.Addr().Is4() {
+				t.nat = nat[1]
+			}
+		}
+		out = append(out, t)
+	}
+	return out
+}
+
 // tell tells the peer our candidates, so that both sides probe at once, which
 // opens stateful firewalls.
 func (p *peer) tell(out *outbox) {
 	c := p.c
 	if b := c.paths.best; b != nil && c.boot != 0 {
-		out.add(p, kindCandidates, c.boot, appendAddrs(nil, p.wire.candidates()), b.place, b.src)
+		out.add(p, kindCandidates, c.boot, appendTold(nil, p.wire.natted(time.Now())), b.place, b.src)
 	}
 }
 

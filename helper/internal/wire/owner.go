@@ -10,8 +10,9 @@ import (
 type directory struct {
 	byID  map[key.Public]*peer
 	byTag map[tag]*peer
-	// Those with a shared key.
-	shared []*peer
+	// Those with a shared key, and those with the relay role in the order of
+	// their keys.
+	shared, relays []*peer
 }
 
 // owner says whose a confirmed place is.

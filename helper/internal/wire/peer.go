@@ -71,11 +71,13 @@ type contact struct {
 	lastHeard time.Time // authenticated
 
 	told      []netip.AddrPort
+	toldNAT   []NAT  // of told
 	toldAny   bool   // it has named them in its present life
 	toldLimit bucket // of its messages
 	tells     bucket // of ours
 	pings     []outstanding
 	links     []*wireLink
+	relaying  *relaying // nil: not a relay that we deal with
 	paths     paths
 	notified  Path
 	since     time.Time // of the best path

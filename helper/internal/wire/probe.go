@@ -40,7 +40,7 @@ func jittered(d time.Duration) time.Duration {
 
 // seeking tells whether we want a path, traffic or not.
 func (c *contact) seeking(now time.Time) bool {
-	return c.want || now.Before(c.hopTill) || len(c.dialing) > 0 || len(c.sessions) > 0 || now.Before(c.soughtTill)
+	return c.want || now.Before(c.hopTill) || c.relaying.sought(now) || len(c.dialing) > 0 || len(c.sessions) > 0 || now.Before(c.soughtTill)
 }
 
 func (c *contact) isActive(now time.Time) bool {
@@ -165,18 +165,35 @@ func (p *peer) settle(now time.Time, out *outbox) {
 // publish tells the packet path where to send to.
 func (p *peer) publish(now time.Time) {
 	ps := &p.c.paths
+	before := p.near.Load()
 	if p.cut.Load() {
 		p.route.Store(nil)
 		p.near.Store(nil)
+		p.nearChanged(before != nil, now)
 		return
 	}
-	before := p.near.Load()
 	store(&p.near, p.routeOn(ps.near, ps.secondNear(now)))
 	store(&p.route, p.routeOn(ps.best, ps.second(now)))
-	switch after := p.near.Load(); {
-	case before == nil && after != nil:
+	p.nearChanged(before != nil, now)
+}
+
+// nearChanged tells whom it concerns that the peer has a path without hops, or
+// none.
+func (p *peer) nearChanged(had bool, now time.Time) {
+	w := p.wire
+	if p.relay != nil {
+		w.relaysSoon(now)
+	}
+	has := p.near.Load() != nil
+	if has == had {
+		return
+	}
+	if p.c.base == nil {
+		w.neighbours.change(w, has, now)
+	}
+	if has {
 		p.hopFound(now)
-	case before != nil && after == nil:
+	} else {
 		p.hopLost(now)
 	}
 }
@@ -241,7 +258,7 @@ func (p *peer) keepAlive(now time.Time, out *outbox, next *agenda) {
 		next.at(now.Add(best.patience()))
 	case c.isActive(now):
 		p.pingEvery(best, activeEvery, now, out, next)
-	case best.kind != LAN:
+	case best.kind != LAN || c.relaying.sought(now):
 		last := best.pinged
 		if c.lastSent.After(last) {
 			last = c.lastSent
@@ -249,6 +266,7 @@ func (p *peer) keepAlive(now time.Time, out *outbox, next *agenda) {
 		if now.Sub(last) >= keepNAT {
 			p.ping(best.place, best.src, now, out)
 			last = now
+			next.at(now.Add(best.patience()))
 		}
 		next.at(last.Add(keepNAT))
 	}

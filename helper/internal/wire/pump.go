@@ -247,7 +247,7 @@ func (v *receiver) receive(bufs [][]byte, sizes []int, eps []conn.Endpoint) (int
 			}
 			sizes[i], eps[i] = p.N, v.ep
 		case looksSTUN:
-			w.drops.stun.Add(1)
+			w.takeSTUN(p.Buf[:p.N], at(p.Addr), p.Src)
 		default:
 			inner, from := w.receive(p.Buf[:p.N], at(p.Addr), p.Src, &v.transit)
 			if len(inner) > 0 {

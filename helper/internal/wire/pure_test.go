@@ -132,15 +132,16 @@ func TestBucket(t *testing.T) {
 }
 
 func TestAddrs(t *testing.T) {
-	in := []netip.AddrPort{addr("10.0.0.1:1"), addr("[fe80::1%3]:2"), addr("[2001:db8::1]:65535")}
-	want := []netip.AddrPort{addr("10.0.0.1:1"), addr("[fe80::1]:2"), addr("[2001:db8::1]:65535")}
-	got, err := parseAddrs(appendAddrs(nil, in))
-	if err != nil || !cmp.Equal(got, want, cmp.Comparer(func(a, b netip.AddrPort) bool { return a == b })) {
+	in := []told{{addr("10.0.0.1:1"), NATHard}, {addr("[fe80::1%3]:2"), NATUnknown}, {addr("[2001:db8::1]:65535"), NATEasy}}
+	want := slices.Clone(in)
+	want[1].addr = addr("[fe80::1]:2")
+	got, err := parseTold(appendTold(nil, in))
+	if err != nil || !slices.Equal(got, want) {
 		t.Fatalf("%v %v", got, err)
 	}
 	for _, bad := range [][]byte{{4}, {5, 1, 2, 3, 4, 5, 0, 1}, {4, 1, 2, 3, 4, 0}, {0, 0, 0},
 		append([]byte{16}, append(netip.MustParseAddr("::ffff:1.2.3.4").AsSlice(), 0, 1)...)} {
-		if got, err := parseAddrs(bad); err == nil {
+		if got, err := parseTold(bad); err == nil {
 			t.Errorf("%x gave %v", bad, got)
 		}
 	}
@@ -285,7 +286,8 @@ func TestFragments(t *testing.T) {
 func FuzzInner(f *testing.F) {
 	f.Add(appendInner(nil, header{kind: kindPing, from: 1, to: 2, counter: 3}, appendTxid(nil, 1)))
 	f.Add(appendInner(nil, header{kind: kindPong, from: 1}, appendAddr(appendTxid(nil, 1), addr("10.0.0.1:1"))))
-	f.Add(appendInner(nil, header{kind: kindCandidates, from: 1}, appendAddrs(nil, []netip.AddrPort{addr("[fe80::1]:1")})))
+	f.Add(appendInner(nil, header{kind: kindCandidates, from: 1}, appendTold(nil, []told{{addr("[fe80::1]:1"), NATHard}})))
+	f.Add(appendInner(nil, header{kind: kindForward, from: 1}, []byte("\x01\x03aaaaaaaabbbbbbbbccccccccdata")))
 	f.Add(appendInner(nil, header{kind: kindFragment, from: 1}, appendPiece(nil, piece{1, 0, 2, []byte{1}})))
 	f.Fuzz(func(t *testing.T, b []byte) {
 		h, body, err := parseInner(b)
@@ -299,7 +301,10 @@ func FuzzInner(f *testing.F) {
 		if txid, seen, err := parsePong(body); err == nil && !bytes.Equal(appendAddr(appendTxid(nil, txid), seen), body) {
 			t.Fatalf("pong %x is not its own form", body)
 		}
-		if addrs, err := parseAddrs(body); err == nil && !bytes.Equal(appendAddrs(nil, addrs), body) {
+		if f, err := parseFrame(body); err == nil && (!bytes.Equal(append(f.appendHead(nil), f.data...), body) || f.pos >= f.count || f.loops()) {
+			t.Fatalf("frame %x is not its own form", body)
+		}
+		if all, err := parseTold(bytes.Clone(body)); err == nil && !bytes.Equal(appendTold(nil, all), body) {
 			t.Fatalf("addresses %x are not their own form", body)
 		}
 	})

@@ -2,6 +2,7 @@ package wire
 
 import (
 	"net/netip"
+	"slices"
 	"time"
 
 	"kith.internal/helper/internal/key"
@@ -21,13 +22,13 @@ func (n NAT) String() string { return [...]string{"unknown", "none", "easy", "ha
 
 // NetReport is what the wire has found out about the network that it is on.
 type NetReport struct {
-	UDP        bool // datagrams come in
+	UDP        bool // there is a path over UDP
 	IPv4, IPv6 FamilyReport
 	Mapped     []netip.AddrPort // by port mapping
 	Hairpin    bool             // a datagram to our own outside address came back
 	Relays     []RelayReport
 	Forwarding Forwarding
-	Forwarded  int64             // bytes within the last day, as the quota counts
+	Forwarded  int64             // bytes within the present day, as the quota counts
 	Drops      map[string]uint64 // what was not let in, by reason
 	Complaints []Complaint
 }
@@ -61,19 +62,80 @@ type Misbehaviour uint8
 const (
 	DropsPackets  Misbehaviour = iota + 1 // passes pings on, and not what is between them
 	LiesOnAddress                         // says another address of ours than all others do
-	BreaksFrames                          // passes on what was never sent so
 )
 
 func (m Misbehaviour) String() string {
-	return [...]string{"", "drops packets", "lies on our address", "breaks frames"}[m]
+	return [...]string{"", "drops packets", "lies on our address"}[m]
 }
 
 // Net tells what the wire has found out.
-func (w *Wire) Net() NetReport { return NetReport{} }
+func (w *Wire) Net() NetReport {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	now := time.Now()
+	r := NetReport{
+		IPv4: w.family(true, now), IPv6: w.family(false, now),
+		Mapped: slices.Clone(w.mapped), Hairpin: w.outside.hairpin,
+		Forwarding: w.forwarder.set, Drops: w.drops.all(),
+	}
+	if now.Sub(w.forwarder.since) < day {
+		r.Forwarded = w.forwarder.bytes
+	}
+	w.eachContact(func(p *peer) { r.UDP = r.UDP || p.overUDP() })
+	for _, p := range w.relayPeers() {
+		one := RelayReport{ID: p.id, Kept: p.c.relaying.kept, Error: p.c.relaying.err}
+		for _, q := range p.c.paths.all {
+			switch best := &one.UDP; {
+			case q.health == doubted || q.isChain():
+			case !q.isUDP():
+				one.TLS = q.rtt
+			case *best == 0 || q.rtt < *best:
+				*best = q.rtt
+			}
+		}
+		r.Relays = append(r.Relays, one)
+	}
+	r.Complaints = w.complaints(now)
+	return r
+}
+
+func (w *Wire) family(four bool, now time.Time) FamilyReport {
+	f := FamilyReport{NAT: w.nat(four, now), Has: four && w.conn.Has4() || !four && w.conn.Has6()}
+	f.Has = f.Has && slices.ContainsFunc(w.local.Load().addrs, func(a netip.Addr) bool { return a.Is4() == four && !a.IsLinkLocalUnicast() })
+	for _, s := range w.observed {
+		if s.addr.Addr().Is4() == four {
+			f.Observed = append(f.Observed, s.addr)
+		}
+	}
+	return f
+}
+
+func (w *Wire) complaints(now time.Time) (out []Complaint) {
+	for _, four := range []bool{true, false} {
+		_, lies := w.outside.judge(w.local.Load(), four, now)
+		for _, v := range lies {
+			c := Complaint{ID: v.by, What: LiesOnAddress, Since: v.at}
+			if v.by == (key.Public{}) {
+				c.Server = v.Server
+			}
+			out = append(out, c)
+		}
+	}
+	return out
+}
 
 // MTU is the size of the largest IP packet that reaches the peer whole inside
 // WireGuard, at least 1,280.
-func (w *Wire) MTU(id key.Public) int { return minMTU }
+func (w *Wire) MTU(id key.Public) int {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	p := w.dir.Load().byID[id]
+	if p == nil || p.c == nil {
+		return minMTU
+	}
+	// WireGuard adds 32 bytes and pads to a multiple of 16.
+	return max(minMTU, (p.path().MTU-32)&^15)
+}
 
 // minMTU is what every path carries, in pieces if it must (RFC 8200 §5).
 const minMTU = 1280

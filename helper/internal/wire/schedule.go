@@ -100,10 +100,21 @@ func (w *Wire) steps() time.Duration {
 		p := w.schedule[0]
 		w.schedule.set(p, p.step(now, &out))
 	}
-	wait := time.Hour
-	if len(w.schedule) > 0 {
-		wait = max(w.schedule[0].due.when.Sub(now), time.Millisecond)
+	if due := w.relays.due; !due.IsZero() && !due.After(now) {
+		w.relayStep(now)
 	}
+	w.neighbours.tell(w, now)
+	next := agenda{now: now}
+	next.at(now.Add(time.Hour))
+	for _, t := range []time.Time{w.relays.due, w.neighbours.due, w.askServers(now, &out)} {
+		if !t.IsZero() {
+			next.at(t)
+		}
+	}
+	if len(w.schedule) > 0 {
+		next.at(w.schedule[0].due.when)
+	}
+	wait := next.when.Sub(now)
 	w.mu.Unlock()
 	w.transmit(&out)
 	return wait

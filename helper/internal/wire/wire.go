@@ -31,9 +31,9 @@ type Config struct {
 	Listen func(port uint16) (udp.Conn, error)
 	// STUN are servers that someone has configured: usually none.
 	STUN []netip.AddrPort
-	// AnswerSTUN appends the answer to a STUN request to b, nothing to refuse:
-	// who has the relay role answers.
-	AnswerSTUN func(b, request []byte, from netip.AddrPort) []byte
+	// AnswerSTUN gives the answer to a STUN request, in buf if it fits, nil to
+	// refuse: who has the relay role answers.
+	AnswerSTUN func(request []byte, from netip.AddrPort, buf []byte) []byte
 }
 
 // Handler is told what happens. Its methods are called from one goroutine, in
@@ -96,7 +96,14 @@ type Wire struct {
 	raws   rawCache
 	events events
 	pump   pump
-	quic   quicEnd
+
+	ctx        context.Context // ends with Close
+	stop       context.CancelFunc
+	dialLink   func(context.Context, Relay, func([]byte) ([]byte, error)) (Link, error)
+	servers    []netip.AddrPort // STUN's
+	answerSTUN func(request []byte, from netip.AddrPort, buf []byte) []byte
+
+	quic quicEnd
 
 	wake      chan struct{} // the schedule has an earlier time
 	watchq    chan *peer    // has begun to send
@@ -104,12 +111,16 @@ type Wire struct {
 	done      chan struct{}
 	wg        sync.WaitGroup
 
-	mu        sync.Mutex
-	schedule  schedule
-	carriers  carriers
-	forwarder forwarder
-	observed  observed
-	closed    bool
+	mu         sync.Mutex
+	schedule   schedule
+	relays     relays
+	neighbours neighbours
+	outside    outside
+	mapped     []netip.AddrPort
+	carriers   carriers
+	forwarder  forwarder
+	observed   observed
+	closed     bool
 }
 
 // limits bound the work that strangers and replays can cause.
@@ -118,6 +129,7 @@ type limits struct {
 	derive  limiter // keys derived because of a datagram
 	answers limiter // sent to who has not proved to be there
 	meet    limiter // unknown addresses asked who they are
+	stun    limiter // STUN datagrams looked at
 }
 
 // New starts a wire on the sockets. It has no peers.
@@ -130,6 +142,8 @@ func New(cfg Config) (*Wire, error) {
 		done:      make(chan struct{}),
 		carriers:  carriers{ports: map[*port]struct{}{}, links: map[*wireLink]struct{}{}},
 	}
+	w.ctx, w.stop = context.WithCancel(context.Background())
+	w.dialLink, w.servers, w.answerSTUN = cfg.DialLink, cfg.STUN, cfg.AnswerSTUN
 	if w.log == nil {
 		w.log = slog.New(slog.DiscardHandler)
 	}
@@ -137,6 +151,7 @@ func New(cfg Config) (*Wire, error) {
 	w.limits.derive.b = bucket{rate: 200, burst: 400}
 	w.limits.answers.b = bucket{rate: 400, burst: 800}
 	w.limits.meet.b = bucket{rate: 10, burst: 20}
+	w.limits.stun.b = bucket{rate: 2000, burst: 4000}
 	w.public = cfg.Control.Public()
 	w.mask, w.tag = maskKeyOf(w.public), tagOf(w.public)
 	for w.boot == 0 {
@@ -181,6 +196,7 @@ func (w *Wire) Close() {
 	}
 	w.dir.Store(&directory{})
 	w.mu.Unlock()
+	w.stop()
 	close(w.done)
 	w.closeCarriers()
 	w.pump.stop()
@@ -213,12 +229,20 @@ func (w *Wire) SetPeers(peers []Peer) {
 			next.shared = append(next.shared, p)
 		}
 		p.addCandidates(q.Candidates, now)
+		if q.Relay == nil && p.c != nil {
+			p.c.relaying = nil
+		}
 		if q.Relay != nil {
+			next.relays = append(next.relays, p)
 			p.addCandidates(q.Relay.Addrs, now)
 		}
 	}
+	slices.SortFunc(next.relays, func(a, b *peer) int { return slices.Compare(a.id[:], b.id[:]) })
 	w.dir.Store(next)
 	w.classifyChains()
+	if !slices.Equal(next.relays, old.relays) {
+		w.measureRelays(now)
+	}
 	for id, p := range old.byID {
 		if next.byID[id] != p {
 			w.cutPeer(p)
@@ -240,10 +264,8 @@ func (w *Wire) classifyChains() {
 // cutPeer stops all traffic with the peer. Callers hold Wire.mu.
 func (w *Wire) cutPeer(p *peer) {
 	p.cut.Store(true)
-	p.route.Store(nil)
-	p.near.Store(nil)
 	if p.c != nil {
-		p.hopLost(time.Now())
+		p.publish(time.Now())
 	}
 	w.closeLinksOf(p.id)
 	w.schedule.set(p, time.Time{})
@@ -313,7 +335,8 @@ func (w *Wire) NetworkChanged() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	now := time.Now()
-	w.observed = nil
+	w.observed, w.outside.views, w.outside.asked, w.outside.hairpin = nil, nil, time.Time{}, false
+	w.measureRelays(now)
 	w.eachContact(func(p *peer) {
 		for _, q := range p.c.paths.all {
 			q.doubt(now)

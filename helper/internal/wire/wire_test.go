@@ -7,6 +7,7 @@ import (
 	"net/netip"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -28,6 +29,10 @@ type node struct {
 	control key.ExchangePrivate
 	wire    *Wire
 
+	dialLink func(context.Context, Relay, func([]byte) ([]byte, error)) (Link, error)
+
+	changes atomic.Int32 // of the neighbours
+
 	mu       sync.Mutex
 	log      []string // what the handler was told
 	sessions chan Session
@@ -47,7 +52,7 @@ func newNode(t testing.TB, name string, host *udptest.Host) *node {
 
 func (n *node) start() {
 	n.t.Helper()
-	w, err := New(Config{Conn: n.conn, Device: n.device, Control: n.control, Handler: n})
+	w, err := New(Config{Conn: n.conn, Device: n.device, Control: n.control, Handler: n, DialLink: n.dialLink})
 	if err != nil {
 		n.t.Fatal(err)
 	}
@@ -95,7 +100,7 @@ func (n *node) told() []string {
 func (n *node) PeerWants(id key.Public)           { n.note("wants") }
 func (n *node) PeerRestarted(id key.Public)       { n.note("restarted") }
 func (n *node) PathChanged(id key.Public, p Path) { n.note("path %v %v", p.Kind, p.Addr) }
-func (n *node) NeighboursChanged()                {}
+func (n *node) NeighboursChanged()                { n.changes.Add(1) }
 func (n *node) Accept(id key.Public, s Session)   { n.sessions <- s }
 
 func (n *node) status(of *node) PeerStatus {
