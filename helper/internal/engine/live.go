@@ -47,6 +47,7 @@ type live struct {
 	wanted  map[key.Public]bool // WireGuard sessions
 	chains  map[key.Public][][]key.Public
 	routing *time.Timer // computes the chains when it is due
+	whying  *time.Timer // says why a path has not become direct
 
 	relay       *relaying // nil: none
 	relayFailed bool      // it could not listen
@@ -184,7 +185,7 @@ func (on *live) addrs() []netip.Addr {
 }
 
 func (on *live) close() {
-	for _, t := range []*time.Timer{on.telling, on.routing, on.relayRetry, on.record, on.minute} {
+	for _, t := range []*time.Timer{on.telling, on.routing, on.relayRetry, on.record, on.minute, on.whying} {
 		if t != nil {
 			t.Stop()
 		}
@@ -242,6 +243,8 @@ func (h handler) PathChanged(id key.Public, p wire.Path) {
 			h.on.replica.PathUp(id)
 			if p.Kind >= wire.Direct && p.Addr.IsValid() {
 				h.on.savePath(id, p.Addr)
+			} else {
+				h.on.n.sayWhySoon()
 			}
 		}
 		h.on.n.e.publishSoon()

@@ -26,8 +26,12 @@ type mesh struct {
 	edges  map[key.Public]map[key.Public]time.Duration
 }
 
-// farAway is what a path costs whose round trip nobody has told.
-const farAway = 200 * time.Millisecond
+// What a path costs whose round trip nobody has told, and one that may not be
+// there.
+const (
+	farAway  = 200 * time.Millisecond
+	notKnown = time.Minute
+)
 
 func newMesh(self key.Public) *mesh {
 	return &mesh{
@@ -118,10 +122,10 @@ func (m *mesh) chains(dest key.Public) [][]key.Public {
 		}
 		rtt, known := m.edges[a.id][dest]
 		switch {
-		case m.relays[a.id] && (known || !m.anyRelay(dest)):
-			// Every device keeps relays; while it is not known which, all may do.
+		case m.relays[a.id]:
+			// Every device keeps some; which it keeps now may not be known here yet.
 			if !known {
-				rtt = farAway
+				rtt = notKnown
 			}
 			relays = append(relays, chain{[]key.Public{a.id}, a.rtt + rtt})
 		case known:
@@ -142,16 +146,6 @@ func (m *mesh) chains(dest key.Public) [][]key.Public {
 	take(relays, chainsEach)
 	take(longer, chainsMost)
 	return out
-}
-
-// anyRelay tells whether dest is known to reach a relay.
-func (m *mesh) anyRelay(dest key.Public) bool {
-	for k := range m.edges[dest] {
-		if m.relays[k] && !m.idle[k] {
-			return true
-		}
-	}
-	return false
 }
 
 // longer is the chains of two hops, or of three where there are none.

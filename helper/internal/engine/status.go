@@ -203,6 +203,21 @@ func (n *network) via(p wire.Path) *string {
 	return new(strings.Join(names, ", "))
 }
 
+// sayWhySoon publishes again once it is time to say why a path has not become
+// direct.
+func (n *network) sayWhySoon() {
+	on := n.on
+	if on.whying != nil {
+		return
+	}
+	on.whying = time.AfterFunc(tryingFor+publishWait, func() {
+		n.e.post(func() {
+			on.whying = nil
+			n.e.publishSoon()
+		})
+	})
+}
+
 // whyNot is why a peer is not reached directly, nil for nothing to tell.
 func (n *network) whyNot(p wire.PeerStatus, r wire.NetReport) *ipc.WhyNot {
 	w := situation{p, r, n.learnt[p.ID].NAT, time.Now()}.why()
