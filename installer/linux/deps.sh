@@ -1,14 +1,15 @@
 #!/usr/bin/env bash
 # Installs the Debian packages that building ("build"), also testing ("test") or
 # booting machines ("e2e") needs. It installs only what is missing and asks sudo
-# only then.
+# only then. miniupnpd-nftables is the bare program: unlike miniupnpd it has no
+# service that could start.
 set -euo pipefail
 
 build="gcc libc6-dev make pkg-config libgl-dev libx11-dev libxcursor-dev libxrandr-dev libxinerama-dev
   libxi-dev libxxf86vm-dev libwayland-dev libxkbcommon-dev libgles-dev libegl-dev"
 run="iproute2 iputils-ping libgl1-mesa-dri"
 test="nftables iptables iperf3 ethtool tcpdump xvfb xauth xdotool x11-utils imagemagick openbox wmctrl
-  dbus dbus-x11 xclip ufw dnsutils procps util-linux"
+  dbus dbus-x11 xclip ufw dnsutils procps util-linux miniupnpd-nftables"
 e2e="debootstrap systemd-container iproute2 procps util-linux"
 
 want="$build $run"

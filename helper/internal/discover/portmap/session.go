@@ -60,6 +60,7 @@ type session struct {
 	mu         sync.Mutex // guards what follows
 	ports      []uint16
 	check      bool
+	checked    time.Time // for the last time by check
 	complaints [complaintKinds]Complaint
 
 	// The goroutine's own:
@@ -70,7 +71,6 @@ type session struct {
 	searches int                  // in a row, in vain
 	searchAt time.Time            // not before
 	checkAt  time.Time            // not before
-	checked  time.Time            // when it was last asked for from outside
 	err      error
 }
 
@@ -144,11 +144,11 @@ func (s *session) step(ctx context.Context) time.Duration {
 	ports, now := s.ports, time.Now()
 	check := s.check && now.Sub(s.checked) >= recheckGap
 	if check {
-		s.check = false
+		s.check, s.checked = false, now
 	}
 	s.mu.Unlock()
 	if check {
-		s.checked, s.checkAt, s.searchAt = now, now, now
+		s.checkAt, s.searchAt = now, now
 	}
 	s.drop(ctx, ports)
 	if s.method == nil && !now.Before(s.searchAt) {
@@ -156,6 +156,9 @@ func (s *session) step(ctx context.Context) time.Duration {
 	}
 	if s.method != nil {
 		s.verify(ctx)
+		if check {
+			clear(s.due) // a clock that has just begun may not tell of a restart
+		}
 		s.renew(ctx, ports)
 	}
 	return s.next(ports)
