@@ -363,6 +363,8 @@ func TestPresence(t *testing.T) {
 		"a long OS":         sign(network, k, func(p *Presence) { p.OS = string(make([]byte, 33)) }),
 		"a negative number": sign(network, k, func(p *Presence) { p.Seq = -1 }),
 		"a long name":       sign(network, k, func(p *Presence) { p.Asks = []Ask{{Name: string(make([]byte, 64))}} }),
+		"many neighbours":   sign(network, k, func(p *Presence) { p.Neighbours = make([]Neighbour, MaxNeighbours+1) }),
+		"a long relay":      sign(network, k, func(p *Presence) { p.Asks = []Ask{{Relay: make([]byte, maxRelay+1)}} }),
 		"a long proof":      sign(network, k, func(p *Presence) { p.Asks = []Ask{{Pop: make([]byte, 65)}} }),
 	} {
 		if p, err := openPresence(network, bad); err == nil {
@@ -376,6 +378,48 @@ func TestPresence(t *testing.T) {
 			t.Errorf("byte %d of %d changed, and it is taken", i, len(raw))
 		}
 	}
+}
+
+// TestAwait: a neighbour has acknowledged a record when it names our digest.
+func TestAwait(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFixture(t, 1)
+		defer f.r.Close()
+		m := f.members[0].Public()
+		await := func(d time.Duration) error {
+			ctx, cancel := context.WithTimeout(t.Context(), d)
+			defer cancel()
+			return f.r.Await(ctx, m)
+		}
+		if err := await(time.Second); !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("without a session: %v", err)
+		}
+		p, _ := f.join(0)
+		drain(p)
+		said := f.r.cfg.Book.View().Digest().Sum
+		f.say(t, p, message{Hello: &hello{Digest: said[:]}})
+		if err := await(time.Second); err != nil {
+			t.Errorf("in step: %v", err)
+		}
+		_, err := f.r.cfg.Book.Write(func(set *roster.Set) error {
+			_, err := roster.NewAuthor(set, f.device, time.Now).Rename(f.device.Public(), "b")
+			return err
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := await(time.Second); !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("before it has the record: %v", err)
+		}
+		done := make(chan error, 1)
+		go func() { done <- await(time.Minute) }()
+		time.Sleep(time.Second)
+		now := f.r.cfg.Book.View().Digest().Sum
+		f.say(t, p, message{Digest: now[:]})
+		if err := <-done; err != nil {
+			t.Errorf("once it has it: %v", err)
+		}
+	})
 }
 
 // TestHearsMembers: the highest number counts; members' word alone is kept.
@@ -407,7 +451,8 @@ func TestHearsMembers(t *testing.T) {
 func FuzzPresence(f *testing.F) {
 	network := roster.ID{1}
 	k := key.New()
-	raw, err := signPresence(network, k, Presence{Device: k.Public(), Seq: 5, OS: "linux", Asks: []Ask{{Kind: AskRename, Name: "x"}}})
+	raw, err := signPresence(network, k, Presence{Device: k.Public(), Seq: 5, OS: "linux", Asks: []Ask{{Kind: AskRename, Name: "x"}, {Kind: AskRelay, Relay: []byte{0xa0}}},
+		Neighbours: []Neighbour{{ID: k.Public(), RTT: 7}}, NoForward: true, NAT: NATHard, Relays: true})
 	if err != nil {
 		f.Fatal(err)
 	}
@@ -415,7 +460,7 @@ func FuzzPresence(f *testing.F) {
 	f.Add([]byte{0xa0})
 	f.Fuzz(func(t *testing.T, b []byte) {
 		p, err := openPresence(network, b)
-		if err == nil && (len(p.Endpoints) > maxEndpoints || len(p.Asks) > maxAsks) {
+		if err == nil && (len(p.Endpoints) > maxEndpoints || len(p.Asks) > maxAsks || len(p.Neighbours) > MaxNeighbours) {
 			t.Errorf("beyond its bounds: %+v", p)
 		}
 	})
