@@ -2,7 +2,6 @@ package stub
 
 import (
 	"encoding/binary"
-	"strings"
 
 	mdns "github.com/miekg/dns"
 
@@ -19,34 +18,46 @@ const (
 // common ones allocate no more than the codec does. Not for two goroutines.
 type scratch struct {
 	req, rep mdns.Msg
+	stream   bool // over TCP: answers need not be cut
+	memo     memo
+	over     handover
 	udpSize  int // what the client takes, 0 without EDNS0
-	answers  [2]mdns.RR
+	plain    bool
+	room     [4]mdns.RR
+	answers  []mdns.RR
 	ns, ex   [1]mdns.RR
 	a        mdns.A
 	aaaa     mdns.AAAA
 	ptr      mdns.PTR
 	soa      mdns.SOA
-	nsrr     mdns.NS
 	opt      mdns.OPT
 	ip4      [4]byte
 	ip6      [16]byte
-	out      [1536]byte // our own answers fit, names being at most 255 bytes
+	out      [1536]byte
 }
 
 func newScratch() *scratch { return new(scratch) }
 
-// limit is the size an answer over UDP may have.
-func (sc *scratch) limit() int { return min(max(sc.udpSize, minUDP), maxUDP) }
+// limit is the size an answer may have.
+func (sc *scratch) limit() int {
+	if sc.stream {
+		return maxTCPAnswer
+	}
+	return min(max(sc.udpSize, minUDP), maxUDP)
+}
 
 // answer makes the reply to a message; nil is silence. If it says foreign, the
-// message is well-formed and the question is for others to answer. What it
-// returns is valid until the next call.
+// message is well-formed and the question is for others to answer: sc.over says
+// which. What it returns is valid until the next call.
 func (sc *scratch) answer(zones *dns.Zones, in []byte) (out []byte, foreign bool) {
 	if len(in) < headerLen || in[2]&0x80 != 0 {
 		return nil, false // an answer to an answer would never end
 	}
 	if in[2]>>3&15 != mdns.OpcodeQuery {
 		return bareReply(in, mdns.RcodeNotImplemented), false
+	}
+	if out := sc.memo.get(zones, in, sc.out[:]); out != nil {
+		return out, false
 	}
 	if !countsHonest(in) || sc.req.Unpack(in) != nil || len(sc.req.Question) != 1 {
 		return bareReply(in, mdns.RcodeFormatError), false
@@ -58,16 +69,15 @@ func (sc *scratch) answer(zones *dns.Zones, in []byte) (out []byte, foreign bool
 	if q.Qclass != mdns.ClassINET || q.Qtype == mdns.TypeAXFR || q.Qtype == mdns.TypeIXFR {
 		return sc.finish(mdns.RcodeRefused), false
 	}
-	found := zones.Lookup(strings.ToLower(q.Name))
-	if found.Verdict == dns.Foreign || found.Short && aboutDelegation(q.Qtype) {
+	rcode, foreign := sc.resolve(zones, q)
+	if foreign {
 		return nil, true
 	}
-	sc.rep.Authoritative = true
-	sc.fill(q, &found)
-	if found.Verdict == dns.Missing {
-		return sc.finish(mdns.RcodeNameError), false
+	out = sc.finish(rcode)
+	if sc.plain {
+		sc.memo.put(in, out)
 	}
-	return sc.finish(mdns.RcodeSuccess), false
+	return out, false
 }
 
 // countsHonest refuses messages whose sections no query has: one question, an
@@ -75,16 +85,6 @@ func (sc *scratch) answer(zones *dns.Zones, in []byte) (out []byte, foreign bool
 func countsHonest(in []byte) bool {
 	count := func(i int) uint16 { return binary.BigEndian.Uint16(in[i:]) }
 	return count(4) == 1 && count(6) == 0 && count(8) == 0 && count(10) <= 2
-}
-
-// aboutDelegation are the types asked of a top-level domain, which a device
-// may share its name with.
-func aboutDelegation(t uint16) bool {
-	switch t {
-	case mdns.TypeNS, mdns.TypeSOA, mdns.TypeDS, mdns.TypeDNSKEY:
-		return true
-	}
-	return false
 }
 
 // begin makes the reply's head, and its OPT record where the query has one
@@ -95,7 +95,8 @@ func (sc *scratch) begin() int {
 		Id: req.Id, Response: true, Opcode: req.Opcode,
 		RecursionDesired: req.RecursionDesired, RecursionAvailable: true, CheckingDisabled: req.CheckingDisabled,
 	}, Question: req.Question}
-	sc.udpSize = 0
+	sc.udpSize, sc.answers = 0, sc.room[:0]
+	sc.plain = len(req.Extra) == 0
 	var opt *mdns.OPT
 	for _, rr := range req.Extra {
 		o, ok := rr.(*mdns.OPT)
@@ -111,6 +112,7 @@ func (sc *scratch) begin() int {
 		return mdns.RcodeSuccess
 	}
 	sc.udpSize = int(opt.UDPSize())
+	sc.plain = len(req.Extra) == 1 && len(opt.Option) == 0
 	sc.opt = mdns.OPT{Hdr: mdns.RR_Header{Name: ".", Rrtype: mdns.TypeOPT, Class: maxUDP}}
 	if opt.Do() {
 		sc.opt.SetDo()
@@ -121,45 +123,6 @@ func (sc *scratch) begin() int {
 		return mdns.RcodeBadVers
 	}
 	return mdns.RcodeSuccess
-}
-
-// fill puts in the records; where there are none, the SOA that says how long
-// that holds (RFC 2308 §3).
-func (sc *scratch) fill(q *mdns.Question, found *dns.Answer) {
-	n := 0
-	add := func(rr mdns.RR) { sc.answers[n] = rr; n++ }
-	want := func(t uint16) bool { return q.Qtype == t || q.Qtype == mdns.TypeANY }
-	switch {
-	case found.Host != nil:
-		if a := found.Host.V4; a.IsValid() && want(mdns.TypeA) {
-			sc.ip4 = a.As4()
-			sc.a = mdns.A{Hdr: header(q.Name, mdns.TypeA), A: sc.ip4[:]}
-			add(&sc.a)
-		}
-		if a := found.Host.V6; a.IsValid() && want(mdns.TypeAAAA) {
-			sc.ip6 = a.As16()
-			sc.aaaa = mdns.AAAA{Hdr: header(q.Name, mdns.TypeAAAA), AAAA: sc.ip6[:]}
-			add(&sc.aaaa)
-		}
-	case found.PTR != "" && want(mdns.TypePTR):
-		sc.ptr = mdns.PTR{Hdr: header(q.Name, mdns.TypePTR), Ptr: found.PTR}
-		add(&sc.ptr)
-	case found.Apex:
-		if want(mdns.TypeSOA) {
-			sc.setSOA(q.Name, found.Origin)
-			add(&sc.soa)
-		}
-		if want(mdns.TypeNS) {
-			sc.nsrr = mdns.NS{Hdr: header(q.Name, mdns.TypeNS), Ns: found.Origin}
-			add(&sc.nsrr)
-		}
-	}
-	sc.rep.Answer = sc.answers[:n]
-	if n == 0 {
-		sc.setSOA(found.Origin, found.Origin)
-		sc.ns[0] = &sc.soa
-		sc.rep.Ns = sc.ns[:]
-	}
 }
 
 func header(name string, t uint16) mdns.RR_Header {
@@ -177,6 +140,10 @@ func (sc *scratch) setSOA(owner, origin string) {
 func (sc *scratch) finish(rcode int) []byte {
 	sc.rep.Rcode = rcode
 	out, err := sc.rep.PackBuffer(sc.out[:])
+	if limit := sc.limit(); err == nil && len(out) > limit {
+		sc.rep.Truncate(limit)
+		out, err = sc.rep.PackBuffer(sc.out[:])
+	}
 	if err != nil {
 		return sc.servfail()
 	}
@@ -201,14 +168,4 @@ func bareReply(in []byte, rcode int) []byte {
 	out[2] = 0x80 | in[2]&0x79  // QR, and opcode and RD as asked
 	out[3] = 0x80 | byte(rcode) // RA
 	return out
-}
-
-// truncate cuts an upstream's answer to size and sets TC.
-func truncate(msg []byte, size int) ([]byte, error) {
-	var m mdns.Msg
-	if err := m.Unpack(msg); err != nil {
-		return nil, err
-	}
-	m.Truncate(size)
-	return m.Pack()
 }

@@ -38,13 +38,21 @@ func (s *Server) Query(ctx context.Context, name, qtype string) (Result, error) 
 	if err != nil {
 		return Result{}, fmt.Errorf("%w: %w", ErrQuery, err)
 	}
-	out, foreign := newScratch().answer(s.zones.Load(), packed)
+	sc := newScratch()
+	sc.stream = true
+	out, foreign := sc.answer(s.zones.Load(), packed)
 	if foreign {
 		if s.cfg.Forward == nil {
 			return Result{RCode: mdns.RcodeToString[mdns.RcodeServerFailure]}, nil
 		}
+		if sc.over.query != nil {
+			packed = sc.over.query
+		}
 		if out, err = s.cfg.Forward.Forward(ctx, packed); err != nil {
 			return Result{}, fmt.Errorf("ask upstreams for %s: %w", name, err)
+		}
+		if out, err = sc.over.finish(out); err != nil {
+			return Result{}, fmt.Errorf("read the answer for %s: %w", name, err)
 		}
 	}
 	var reply mdns.Msg

@@ -1,7 +1,6 @@
 package stub
 
 import (
-	"bytes"
 	"context"
 	"encoding/binary"
 	"errors"
@@ -27,6 +26,7 @@ var packets = sync.Pool{New: func() any { return new([maxQuery]byte) }}
 // that costs less than handing it to another.
 func (s *Server) serveUDP(pc PacketConn) error {
 	sc := newScratch()
+	sc.memo.on = true
 	var in [maxQuery + 1]byte
 	faults := 0
 	for {
@@ -43,7 +43,7 @@ func (s *Server) serveUDP(pc PacketConn) error {
 		}
 		out, foreign := sc.answer(s.zones.Load(), in[:n])
 		if foreign {
-			out = s.forwardUDP(pc, src, in[:n], sc)
+			out = s.forwardUDP(pc, src, in[:n], sc.over)
 		}
 		if len(out) > 0 {
 			pc.WriteToUDPAddrPort(out, src)
@@ -52,41 +52,25 @@ func (s *Server) serveUDP(pc PacketConn) error {
 }
 
 // forwardUDP hands a query on, or says why not.
-func (s *Server) forwardUDP(pc PacketConn, src netip.AddrPort, query []byte, sc *scratch) []byte {
+func (s *Server) forwardUDP(pc PacketConn, src netip.AddrPort, query []byte, h handover) []byte {
 	if s.cfg.Forward == nil {
-		return sc.servfail()
+		return h.failed
 	}
 	select {
 	case s.forwards <- struct{}{}:
 	default:
 		s.cfg.Log.Debug("too many queries at upstreams", "limit", maxForwards)
-		return sc.servfail()
+		return h.failed
 	}
 	buf := packets.Get().(*[maxQuery]byte)
-	n, limit, failed := copy(buf[:], query), sc.limit(), bytes.Clone(sc.servfail())
+	n := copy(buf[:], query)
 	s.work.Go(func() {
 		defer func() { packets.Put(buf); <-s.forwards }()
-		if out := s.forward(s.ctx, buf[:n], limit, failed); out != nil {
+		if out := s.forward(s.ctx, buf[:n], h); out != nil {
 			pc.WriteToUDPAddrPort(out, src)
 		}
 	})
 	return nil
-}
-
-// forward asks the Forwarder and makes its answer fit, or returns failed.
-func (s *Server) forward(ctx context.Context, query []byte, limit int, failed []byte) []byte {
-	out, err := s.cfg.Forward.Forward(ctx, query)
-	if err == nil && len(out) > limit {
-		out, err = truncate(out, limit)
-	}
-	if err != nil || len(out) < headerLen {
-		if ctx.Err() != nil {
-			return nil
-		}
-		s.cfg.Log.Debug("query not answered by upstreams", "err", err)
-		return failed
-	}
-	return out
 }
 
 func (s *Server) serveTCP(ctx context.Context, ln net.Listener) error {
@@ -121,6 +105,7 @@ func (s *Server) serveConn(ctx context.Context, c net.Conn) error {
 	stop := context.AfterFunc(ctx, func() { c.Close() })
 	defer stop()
 	sc := newScratch()
+	sc.stream = true
 	var in [2 + maxQuery]byte
 	for range tcpQueries {
 		if err := c.SetReadDeadline(time.Now().Add(tcpIdle)); err != nil {
@@ -142,7 +127,7 @@ func (s *Server) serveConn(ctx context.Context, c net.Conn) error {
 		}
 		out, foreign := sc.answer(s.zones.Load(), query)
 		if foreign {
-			out = s.forwardTCP(ctx, query, sc)
+			out = s.forwardTCP(ctx, query, sc.over)
 		}
 		if len(out) == 0 {
 			continue
@@ -158,15 +143,15 @@ func (s *Server) serveConn(ctx context.Context, c net.Conn) error {
 	return nil
 }
 
-func (s *Server) forwardTCP(ctx context.Context, query []byte, sc *scratch) []byte {
+func (s *Server) forwardTCP(ctx context.Context, query []byte, h handover) []byte {
 	if s.cfg.Forward == nil {
-		return sc.servfail()
+		return h.failed
 	}
 	select {
 	case s.forwards <- struct{}{}:
 		defer func() { <-s.forwards }()
 	default:
-		return sc.servfail()
+		return h.failed
 	}
-	return s.forward(ctx, query, maxTCPAnswer, bytes.Clone(sc.servfail()))
+	return s.forward(ctx, query, h)
 }
