@@ -4,10 +4,12 @@ import (
 	"bufio"
 	"bytes"
 	"encoding/binary"
+	"io"
 	"net"
 	"net/http"
 	"net/netip"
 	"testing"
+	"testing/iotest"
 
 	"github.com/pion/stun/v3"
 )
@@ -17,29 +19,50 @@ func FuzzFrames(f *testing.F) {
 	f.Add([]byte{0xff, 0xff, 1}, uint16(100))
 	f.Add(append([]byte{0x3f, 0xfe}, make([]byte, MaxFrame)...), uint16(9))
 	f.Fuzz(func(t *testing.T, b []byte, size uint16) {
-		r := &frameReader{r: bytes.NewReader(b)}
+		var r io.Reader = bytes.NewReader(b)
+		if size&1 == 0 {
+			r = iotest.OneByteReader(r)
+		}
+		want := frames(b, int(size))
+		in := &frameReader{r: r}
 		buf := make([]byte, size)
-		var again []byte // what was read, and what must have been there
 		for {
-			n, err := r.read(buf)
+			next := in.buffered()
+			n, err := in.read(buf)
+			if next > 0 && next != n && next <= len(buf) {
+				t.Fatalf("%d bytes were to be read next, not %d", next, n)
+			}
 			if err != nil {
 				break
 			}
-			if n == 0 || n > len(buf) {
-				t.Fatalf("a datagram of %d bytes in a buffer of %d", n, len(buf))
+			if len(want) == 0 || !bytes.Equal(want[0], buf[:n]) {
+				t.Fatalf("read %x, want %x", buf[:n], want)
 			}
-			again = binary.BigEndian.AppendUint16(again, uint16(n))
-			again = append(again, buf[:n]...)
+			want = want[1:]
 		}
-		if len(again) > len(b) {
-			t.Fatalf("%d bytes out of %d", len(again), len(b))
+		if len(want) > 0 {
+			t.Fatalf("%d frames were not read", len(want))
 		}
-		if heard := r.heard.Load(); heard > uint64(len(b)) {
+		if heard := in.heard.Load(); heard > uint64(len(b)) {
 			t.Fatalf("%d frames in %d bytes", heard, len(b))
 		}
 	})
 }
 
+// frames are the whole datagrams of up to size bytes in a stream.
+func frames(b []byte, size int) (out [][]byte) {
+	for len(b) >= frameHead {
+		n := int(binary.BigEndian.Uint16(b))
+		if n > MaxFrame || n > len(b)-frameHead {
+			break
+		}
+		if n > 0 && n <= size {
+			out = append(out, b[frameHead:frameHead+n])
+		}
+		b = b[frameHead+n:]
+	}
+	return out
+}
 func FuzzToken(f *testing.F) {
 	f.Add(request(tokenLine(make([]byte, 64))))
 	f.Add(request(tokenHeader + ": \r\n"))

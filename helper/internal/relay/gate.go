@@ -15,6 +15,7 @@ const (
 	maxPending       = 1024 // connections in all; a further one ends the oldest
 	maxPendingSource = 256
 	pendingFor       = 10 * time.Second // from accept to upgrade
+	maxRequests      = 16               // a connection
 
 	sourceRate, sourceBurst = 50, 256 // connections a second; and at once
 	totalRate, totalBurst   = 400, 1024
@@ -111,7 +112,14 @@ type guest struct {
 	source netip.Addr
 	place  *list.Element // guarded by gate.mu; nil: no longer waiting
 	until  time.Time
+	asked  int // requests so far
 	member atomic.Bool
+}
+
+// enough counts a request and tells whether it is to be the last.
+func (c *guest) enough() bool {
+	c.asked++
+	return c.asked >= maxRequests
 }
 
 func (c *guest) Close() error {

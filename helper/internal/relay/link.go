@@ -71,6 +71,10 @@ func (l *Link) Read(b []byte) (int, error) {
 	return 0, fmt.Errorf("relay link: %w", err)
 }
 
+// Buffered is how many bytes the next Read gives at once; 0 if it may wait. It is
+// the reader's to ask.
+func (l *Link) Buffered() int { return l.in.buffered() }
+
 // Write queues datagrams and never waits. When the queue is full the oldest are
 // dropped. It keeps nothing of bufs. It fails only for a link that has ended and
 // for datagrams that are too long, which are left out.

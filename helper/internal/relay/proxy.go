@@ -92,7 +92,7 @@ func connect(c net.Conn, user *url.Userinfo, target string) (early []byte, err e
 		return nil, fmt.Errorf("ask the proxy: %w", err)
 	}
 	switch {
-	case res.StatusCode == http.StatusOK:
+	case res.StatusCode/100 == 2: // RFC 9110 §9.3.6
 		return early, nil
 	case res.StatusCode != http.StatusProxyAuthRequired:
 		return nil, fmt.Errorf("%w: it answered %s", errRefused, clean(res.Status))

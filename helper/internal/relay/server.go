@@ -2,6 +2,7 @@ package relay
 
 import (
 	"bytes"
+	"context"
 	"crypto/tls"
 	"errors"
 	"fmt"
@@ -23,7 +24,6 @@ const (
 	maxLinksKey  = 16
 	maxHeader    = 4 << 10 // net/http adds 4 KiB
 	totalChunks  = 3072    // 48 MiB of queues in all, beyond 16 KiB a link
-	maxEarly     = 4 << 10 // frames sent before our yes was read
 	switchAnswer = "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: " + protocol + "\r\n\r\n"
 )
 
@@ -77,7 +77,10 @@ func Serve(cfg ServerConfig) (*Server, error) {
 		Handler:           s,
 		ReadHeaderTimeout: pendingFor,
 		MaxHeaderBytes:    maxHeader,
-		ErrorLog:          log.New(io.Discard, "", 0), // strangers would write it
+		ConnContext: func(ctx context.Context, c net.Conn) context.Context {
+			return context.WithValue(ctx, guestKey{}, c.(*tls.Conn).NetConn())
+		},
+		ErrorLog: log.New(io.Discard, "", 0), // strangers would write it
 	}
 	go func() {
 		defer close(s.served)
@@ -88,12 +91,17 @@ func Serve(cfg ServerConfig) (*Server, error) {
 	return s, nil
 }
 
+type guestKey struct{} // of the *guest that a request came by
+
 // ServeHTTP answers a request: a member's by a link, any other as a server
 // without pages does.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	id, ok := s.who(r)
 	if !ok {
 		s.refused.Add(1)
+		if g, ok := r.Context().Value(guestKey{}).(*guest); ok && g.enough() {
+			w.Header().Set("Connection", "close")
+		}
 		s.strangers.ServeHTTP(w, r)
 		return
 	}
@@ -176,7 +184,7 @@ func (s *Server) attach(w http.ResponseWriter, id key.Public) error {
 	}
 	var early []byte
 	if n := rw.Reader.Buffered(); n > 0 {
-		b, _ := rw.Reader.Peek(min(n, maxEarly))
+		b, _ := rw.Reader.Peek(n) // frames sent before our yes was read
 		early = bytes.Clone(b)
 	}
 	conn.SetDeadline(time.Now().Add(pendingFor)) // clipped to the guest's time

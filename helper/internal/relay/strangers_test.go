@@ -130,6 +130,15 @@ func TestStrangersSeeABareServer(t *testing.T) {
 	mustDial(t, r, 1) // and members still come in
 }
 
+func TestRequestsAreBounded(t *testing.T) {
+	r := newRelay(t, listen(t))
+	c := dialTLS(t, r.Addr().String())
+	got := answer(t, c, bytes.Repeat([]byte("GET / HTTP/1.1\r\nHost: a\r\n\r\n"), 100))
+	if n := strings.Count(got, "HTTP/1.1 404 Not Found"); n > maxRequests {
+		t.Errorf("%d requests of one connection were answered", n)
+	}
+}
+
 func TestStrangersWithoutTLS(t *testing.T) {
 	r := newRelay(t, listen(t))
 	plain := bare(t, r.cert)
