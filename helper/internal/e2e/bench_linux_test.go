@@ -85,9 +85,7 @@ func TestBenchIperf(t *testing.T) {
 	b.reach("a.home.internal", patience)
 	plainA, plainB := startPlain(t, a, b)
 	b.reach("10.99.0.1", patience)
-	server := a.host.Command("iperf3", "-s")
-	must(t, server.Start())
-	t.Cleanup(func() { server.Process.Kill(); server.Wait() })
+	a.serveIperf()
 
 	ways := []struct {
 		name, addr string
@@ -96,29 +94,8 @@ func TestBenchIperf(t *testing.T) {
 		{"plain wireguard-go", "10.99.0.1", []int{plainA, plainB}},
 		{"kith", a.network().Self.IPv4.String(), []int{a.cmd.Process.Pid, b.cmd.Process.Pid}},
 	}
-	run := func(addr string, seconds int, flags ...string) float64 {
-		args := append([]string{"-J", "-t", strconv.Itoa(seconds), "-c", addr}, flags...)
-		var last string
-		for range 5 { // the server is busy for a moment after a client
-			out, err := b.host.Command("iperf3", args...).Output()
-			var r struct {
-				End struct {
-					Received struct {
-						Rate float64 `json:"bits_per_second"`
-					} `json:"sum_received"`
-				} `json:"end"`
-			}
-			if json.Unmarshal(out, &r) == nil && err == nil && r.End.Received.Rate > 0 {
-				return r.End.Received.Rate
-			}
-			last = string(out)
-			<-time.After(200 * time.Millisecond)
-		}
-		t.Fatalf("iperf3 -c %s: %s", addr, last)
-		return 0
-	}
 	for _, w := range ways {
-		run(w.addr, 1)
+		b.iperf(w.addr, 1)
 	}
 	rows := [][]string{{"iperf3, Gbit/s, medians", ways[0].name, ways[1].name, "ratio", "budget", "processor, ratio a byte", "VmRSS, MiB"}}
 	for _, mode := range []struct {
@@ -130,7 +107,7 @@ func TestBenchIperf(t *testing.T) {
 			for i := range ways {
 				i = (i + round) % 2 // neither is always the first
 				before := cpu(t, ways[i].pids...)
-				rate := run(ways[i].addr, seconds, mode.flags...)
+				rate := b.iperf(ways[i].addr, seconds, mode.flags...)
 				rates[i] = append(rates[i], rate)
 				costs[i] = append(costs[i], (cpu(t, ways[i].pids...)-before)/rate)
 			}
@@ -149,6 +126,37 @@ func TestBenchIperf(t *testing.T) {
 	print(rows...)
 	<-time.After(time.Minute)
 	print([]string{"a quiet minute later, VmRSS, MiB", fmt.Sprintf("%.1f and %.1f", rss(t, ways[1].pids[0]), rss(t, ways[1].pids[1])), "budget 32"})
+}
+
+func (n *node) serveIperf() {
+	n.t.Helper()
+	server := n.host.Command("iperf3", "-s")
+	must(n.t, server.Start())
+	n.t.Cleanup(func() { server.Process.Kill(); server.Wait() })
+}
+
+// iperf runs iperf3 against a node that serves it and returns bits a second.
+func (n *node) iperf(addr string, seconds int, flags ...string) float64 {
+	n.t.Helper()
+	args := append([]string{"-J", "-t", strconv.Itoa(seconds), "-c", addr}, flags...)
+	var last string
+	for range 5 { // the server is busy for a moment after a client
+		out, err := n.host.Command("iperf3", args...).Output()
+		var r struct {
+			End struct {
+				Received struct {
+					Rate float64 `json:"bits_per_second"`
+				} `json:"sum_received"`
+			} `json:"end"`
+		}
+		if json.Unmarshal(out, &r) == nil && err == nil && r.End.Received.Rate > 0 {
+			return r.End.Received.Rate
+		}
+		last = string(out)
+		<-time.After(200 * time.Millisecond)
+	}
+	n.t.Fatalf("iperf3 -c %s: %s", addr, last)
+	return 0
 }
 
 // TestBenchIdle leaves a helper with two peers alone for five minutes.

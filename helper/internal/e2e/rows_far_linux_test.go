@@ -1,6 +1,8 @@
 package e2e
 
 import (
+	"fmt"
+	"net/netip"
 	"testing"
 	"time"
 
@@ -8,15 +10,104 @@ import (
 	"kith.internal/ipc"
 )
 
-// Rows where packets cross the internet. Direct must be within a second of the
-// first contact where nothing else is said.
+// Rows where packets cross the internet.
 
-func TestNetnsPath03OneBehindNAT(t *testing.T) {
+// place puts a and b somewhere, and s where both can ask it.
+type place func(w *world) (s, a, b *node)
+
+// contact lets a and b meet there. The path must be one of these kinds within a
+// second of the first answered ping.
+func contact(t *testing.T, p place, kinds ...ipc.PathKind) {
+	t.Helper()
 	w := newWorld(t)
-	s := w.founder()
-	home := w.site("a", netnstest.HomeNAT)
-	a, b := w.member("a", home.lan), w.public("b")
+	s, a, b := p(w)
 	a.join(s)
 	a.meets(s)
-	w.meet(s, a, b, time.Second, ipc.PathDirect)
+	m := w.meet(s, a, b, time.Second, kinds...)
+	if m.join > 2*time.Second {
+		t.Errorf("from kith join to the first answered ping: %v, budget 2 s", m.join)
+	}
 }
+
+func bothPublic(w *world) (s, a, b *node) { return w.founder(), w.public("a"), w.public("b") }
+
+func TestNetnsPath02BothPublic(t *testing.T) { contact(t, bothPublic, ipc.PathDirect) }
+
+func oneBehindNAT(w *world) (s, a, b *node) {
+	home := w.site("a", netnstest.HomeNAT)
+	return w.founder(), w.member("a", home.lan), w.public("b")
+}
+
+func TestNetnsPath03OneBehindNAT(t *testing.T) { contact(t, oneBehindNAT, ipc.PathDirect) }
+
+// carrier adds a carrier's NAT; it returns what makes a customer's uplink.
+func (w *world) carrier(name string, hairpin bool) func(customer string) *netnstest.Subnet {
+	w.t.Helper()
+	r := w.bed.Router("c" + name)
+	external := w.internet.Subnet("net-"+name).Join(r, 0)[0]
+	r.Load(netnstest.CarrierNAT("net-"+name, external, hairpin))
+	customers := 0
+	return func(customer string) *netnstest.Subnet {
+		customers++
+		return r.Subnet("wan-"+customer, fmt.Sprintf("100.64.%d.0/24", customers))
+	}
+}
+
+func bothBehindNAT(w *world) (s, a, b *node) {
+	one, two := w.site("a", netnstest.HomeNAT), w.site("b", netnstest.HomeNAT)
+	return w.founder(), w.member("a", one.lan), w.member("b", two.lan)
+}
+
+func TestNetnsPath04BothBehindNAT(t *testing.T) { contact(t, bothBehindNAT, ipc.PathDirect) }
+
+func bothSymmetric(w *world) (s, a, b *node) {
+	one, two := w.site("a", netnstest.SymmetricNAT), w.site("b", netnstest.SymmetricNAT)
+	return w.founder(), w.member("a", one.lan), w.member("b", two.lan)
+}
+
+func TestNetnsPath07BothSymmetric(t *testing.T) {
+	contact(t, bothSymmetric, ipc.PathRelayed, ipc.PathForwarded)
+}
+
+func twoCarriers(w *world) (s, a, b *node) {
+	one := w.siteAt("a", w.carrier("x", false)("a"), netnstest.HomeNAT)
+	two := w.siteAt("b", w.carrier("y", false)("b"), netnstest.HomeNAT)
+	return w.founder(), w.member("a", one.lan), w.member("b", two.lan)
+}
+
+func TestNetnsPath08TwoCarriers(t *testing.T) { contact(t, twoCarriers, ipc.PathDirect) }
+
+// oneCarrier is two homes behind one carrier's NAT.
+func oneCarrier(w *world, hairpin bool) (s, a, b *node) {
+	customer := w.carrier("x", hairpin)
+	one, two := w.siteAt("a", customer("a"), netnstest.HomeNAT), w.siteAt("b", customer("b"), netnstest.HomeNAT)
+	return w.founder(), w.member("a", one.lan), w.member("b", two.lan)
+}
+
+func noHairpin(w *world) (s, a, b *node) { return oneCarrier(w, false) }
+
+func TestNetnsPath09OneCarrier(t *testing.T) { contact(t, noHairpin, ipc.PathRelayed) }
+
+func hairpin(w *world) (s, a, b *node) { return oneCarrier(w, true) }
+
+func TestNetnsPath10OneCarrierHairpin(t *testing.T) { contact(t, hairpin, ipc.PathDirect) }
+
+// A has IPv6 alone, B both families; both have addresses of their own and a
+// firewall before them, B a NAT for IPv4 as well.
+func onlyIPv6(w *world) (s, a, b *node) {
+	var nodes []*node
+	for i, prefixes := range [][]string{{"2001:db8:a::/64"}, {"2001:db8:b::/64", "192.168.77.0/24"}} {
+		name := string(rune('a' + i))
+		r := w.bed.Router("r" + name)
+		external := w.internet.Subnet("wan-"+name).Join(r, 0)
+		r.Load(netnstest.Firewall("wan-" + name))
+		if len(prefixes) > 1 {
+			r.Load(netnstest.HomeNAT("wan-" + name))
+		}
+		w.internet.Core.Route(netip.MustParsePrefix(prefixes[0]), external[1])
+		nodes = append(nodes, w.member(name, r.Subnet("lan-"+name, prefixes...)))
+	}
+	return w.founder(), nodes[0], nodes[1]
+}
+
+func TestNetnsPath13OnlyIPv6(t *testing.T) { contact(t, onlyIPv6, ipc.PathDirect) }

@@ -9,7 +9,7 @@ import (
 )
 
 // The uplink and S vanish under two nodes on one LAN, which then restart.
-func TestNetnsPath16NoInternet(t *testing.T) {
+func noInternet(t *testing.T) (restart time.Duration) {
 	w := newWorld(t)
 	s := w.founder()
 	home := w.site("home", netnstest.HomeNAT)
@@ -22,7 +22,95 @@ func TestNetnsPath16NoInternet(t *testing.T) {
 	pass.settle()
 	<-time.After(5 * time.Second) // what was known of s grows old
 	pass.unnoticed()
-	pass.restarted(b, 2*time.Second)
+	restart = pass.restarted(b)
 	w.between(a, b, patience, ipc.PathLAN)
 	pass.tcp.whole()
+	return restart
+}
+
+func TestNetnsPath16NoInternet(t *testing.T) {
+	within(t, "restart without internet", noInternet(t), 2*time.Second)
+}
+
+// The provider gives a's router another address; what the NAT had mapped is gone.
+func addressChanges(t *testing.T) (gap time.Duration) {
+	w := newWorld(t)
+	s := w.founder()
+	home, other := w.site("a", netnstest.HomeNAT), w.site("b", netnstest.HomeNAT)
+	a, b := w.member("a", home.lan), w.member("b", other.lan)
+	a.join(s)
+	w.meet(s, a, b, patience, ipc.PathDirect)
+	pass := a.passTo(b)
+	home.wan.Renumber(home.router)
+	pass.settle()
+	gap = pass.over("another public address")
+	w.between(a, b, patience, ipc.PathDirect)
+	return gap
+}
+
+func TestNetnsPath14AddressChanges(t *testing.T) {
+	within(t, "another public address", addressChanges(t), time.Second)
+}
+
+func anotherLAN(t *testing.T) (gap time.Duration) {
+	w := newWorld(t)
+	s := w.founder()
+	home, cafe, other := w.site("a", netnstest.HomeNAT), w.site("cafe", netnstest.HomeNAT), w.site("b", netnstest.HomeNAT)
+	a, b := w.member("a", home.lan), w.member("b", other.lan)
+	a.join(s)
+	w.meet(s, a, b, patience, ipc.PathDirect)
+	pass := a.passTo(b)
+	a.host.Detach(home.lan.LAN)
+	cafe.lan.Join(a.host, 100)
+	pass.settle()
+	gap = pass.over("another LAN")
+	w.between(a, b, patience, ipc.PathDirect)
+	return gap
+}
+
+func TestNetnsPath15AnotherLAN(t *testing.T) { within(t, "another LAN", anotherLAN(t), time.Second) }
+
+// S is killed, then both restart behind NATs that still know their mappings.
+func TestNetnsPath17NoSponsor(t *testing.T) {
+	w := newWorld(t)
+	s := w.founder()
+	one, two := w.site("a", netnstest.HomeNAT), w.site("b", netnstest.HomeNAT)
+	a, b := w.member("a", one.lan), w.member("b", two.lan)
+	a.join(s)
+	w.meet(s, a, b, patience, ipc.PathDirect)
+	pass := a.passTo(b)
+	s.kill()
+	pass.settle()
+	<-time.After(5 * time.Second)
+	pass.unnoticed()
+	within(t, "restart without S", pass.restarted(b), 5*time.Second)
+	w.between(a, b, patience, ipc.PathDirect)
+	pass.tcp.whole()
+}
+
+// twoUplinks is a with two of them, the better one first, and b behind a NAT.
+func twoUplinks(t *testing.T) (w *world, first *site, a, b *node) {
+	t.Helper()
+	w = newWorld(t)
+	s := w.founder()
+	first = w.site("first", netnstest.HomeNAT)
+	second, other := w.site("second", netnstest.HomeNAT), w.site("b", netnstest.HomeNAT)
+	a, b = w.member("a", first.lan, second.lan), w.member("b", other.lan)
+	a.join(s)
+	w.meet(s, a, b, patience, ipc.PathDirect)
+	return w, first, a, b
+}
+
+func uplinkUnplugged(t *testing.T) (gap time.Duration) {
+	w, first, a, b := twoUplinks(t)
+	pass := a.passTo(b)
+	first.lan.Unplug(a.host)
+	pass.settle()
+	gap = pass.over("the uplink's link is gone")
+	w.between(a, b, patience, ipc.PathDirect)
+	return gap
+}
+
+func TestNetnsPath20UplinkUnplugged(t *testing.T) {
+	within(t, "an uplink unplugged", uplinkUnplugged(t), time.Second)
 }

@@ -22,13 +22,6 @@ func TestNetnsPath01SameLAN(t *testing.T) {
 	w.meet(s, a, b, 2*time.Second, ipc.PathLAN)
 }
 
-func TestNetnsPath02BothPublic(t *testing.T) {
-	w := newWorld(t)
-	a, b := w.public("a"), w.public("b")
-	a.create("home")
-	w.meet(a, a, b, time.Second, ipc.PathDirect)
-}
-
 func TestNetnsPath19LinkLocalOnly(t *testing.T) {
 	bed := netnstest.New(t)
 	w := &world{t: t, bed: bed}

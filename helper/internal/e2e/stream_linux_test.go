@@ -31,15 +31,16 @@ func (n *node) streamTo(other *node) *stream {
 	var err error
 	other.host.Do(func() { l, err = net.Listen("tcp", at.String()) })
 	must(n.t, err)
-	echoed := make(chan bool)
+	accepted, echoed := make(chan net.Conn, 1), make(chan bool)
 	go func() {
 		defer close(echoed)
 		c, err := l.Accept()
 		if err != nil {
 			return
 		}
-		defer c.Close()
+		accepted <- c
 		io.Copy(c, c)
+		c.Close()
 	}()
 	s := &stream{n: n, ended: make(chan error, 1), stop: make(chan bool)}
 	n.host.Do(func() { s.conn, err = net.DialTimeout("tcp", at.String(), 10*time.Second) })
@@ -47,7 +48,8 @@ func (n *node) streamTo(other *node) *stream {
 		l.Close()
 		n.t.Fatal(err)
 	}
-	n.t.Cleanup(func() { s.conn.Close(); l.Close(); <-echoed })
+	far := <-accepted
+	n.t.Cleanup(func() { s.conn.Close(); l.Close(); far.Close(); <-echoed })
 	go func() { s.ended <- s.read() }()
 	s.writer.Go(s.write)
 	return s

@@ -31,11 +31,12 @@ func (w *world) public(name string) *node {
 	return w.member(name, w.internet.Subnet("net-"+name))
 }
 
-// founder is s, a public node that founds the network "home".
+// founder is s, a public node that founds the network "home" and is its relay.
 func (w *world) founder() *node {
 	w.t.Helper()
 	s := w.public("s")
 	s.create("home")
+	s.kith("relay", "on")
 	return s
 }
 

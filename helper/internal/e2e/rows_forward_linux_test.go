@@ -1,0 +1,59 @@
+package e2e
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"kith.internal/helper/internal/netnstest"
+	"kith.internal/ipc"
+)
+
+// chain is nodes in a row, each on a LAN with the next, without a router; kithd
+// does not run.
+func chain(t *testing.T, names ...string) (w *world, nodes []*node) {
+	t.Helper()
+	bed := netnstest.New(t)
+	w = &world{t: t, bed: bed}
+	for i, name := range names {
+		n := bareNode(t, bed, name)
+		nodes = append(nodes, n)
+		if i > 0 {
+			lan := bed.LAN(fmt.Sprint("lan", i), netnstest.WireLike)
+			nodes[i-1].host.Attach(lan, prefix(fmt.Sprintf("192.168.%d.1/24", i)))
+			n.host.Attach(lan, prefix(fmt.Sprintf("192.168.%d.2/24", i)))
+		}
+	}
+	return w, nodes
+}
+
+// All meet on one LAN, where they join; then each has but its neighbours.
+func TestNetnsPath22TwoHops(t *testing.T) {
+	w, nodes := chain(t, "a", "m", "n", "b")
+	meeting := w.bed.LAN("meeting", netnstest.WireLike)
+	for i, n := range nodes {
+		n.host.Attach(meeting, prefix(fmt.Sprintf("10.0.0.%d/24", i+1)))
+		n.start()
+		if i == 0 {
+			n.create("home")
+		} else {
+			n.join(nodes[0])
+		}
+	}
+	a, b := nodes[0], nodes[3]
+	agree(t, patience, nodes...)
+	for _, n := range nodes {
+		n.host.Detach(meeting)
+	}
+	start := time.Now()
+	a.meets(b)
+	t.Logf("apart: reachable after %v", time.Since(start))
+	w.between(a, b, patience, ipc.PathForwarded)
+	if via := a.sees("b").Via; via == nil || strings.ReplaceAll(*via, " ", "") != "m,n" {
+		t.Errorf("a has %s", way(a.sees("b")))
+	}
+	pass := a.passTo(b)
+	pass.settle()
+	within(t, "forwarded", pass.over("forwarded over two hops"), noGap)
+}
