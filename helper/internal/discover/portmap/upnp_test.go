@@ -12,9 +12,12 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
+	"testing"
 	"time"
 
+	"github.com/huin/goupnp"
 	"github.com/huin/goupnp/dcps/internetgateway2"
+	"github.com/huin/goupnp/soap"
 )
 
 // upnpDevice is a router's UPnP.
@@ -166,4 +169,37 @@ func endpoint(w wan) *url.URL {
 		return &w.SOAPClient.EndpointURL
 	}
 	return nil
+}
+
+// canned answers every request with the same.
+type canned []byte
+
+func (c canned) RoundTrip(*http.Request) (*http.Response, error) {
+	return &http.Response{StatusCode: 200, Body: io.NopCloser(bytes.NewReader(plainXML(c)))}, nil
+}
+
+func FuzzSOAP(f *testing.F) {
+	d := device()
+	r := newRouter(func(r *router) { r.upnp = d; r.table[port] = entry{client: lanAddr, internal: port} })
+	for _, action := range []string{"GetExternalIPAddress", "GetSpecificPortMappingEntry", "AddPortMapping", "Nonsense"} {
+		_, answer := d.act(r, lanAddr, `"x#`+action+`"`, "<NewExternalPort>41000</NewExternalPort><NewInternalClient>192.168.1.10</NewInternalClient>")
+		f.Add([]byte(answer))
+	}
+	f.Fuzz(func(t *testing.T, b []byte) {
+		c := soap.NewSOAPClient(url.URL{Scheme: "http", Host: "192.168.1.1"})
+		c.HTTPClient.Transport = canned(b)
+		g := &igd{
+			link: &link{uplink: uplink{place: place{2, gwAddr, lanAddr}}, complain: func(ComplaintKind, string, ...any) {}},
+			wan:  &internetgateway2.WANIPConnection1{ServiceClient: goupnp.ServiceClient{SOAPClient: c}},
+		}
+		if a, err := g.outside(t.Context(), g.wan); err == nil && (!a.Is4() || !usable(a)) {
+			t.Errorf("%q: %v", b, a)
+		}
+		if o := g.owner(t.Context(), port, port); o == nobodys && !bytes.Contains(b, []byte("714")) {
+			t.Errorf("%q: a mapping has gone", b)
+		}
+		if err := g.add(t.Context(), port, port); err != nil && len(err.Error()) > 300 {
+			t.Errorf("an error of %d bytes", len(err.Error()))
+		}
+	})
 }
