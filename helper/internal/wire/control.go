@@ -2,11 +2,11 @@ package wire
 
 import (
 	"encoding/binary"
-	"kith.internal/helper/internal/discover/stun"
 	"net/netip"
 	"slices"
 	"time"
 
+	"kith.internal/helper/internal/discover/stun"
 	"kith.internal/helper/internal/wire/udp"
 )
 
@@ -19,6 +19,7 @@ type outgoing struct {
 	h    header
 	body []byte
 	raw  []byte
+	size int // 0: the next bucket
 	to   place
 	src  udp.Source
 }
@@ -59,7 +60,7 @@ func (w *Wire) transmit(o *outbox) {
 			w.send([][]byte{it.raw}, &it.to, it.src)
 			continue
 		}
-		if b, err := it.p.sealDatagram(buf[:0], it.h, it.body); err == nil {
+		if b, err := it.p.sealSized(buf[:0], it.h, it.body, it.size); err == nil {
 			w.send([][]byte{b}, &it.to, it.src)
 		}
 	}
@@ -67,13 +68,22 @@ func (w *Wire) transmit(o *outbox) {
 
 // sealDatagram appends one sealed datagram to b.
 func (p *peer) sealDatagram(b []byte, h header, body []byte) ([]byte, error) {
+	return p.sealSized(b, h, body, 0)
+}
+
+// sealSized pads the datagram to a size, 0: to the next bucket.
+func (p *peer) sealSized(b []byte, h header, body []byte, size int) ([]byte, error) {
 	s, err := p.sealer()
 	if err != nil {
 		return nil, err
 	}
 	h.counter = p.counter.Add(1)
 	var inner [maxDatagram]byte
-	return s.seal(b, appendInner(inner[:0], h, body)), nil
+	plain := appendInner(inner[:0], h, body)
+	if size == 0 {
+		return s.seal(b, plain), nil
+	}
+	return s.sealPadded(b, plain, size-overhead), nil
 }
 
 func appendTxid(b []byte, txid uint64) []byte { return binary.BigEndian.AppendUint64(b, txid) }
@@ -193,8 +203,16 @@ func (p *peer) challenge(a arrival, out *outbox) {
 
 func (p *peer) pong(h header, body []byte, a arrival, out *outbox) {
 	if txid, err := parsePing(body); err == nil {
-		out.add(p, kindPong, h.from, appendAddr(appendTxid(nil, txid), a.from.addr), a.from, a.src)
+		out.add(p, kindPong, h.from, binary.BigEndian.AppendUint32(appendAddr(appendTxid(nil, txid), a.from.addr), p.came(a.from)), a.from, a.src)
 	}
+}
+
+// came counts what has come from the place.
+func (p *peer) came(from place) uint32 {
+	if o := (*p.wire.owners.Load())[from]; o != nil && o.p == p {
+		return uint32(o.count.n.Load() + o.frames.n.Load())
+	}
+	return 0
 }
 
 // hears takes what every proven datagram says.
@@ -224,12 +242,12 @@ func (p *peer) hears(h header, a arrival, out *outbox) {
 }
 
 func (p *peer) handlePong(h header, body []byte, a arrival, out *outbox) {
-	txid, seen, err := parsePong(body)
+	txid, seen, came, err := parsePong(body)
 	if err != nil {
 		p.wire.drops.malformed.Add(1)
 		return
 	}
-	rtt, ok := p.c.takePing(txid, a.from, a.now)
+	ping, ok := p.c.takePing(txid, a.from, a.now)
 	if !ok {
 		p.wire.drops.replayed.Add(1)
 		return
@@ -247,7 +265,8 @@ func (p *peer) handlePong(h header, body []byte, a arrival, out *outbox) {
 		return
 	}
 	p.hears(h, a, out)
-	p.confirm(a, rtt, out)
+	rtt := a.now.Sub(ping.at)
+	p.confirm(a, ping, came, out)
 	if a.from.via == nil && a.from.isUDP() && seen.IsValid() && p.wire.local.Load().kind(a.from.addr.Addr()) == Direct &&
 		p.wire.see(stun.Answer{Server: a.from.addr, Mapped: seen, RTT: rtt}, p.id, a.now) {
 		p.wire.reflect(out)
@@ -304,7 +323,7 @@ func (p *peer) reborn(b boot, now time.Time) {
 }
 
 // confirm takes an address at which the peer has just answered as a path.
-func (p *peer) confirm(a arrival, rtt time.Duration, out *outbox) {
+func (p *peer) confirm(a arrival, ping outstanding, came uint32, out *outbox) {
 	c, w := p.c, p.wire
 	q := c.paths.at(a.from)
 	first := q == nil
@@ -318,7 +337,12 @@ func (p *peer) confirm(a arrival, rtt time.Duration, out *outbox) {
 		}
 	}
 	q.count = w.own(a.from, p)
-	q.pong(a.now, rtt, a.src)
+	q.pong(a.now, a.now.Sub(ping.at), a.src)
+	q.carried(ping.size, a.now)
+	if q == c.paths.best && q.truth.report(ping.sent, came) {
+		p.demote(q, a.now)
+	}
+	q.lies = c.distrusts(q.place, a.now)
 	c.paths.compare(q)
 	p.settle(a.now, out)
 	if first {

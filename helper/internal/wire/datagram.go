@@ -18,7 +18,8 @@ import (
 // Bodies:
 //
 //	ping        transaction 8
-//	pong        transaction 8 ‖ the address that the ping came from, over UDP
+//	pong        transaction 8 ‖ the address that the ping came from, over UDP ‖
+//	            packets 4 that have come the same way
 //	word        nothing: the flags are the message
 //	candidates  addresses at which the sender may be reached; bits 5 and 6 of
 //	            the length are the NAT before it
@@ -179,16 +180,16 @@ func parsePing(b []byte) (txid uint64, err error) {
 	return binary.BigEndian.Uint64(b), nil
 }
 
-func parsePong(b []byte) (txid uint64, seen netip.AddrPort, err error) {
+func parsePong(b []byte) (txid uint64, seen netip.AddrPort, came uint32, err error) {
 	if len(b) < 8 {
-		return 0, seen, errMalformed
+		return 0, seen, 0, errMalformed
 	}
-	if bytes.Equal(b[8:], []byte{0, 0, 0}) {
-		return binary.BigEndian.Uint64(b), seen, nil
+	rest, none := bytes.CutPrefix(b[8:], []byte{0, 0, 0})
+	if !none {
+		seen, rest, err = parseAddr(b[8:])
 	}
-	seen, rest, err := parseAddr(b[8:])
-	if err != nil || len(rest) != 0 {
-		return 0, seen, errMalformed
+	if err != nil || len(rest) != 4 {
+		return 0, seen, 0, errMalformed
 	}
-	return binary.BigEndian.Uint64(b), seen, nil
+	return binary.BigEndian.Uint64(b), seen, binary.BigEndian.Uint32(rest), nil
 }

@@ -35,11 +35,15 @@ func (f *feed) start() {
 // feed queues a copy of a packet, if wireguard-go is there to take it.
 func (u *pump) feed(b []byte, from place, src udp.Source) {
 	f := &u.fed
-	if !f.open.Load() || u.w.local.Load().forbids(from) {
+	if u.w.local.Load().forbids(from) {
+		return
+	}
+	ep := u.w.whose(b, from, src)
+	if !f.open.Load() {
 		return
 	}
 	m := f.pool.Get().(*fed)
-	m.data, m.ep = append(m.data[:0], b...), u.w.whose(b, from, src)
+	m.data, m.ep = append(m.data[:0], b...), ep
 	select {
 	case f.queue <- m:
 	default:

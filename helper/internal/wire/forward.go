@@ -110,6 +110,9 @@ func (p *peer) takeFrame(h header, body []byte, a arrival, out *outbox) {
 	if q := c.paths.at(a.from); q != nil {
 		q.hear(a.now)
 	}
+	if o := (*w.owners.Load())[a.from]; o != nil && o.p == p {
+		o.frames.n.Add(1)
+	}
 	if a.from.isChain() {
 		w.drops.frames.Add(1) // a frame in a frame
 		return

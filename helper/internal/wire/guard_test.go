@@ -309,7 +309,7 @@ func packetPath(tb testing.TB) (receive func(), send func(), stop func()) {
 	w.mu.Lock()
 	p.contact().boot = 1
 	var out outbox
-	p.confirm(arrival{from: at(from), now: time.Now()}, time.Millisecond, &out)
+	p.confirm(arrival{from: at(from), now: time.Now()}, outstanding{at: time.Now().Add(-time.Millisecond)}, 0, &out)
 	w.mu.Unlock()
 
 	packet := make([]byte, 1452)

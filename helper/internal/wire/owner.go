@@ -19,6 +19,8 @@ type directory struct {
 type owner struct {
 	p     *peer
 	count counter // WireGuard packets from the place, initiations left out
+
+	frames counter
 }
 
 // add counts packets; a nil owner's count is nobody's.

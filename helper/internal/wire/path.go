@@ -73,6 +73,8 @@ type path struct {
 	src   udp.Source // where its answers came in
 	kind  PathKind
 	mtu   int // bytes of a datagram, so far as probed
+	lies  bool
+	truth truth
 	rtt   time.Duration
 	count *counter // what came from it
 
@@ -85,6 +87,9 @@ type path struct {
 	lost      int       // pings since ponged
 	streak    int       // probes in a row at which it was better than the best
 	countSeen uint64
+
+	sizeTries int
+	sizeDue   time.Time
 }
 
 // ping notes a ping that goes out.
@@ -220,6 +225,9 @@ func (ps *paths) choose() {
 func (p *path) beats(best *path) bool {
 	if p.health != best.health {
 		return p.health > best.health
+	}
+	if p.lies != best.lies {
+		return best.lies
 	}
 	a, b := p.place.class(p.kind), best.place.class(best.kind)
 	switch {

@@ -70,17 +70,18 @@ type contact struct {
 	wantTold  time.Time // when the handler last heard that it wants us
 	lastHeard time.Time // authenticated
 
-	told      []netip.AddrPort
-	toldNAT   []NAT  // of told
-	toldAny   bool   // it has named them in its present life
-	toldLimit bucket // of its messages
-	tells     bucket // of ours
-	pings     []outstanding
-	links     []*wireLink
-	relaying  *relaying // nil: not a relay that we deal with
-	paths     paths
-	notified  Path
-	since     time.Time // of the best path
+	told       []netip.AddrPort
+	toldNAT    []NAT  // of told
+	toldAny    bool   // it has named them in its present life
+	toldLimit  bucket // of its messages
+	tells      bucket // of ours
+	pings      []outstanding
+	links      []*wireLink
+	distrusted []distrust
+	relaying   *relaying // nil: not a relay that we deal with
+	paths      paths
+	notified   Path
+	since      time.Time // of the best path
 
 	answers    bucket // to pings that prove nothing
 	challenges bucket
@@ -114,6 +115,8 @@ type outstanding struct {
 	txid uint64
 	to   place
 	at   time.Time
+	size int    // of the datagram, if padded
+	sent uint64 // packets sent to the peer before
 }
 
 // route is where to send to, as the packet path reads it.
@@ -210,14 +213,14 @@ func (p *peer) addGiven(addrs []netip.AddrPort) (fresh bool) {
 
 // takePing tells whether a pong answers a ping that we sent there, and how
 // long it took. It is answered once.
-func (c *contact) takePing(txid uint64, from place, now time.Time) (time.Duration, bool) {
+func (c *contact) takePing(txid uint64, from place, now time.Time) (o outstanding, ok bool) {
 	for i, o := range c.pings {
 		if o.txid == txid && o.to == from {
 			c.pings = slices.Delete(c.pings, i, i+1)
-			return now.Sub(o.at), now.Sub(o.at) <= pingLives
+			return o, now.Sub(o.at) <= pingLives
 		}
 	}
-	return 0, false
+	return outstanding{}, false
 }
 
 func (c *contact) notePing(o outstanding) {

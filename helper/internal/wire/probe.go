@@ -63,6 +63,7 @@ func (p *peer) step(now time.Time, out *outbox) time.Time {
 		return next.when
 	}
 	p.keepAlive(now, out, &next)
+	p.probeSize(now, out, &next)
 	p.probeRound(now, out, &next)
 	return next.when
 }
@@ -146,7 +147,7 @@ func (p *peer) settle(now time.Time, out *outbox) {
 	if best != before {
 		c.since = now
 		for _, q := range c.paths.all {
-			q.streak = 0
+			q.streak, q.truth = 0, truth{}
 		}
 	}
 	p.publish(now)
@@ -324,7 +325,7 @@ func (p *peer) again(now time.Time) {
 // ping sends a ping, and notes that its answer is due.
 func (p *peer) ping(to place, src udp.Source, now time.Time, out *outbox) {
 	txid := rand.Uint64()
-	p.c.notePing(outstanding{txid: txid, to: to, at: now})
+	p.c.notePing(outstanding{txid: txid, to: to, at: now, sent: p.sent.n.Load()})
 	if q := p.c.paths.at(to); q != nil {
 		q.ping(now)
 	}

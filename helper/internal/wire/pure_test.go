@@ -2,6 +2,7 @@ package wire
 
 import (
 	"bytes"
+	"encoding/binary"
 	"math/rand/v2"
 	"net/netip"
 	"slices"
@@ -285,7 +286,7 @@ func TestFragments(t *testing.T) {
 
 func FuzzInner(f *testing.F) {
 	f.Add(appendInner(nil, header{kind: kindPing, from: 1, to: 2, counter: 3}, appendTxid(nil, 1)))
-	f.Add(appendInner(nil, header{kind: kindPong, from: 1}, appendAddr(appendTxid(nil, 1), addr("10.0.0.1:1"))))
+	f.Add(appendInner(nil, header{kind: kindPong, from: 1}, append(appendAddr(appendTxid(nil, 1), addr("10.0.0.1:1")), 0, 0, 0, 9)))
 	f.Add(appendInner(nil, header{kind: kindCandidates, from: 1}, appendTold(nil, []told{{addr("[fe80::1]:1"), NATHard}})))
 	f.Add(appendInner(nil, header{kind: kindForward, from: 1}, []byte("\x01\x03aaaaaaaabbbbbbbbccccccccdata")))
 	f.Add(appendInner(nil, header{kind: kindFragment, from: 1}, appendPiece(nil, piece{1, 0, 2, []byte{1}})))
@@ -298,7 +299,7 @@ func FuzzInner(f *testing.F) {
 			t.Fatalf("%x was read as %x", b, again)
 		}
 		parsePing(body)
-		if txid, seen, err := parsePong(body); err == nil && !bytes.Equal(appendAddr(appendTxid(nil, txid), seen), body) {
+		if txid, seen, came, err := parsePong(body); err == nil && !bytes.Equal(binary.BigEndian.AppendUint32(appendAddr(appendTxid(nil, txid), seen), came), body) {
 			t.Fatalf("pong %x is not its own form", body)
 		}
 		if f, err := parseFrame(body); err == nil && (!bytes.Equal(append(f.appendHead(nil), f.data...), body) || f.pos >= f.count || f.loops()) {

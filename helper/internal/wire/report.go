@@ -121,6 +121,11 @@ func (w *Wire) complaints(now time.Time) (out []Complaint) {
 			out = append(out, c)
 		}
 	}
+	for _, c := range w.grievances {
+		if now.Sub(c.Since) < complaintLives {
+			out = append(out, c)
+		}
+	}
 	return out
 }
 

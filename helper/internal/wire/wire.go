@@ -119,6 +119,7 @@ type Wire struct {
 	mapped     []netip.AddrPort
 	carriers   carriers
 	forwarder  forwarder
+	grievances []Complaint
 	observed   observed
 	closed     bool
 }
@@ -338,8 +339,10 @@ func (w *Wire) NetworkChanged() {
 	w.observed, w.outside.views, w.outside.asked, w.outside.hairpin = nil, nil, time.Time{}, false
 	w.measureRelays(now)
 	w.eachContact(func(p *peer) {
+		p.c.distrusted = nil
 		for _, q := range p.c.paths.all {
 			q.doubt(now)
+			q.mtu, q.sizeTries, q.sizeDue, q.lies = 0, 0, time.Time{}, false
 		}
 		p.publish(now)
 		if p.c.seeking(now) || p.c.isActive(now) {

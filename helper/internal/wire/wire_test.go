@@ -121,6 +121,9 @@ func (n *node) wantPath(of *node, kind PathKind, addr string) {
 	}
 }
 
+// peerOf is what the node holds of another; the wire must be at rest.
+func (n *node) peerOf(o *node) *peer { return n.wire.dir.Load().byID[o.id()] }
+
 func addr(s string) netip.AddrPort { return netip.MustParseAddrPort(s) }
 
 // lan is two nodes on one segment, 10.0.0.1 and 10.0.0.2.
