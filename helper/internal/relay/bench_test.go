@@ -165,7 +165,7 @@ func TestTwoHundredClientsAreCheap(t *testing.T) {
 
 // No queue grows while nobody reads, however many links there are.
 func TestTwoHundredClientsThatDoNotRead(t *testing.T) {
-	const clients = 200
+	const clients, each = 200, 400
 	r := newRelay(t, listen(t))
 	before := heap()
 	for i := range clients {
@@ -173,12 +173,12 @@ func TestTwoHundredClientsThatDoNotRead(t *testing.T) {
 	}
 	frame := make([]byte, 1400)
 	// The kernel takes a little; then all that is sent costs something older.
-	for lost := uint64(0); lost < clients*1000; {
+	for lost := uint64(0); lost < clients*each; {
 		lost = 0
 		for i := range clients {
 			l := r.link(byte(i))
 			before := l.Dropped()
-			for range 1000 {
+			for range each {
 				l.Write([][]byte{frame})
 			}
 			lost += l.Dropped() - before
