@@ -21,7 +21,7 @@ PUREWIN    = $(shell GOOS=windows CGO_ENABLED=0 $(GO) list -e ./... | grep -v -E
 PUREMAC    = $(shell GOOS=darwin CGO_ENABLED=0 $(GO) list -e ./... | grep -v -E '$(FYNE)|/app/internal/tray$$')
 FUZZTIME   ?= 3s
 
-.PHONY: help deps testdeps go-version build run demo test e2e unit race netns gui vet lint fuzz-short bench bench-roster bench-wire bench-stub bench-join bench-iperf bench-idle screenshots clean
+.PHONY: help deps testdeps go-version build run demo test e2e unit race netns gui vet lint fuzz-short bench bench-roster bench-wire bench-stub bench-dns bench-join bench-iperf bench-idle screenshots clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -104,13 +104,15 @@ e2e: $(BIN)/kithd $(BIN)/kith ## booted systems: the service installed, killed, 
 fuzz-short: go-version ## each fuzz target for FUZZTIME
 	@FUZZTIME=$(FUZZTIME) .ci/fuzz
 
-bench: bench-roster bench-wire bench-stub bench-join bench-iperf bench-idle ## all benchmarks, as tables
+bench: bench-roster bench-wire bench-stub bench-dns bench-join bench-iperf bench-idle ## all benchmarks, as tables
 bench-roster: go-version ## evaluating 5,000 members
 	$(GO) test -run '^$$' -bench . -benchtime 3x ./helper/internal/roster
 bench-wire: go-version ## our layers over plain wireguard-go, in process
 	$(GO) test -run '^$$' -bench . ./helper/internal/wire/...
 bench-stub: go-version ## the stub resolver
 	$(GO) test -run '^$$' -bench . ./dns/...
+bench-dns: go-version ## queries a second and latency beside dnsmasq and unbound, with dnsperf (from the package archive)
+	$(GO) test -count=1 -v -run '^TestBenchDNS$$' -tags bench ./dns/stub
 bench-join: testdeps $(BIN)/kithd $(BIN)/kith ## join to first ping, restart to first ping, medians of 10
 	$(GO) test -count=1 -v -run '^TestBenchJoin' -tags bench ./helper/internal/e2e
 bench-iperf: testdeps $(BIN)/kithd $(BIN)/kith ## iperf3 through Kith and through plain wireguard-go, interleaved
