@@ -193,9 +193,9 @@ func TestNetnsMethods(t *testing.T) {
 		options []string
 		rules   string
 	}{
-		{PCP, []string{"enable_natpmp=yes"}, ""},
 		// The first byte of a request is its version.
-		{NATPMP, []string{"enable_natpmp=yes"}, `table inet old { chain input { type filter hook input priority 0; udp dport 5351 @th,64,8 2 drop; }; }`},
+		{PCP, []string{"enable_natpmp=yes", "enable_upnp=no"}, `table inet new { chain input { type filter hook input priority 0; udp dport 5351 @th,64,8 0 drop; }; }`},
+		{NATPMP, []string{"enable_natpmp=yes", "enable_upnp=no"}, `table inet old { chain input { type filter hook input priority 0; udp dport 5351 @th,64,8 2 drop; }; }`},
 		{UPnP, []string{"enable_natpmp=no", "ipv6_disable=yes"}, ""},
 		{UPnP, []string{"enable_natpmp=no", "force_igd_desc_v1=yes"}, ""},
 	} {

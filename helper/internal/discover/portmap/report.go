@@ -38,7 +38,7 @@ type Gateway struct {
 	Addr, Local netip.Addr // without zones
 	Method      Method     // that is in use
 	Mappings    []Mapping
-	Err         error // of the last attempt; nil: all that was wanted was granted
+	Err         error // of the last attempt; nil: all was granted, or no answer is due yet
 	Complaints  []Complaint
 }
 
