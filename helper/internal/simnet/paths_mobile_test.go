@@ -34,6 +34,32 @@ func homes(t *testing.T, n *Net) (s, a, b *Host, home *Site) {
 	return s, a, b, home
 }
 
+func TestPath14Rebind(t *testing.T) {
+	for name, quiet := range map[string]time.Duration{"fresh": 0, "long ago": 10 * time.Minute} {
+		t.Run(name, func(t *testing.T) {
+			row(t, func(t *testing.T, n *Net) {
+				_, a, b, home := homes(t, n)
+				time.Sleep(quiet)
+				during(t, a, b, time.Second, home.Rebind)
+				onPath(t, a, b, time.Second, ipc.PathDirect)
+				during(t, b, a, time.Second, home.Rebind)
+				onPath(t, b, a, time.Second, ipc.PathDirect)
+			})
+		})
+	}
+}
+
+func TestPath15Move(t *testing.T) {
+	row(t, func(t *testing.T, n *Net) {
+		_, a, b, home := homes(t, n)
+		other := n.Home("elsewhere")
+		during(t, a, b, time.Second, func() { a.Move(other.LAN) })
+		onPath(t, a, b, time.Second, ipc.PathDirect)
+		during(t, b, a, time.Second, func() { a.Move(home.LAN) })
+		onPath(t, b, a, time.Second, ipc.PathDirect)
+	})
+}
+
 // TestPath17Cache: both helpers find each other again by what they remember,
 // their routers' mappings being as before.
 func TestPath17Cache(t *testing.T) {
@@ -52,6 +78,32 @@ func TestPath17Cache(t *testing.T) {
 			t.Errorf("back on a path that is %s", path)
 		}
 	})
+}
+
+// uplinks takes from a, which has two, the one in use, and gives it back, while
+// a or b pings the other.
+func uplinks(t *testing.T, limit time.Duration, set func(a *Host, first *Site, works bool)) {
+	t.Helper()
+	for _, byB := range []bool{false, true} {
+		row(t, func(t *testing.T, n *Net) {
+			first, second := n.Home("first"), n.Home("second")
+			s, a, b := n.Server("s"), n.Host("a", first.LAN, second.LAN), n.Host("b", n.Home("home b").LAN)
+			relayed(t, s, a, b)
+			direct(t, a, b)
+			from, to := a, b
+			if byB {
+				from, to = b, a
+			}
+			during(t, from, to, limit, func() { set(a, first, false) })
+			onPath(t, from, to, time.Second, ipc.PathDirect)
+			during(t, from, to, limit, func() { set(a, first, true) })
+			onPath(t, from, to, time.Second, ipc.PathDirect)
+		})
+	}
+}
+
+func TestPath20LinkLost(t *testing.T) {
+	uplinks(t, time.Second, func(a *Host, first *Site, works bool) { a.SetUp(first.LAN, works) })
 }
 
 func TestPathSleep(t *testing.T) {
