@@ -138,3 +138,39 @@ func TestNetworkChanges(t *testing.T) {
 		})}
 	})
 }
+
+// TestGatewayGoesSilent is also a move between two LANs of the same addresses.
+func TestGatewayGoesSilent(t *testing.T) {
+	for name, set := range map[string]func(*router){
+		"PCP": func(r *router) { r.pcp = true }, "NAT-PMP": func(r *router) { r.pmp = true }, "UPnP": func(r *router) { r.upnp = device() },
+	} {
+		t.Run(name, func(t *testing.T) {
+			with(t, func(b bed) {
+				r := b.routers[0]
+				b.Set([]uint16{port})
+				b.after(time.Minute)
+				told(b.Changes())
+				device := r.upnp
+				r.change(func() { r.pcp, r.pmp, r.upnp = false, false, nil })
+				b.Recheck()
+				b.after(time.Minute)
+				b.mapped()
+				if !told(b.Changes()) {
+					b.Error("not told")
+				}
+				r.change(func() { set(r); r.upnp = device })
+				b.after(2 * time.Minute)
+				b.mapped("203.0.113.5:41000")
+				r.change(func() { r.pcp, r.pmp, r.upnp = false, false, nil })
+				b.Recheck()
+				b.after(time.Minute)
+				b.mapped()
+				r.change(func() { set(r); r.upnp = device })
+				b.Close()
+				if got := r.open(); len(got) != 0 {
+					b.Errorf("not given back: %v", got)
+				}
+			}, one(set))
+		})
+	}
+}

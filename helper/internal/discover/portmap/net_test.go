@@ -139,9 +139,12 @@ func (c *lanConn) Close() error {
 func (l *lan) TCP(ctx context.Context, local netip.Addr, index int, to netip.AddrPort) (net.Conn, error) {
 	l.sent.Add(1)
 	for _, r := range l.routers {
-		if r.index == index && to.Addr() == r.addr && r.upnp != nil {
+		r.mu.Lock()
+		upnp := r.upnp
+		r.mu.Unlock()
+		if r.index == index && to.Addr() == r.addr && upnp != nil {
 			a, b := net.Pipe()
-			go r.upnp.serve(r, local, b)
+			go upnp.serve(r, local, b)
 			return a, nil
 		}
 	}

@@ -117,12 +117,12 @@ func (r *router) change(f func()) {
 // datagram answers what came from a host.
 func (r *router) datagram(from, to netip.AddrPort, b []byte) (out []datagram) {
 	r.mu.Lock()
-	pcp, pmp, twist := r.pcp, r.pmp, r.twist
+	pcp, pmp, upnp, twist := r.pcp, r.pmp, r.upnp, r.twist
 	r.mu.Unlock()
 	answer, source := []byte(nil), netip.AddrPortFrom(r.addr, to.Port())
 	switch {
-	case to.Port() == ssdpPort && r.upnp != nil:
-		answer, source = r.upnp.search(r, b), netip.AddrPortFrom(r.addr, 49152)
+	case to.Port() == ssdpPort && upnp != nil:
+		answer, source = upnp.search(r, b), netip.AddrPortFrom(r.addr, 49152)
 	case to.Port() != gatewayPort:
 		return nil
 	case b[0] == 2 && pcp:

@@ -30,6 +30,11 @@ func (s *session) search(ctx context.Context, ports []uint16) {
 	s.err = err
 	if m == nil {
 		if ctx.Err() == nil {
+			// It may be another gateway by now, with the same address.
+			for p, l := range s.leases {
+				l.lapsed = true
+				s.leases[p] = l
+			}
 			s.m.cfg.Log.Debug("no port mapping", "gateway", s.gateway, "interface", s.name, "err", err)
 		}
 		s.searchAt = time.Now().Add(s.pause())

@@ -32,6 +32,7 @@ type lease struct {
 	lasts    time.Duration
 	since    time.Time
 	by       method
+	lapsed   bool // the gateway went silent: not to be told, but to be given back
 }
 
 func (l lease) until() time.Time { return l.since.Add(l.lasts) }
@@ -200,8 +201,9 @@ func (s *session) tell() {
 		g.Method = s.method.name()
 	}
 	for _, p := range slices.Sorted(maps.Keys(s.leases)) {
-		l := s.leases[p]
-		g.Mappings = append(g.Mappings, Mapping{p, l.external, l.until()})
+		if l := s.leases[p]; !l.lapsed {
+			g.Mappings = append(g.Mappings, Mapping{p, l.external, l.until()})
+		}
 	}
 	s.mu.Lock()
 	for _, c := range s.complaints {
