@@ -10,6 +10,8 @@ import (
 const (
 	maxChains = 8 // candidates of a peer
 	hopFor    = 90 * time.Second
+
+	hopSettles = 5 * time.Millisecond
 )
 
 // SetChains sets over whom a peer may be reached, the best first: at most eight
@@ -78,11 +80,13 @@ func (p *peer) seekHops(now time.Time) {
 	}
 }
 
-// hopFound tries the chains that begin with the peer: it has a path now.
+// hopFound tries the chains that begin with the peer: it has a path now. Our
+// answer to its own question must get there first, or it would not know us.
 func (p *peer) hopFound(now time.Time) {
 	p.wire.eachContact(func(q *peer) {
 		if q.c.seeking(now) && q.helpless() && slices.ContainsFunc(q.chains, func(c chain) bool { return c[0] == p.tag }) {
-			q.again(now)
+			q.c.round, q.c.nextRound = 0, now.Add(hopSettles)
+			p.wire.soon(q, now)
 		}
 	})
 }

@@ -319,7 +319,7 @@ func (p *peer) reborn(b boot, now time.Time) {
 		p.wire.events.add(func(h Handler) { h.PeerRestarted(p.id) })
 		p.wire.log.Debug("peer restarted", "peer", p.id.Short())
 	}
-	c.told, c.toldNAT, c.toldAny = nil, nil, false
+	c.told, c.toldAny = nil, false
 }
 
 // confirm takes an address at which the peer has just answered as a path.
@@ -356,10 +356,10 @@ func (p *peer) learn(addrs []told, a arrival, out *outbox) {
 	c, w := p.c, p.wire
 	l := w.local.Load()
 	before := p.targets(l)
-	c.told, c.toldNAT, c.toldAny = nil, nil, true
+	c.told, c.toldAny = nil, true
 	for _, t := range addrs {
 		if len(c.told) < maxTold && !t.addr.Addr().IsLoopback() {
-			c.told, c.toldNAT = append(c.told, t.addr), append(c.toldNAT, t.nat)
+			c.told = append(c.told, t)
 		}
 	}
 	for _, to := range p.targets(l) {

@@ -55,6 +55,9 @@ const (
 	betterBy    = 2 * time.Millisecond // and by a third
 	betterHolds = 3                    // probes
 
+	turnAfter = 200 * time.Millisecond
+	turnFor   = 3 * time.Second
+
 	forwardedYields = 30 * time.Millisecond // that it is slower than a relay
 	forwardedBack   = 20 * time.Millisecond
 )
@@ -87,6 +90,7 @@ type path struct {
 	lost      int       // pings since ponged
 	streak    int       // probes in a row at which it was better than the best
 	countSeen uint64
+	data      time.Time // when the count last rose
 
 	sizeTries int
 	sizeDue   time.Time
@@ -165,6 +169,10 @@ type paths struct {
 	all  []*path
 	best *path // nil: none
 	near *path // the best without hops
+
+	// The peer has turned from our best path to another: it may know why.
+	turned     *path
+	turnedTill time.Time
 }
 
 func (ps *paths) at(from place) *path {
@@ -263,7 +271,26 @@ func (ps *paths) compare(p *path) {
 // second is the path to send on beside the best one while there is doubt:
 // about the best one, or about the one that it has just replaced.
 func (ps *paths) second(now time.Time) *path {
-	return ps.beside(ps.best, now, func(*path) bool { return true })
+	if p := ps.beside(ps.best, now, func(*path) bool { return true }); p != nil {
+		return p
+	}
+	if ps.turned != ps.best && now.Before(ps.turnedTill) && slices.Contains(ps.all, ps.turned) {
+		return ps.turned
+	}
+	return nil
+}
+
+// arrived notes that data has come on a path. If it came on the best one until
+// now, the peer has turned from that: for a while we send on both.
+func (ps *paths) arrived(p *path, now time.Time) {
+	before := p.data
+	p.data = now
+	if ps.best == nil || p == ps.best || now.Sub(before) < turnAfter || before.After(ps.best.data) {
+		return
+	}
+	if quiet := now.Sub(ps.best.data); quiet >= turnAfter && quiet < deadAfter {
+		ps.turned, ps.turnedTill = p, now.Add(turnFor)
+	}
 }
 
 // secondNear is the same among the paths without hops.

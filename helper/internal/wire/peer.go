@@ -70,8 +70,7 @@ type contact struct {
 	wantTold  time.Time // when the handler last heard that it wants us
 	lastHeard time.Time // authenticated
 
-	told       []netip.AddrPort
-	toldNAT    []NAT  // of told
+	told       []told
 	toldAny    bool   // it has named them in its present life
 	toldLimit  bucket // of its messages
 	tells      bucket // of ours

@@ -116,12 +116,16 @@ func (p *peer) targets(l *local) []place {
 	for _, c := range p.chains {
 		add(place{chain: c})
 	}
-	for _, list := range [][]netip.AddrPort{p.given, p.c.told} {
-		for _, a := range list {
-			for _, a := range l.expand(a, nil) {
-				add(at(a))
-			}
+	candidate := func(a netip.AddrPort) {
+		for _, a := range l.expand(a, nil) {
+			add(at(a))
 		}
+	}
+	for _, a := range p.given {
+		candidate(a)
+	}
+	for _, t := range p.c.told {
+		candidate(t.addr)
 	}
 	return out
 }

@@ -87,6 +87,7 @@ func (p *peer) sample(now time.Time, next *agenda) {
 		if n := q.count.n.Load(); n != q.countSeen {
 			q.countSeen = n
 			q.hear(now)
+			c.paths.arrived(q, now)
 			c.active = now
 		}
 	}

@@ -72,9 +72,9 @@ func (p *peer) status(now time.Time) PeerStatus {
 	s.Active = c.isActive(now)
 	s.Wanted, s.Wants, s.Configured = c.want, c.word&flagWant != 0, c.word&flagHave != 0
 	s.Sessions = len(c.sessions)
-	for _, a := range c.told {
-		if !slices.Contains(s.Candidates, a) {
-			s.Candidates = append(s.Candidates, a)
+	for _, t := range c.told {
+		if !slices.Contains(s.Candidates, t.addr) {
+			s.Candidates = append(s.Candidates, t.addr)
 		}
 	}
 	b := c.paths.best
