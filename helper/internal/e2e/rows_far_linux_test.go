@@ -111,3 +111,72 @@ func onlyIPv6(w *world) (s, a, b *node) {
 }
 
 func TestNetnsPath13OnlyIPv6(t *testing.T) { contact(t, onlyIPv6, ipc.PathDirect) }
+
+// overTLS wants the path relayed, and the node's own part of it to be TLS.
+func (w *world) overTLS(s, a, b *node, nodes ...*node) {
+	w.t.Helper()
+	w.meet(s, a, b, time.Second, ipc.PathRelayed)
+	for _, n := range nodes {
+		other := a
+		if n == a {
+			other = b
+		}
+		if p := n.sees(other.name); p.Transport == nil || *p.Transport != ipc.TransportTLS {
+			w.t.Errorf("%s has %s", n.name, way(p))
+		}
+	}
+	pass := a.passTo(b)
+	pass.settle()
+	within(w.t, "relayed over TLS", pass.over("relayed over TLS"), noGap)
+}
+
+func TestNetnsPath11Only80And443(t *testing.T) {
+	w := newWorld(t)
+	s := w.founder()
+	one, two := w.site("a", netnstest.HomeNAT), w.site("b", netnstest.HomeNAT)
+	one.router.Load(netnstest.OnlyTCP("wan-a", 80, 443))
+	a, b := w.member("a", one.lan), w.member("b", two.lan)
+	a.join(s)
+	a.meets(s)
+	w.overTLS(s, a, b, a)
+}
+
+func TestNetnsPath12BothOnly443(t *testing.T) {
+	w := newWorld(t)
+	s := w.founder()
+	one, two := w.site("a", netnstest.HomeNAT), w.site("b", netnstest.HomeNAT)
+	one.router.Load(netnstest.OnlyTCP("wan-a", 443))
+	two.router.Load(netnstest.OnlyTCP("wan-b", 443))
+	a, b := w.member("a", one.lan), w.member("b", two.lan)
+	a.join(s)
+	a.meets(s)
+	w.overTLS(s, a, b, a, b)
+}
+
+// Nothing leaves either LAN but what its proxy sends.
+func TestNetnsPath12BothThroughProxy(t *testing.T) {
+	w := newWorld(t)
+	s := w.founder()
+	var nodes []*node
+	var proxies []*netnstest.Proxy
+	for _, name := range []string{"a", "b"} {
+		site := w.site(name, netnstest.HomeNAT)
+		site.router.Load(netnstest.Silent())
+		at := netip.AddrPortFrom(site.lan.Prefixes[0].Addr().Next(), 3128)
+		proxies = append(proxies, site.router.Proxy(at))
+		n := bareNode(t, w.bed, name)
+		site.lan.Join(n.host, 0)
+		n.env = []string{"HTTPS_PROXY=http://" + at.String()}
+		n.start()
+		nodes = append(nodes, n)
+	}
+	a, b := nodes[0], nodes[1]
+	a.join(s)
+	a.meets(s)
+	w.overTLS(s, a, b, a, b)
+	for i, p := range proxies {
+		if p.Tunnels.Load() == 0 {
+			t.Errorf("%s has not used its proxy", nodes[i].name)
+		}
+	}
+}

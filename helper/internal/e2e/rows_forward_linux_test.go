@@ -57,3 +57,54 @@ func TestNetnsPath22TwoHops(t *testing.T) {
 	pass.settle()
 	within(t, "forwarded", pass.over("forwarded over two hops"), noGap)
 }
+
+// The founder is in the middle: it is the only one whom both ends can ask.
+func TestNetnsPath18StartedWithoutInternet(t *testing.T) {
+	w, nodes := chain(t, "a", "m", "b")
+	a, m, b := nodes[0], nodes[1], nodes[2]
+	for _, n := range nodes {
+		n.start()
+	}
+	m.create("home")
+	a.join(m)
+	b.join(m)
+	a.meets(b)
+	w.between(a, b, 2*time.Second, ipc.PathForwarded)
+	for _, n := range nodes {
+		n.kill()
+	}
+	start := time.Now()
+	for _, n := range nodes {
+		n.launch()
+	}
+	a.meets(b)
+	t.Logf("all restarted: reachable after %v", time.Since(start))
+	w.between(a, b, 2*time.Second, ipc.PathForwarded)
+	if via := a.sees("b").Via; via == nil || *via != "m" {
+		t.Errorf("a has %s", way(a.sees("b")))
+	}
+	pass := a.passTo(b)
+	pass.settle()
+	within(t, "forwarded", pass.over("forwarded"), noGap)
+}
+
+func TestNetnsPath18InternetGoes(t *testing.T) {
+	w := newWorld(t)
+	s := w.founder()
+	one, two := w.site("a", netnstest.HomeNAT), w.site("b", netnstest.HomeNAT)
+	a, b, m := w.member("a", one.lan), w.member("b", two.lan), w.member("m", one.lan, two.lan)
+	a.join(s)
+	m.join(s)
+	w.meet(s, a, b, patience, ipc.PathDirect)
+	m.meets(a)
+	m.meets(b)
+	w.between(m, a, patience, ipc.PathLAN)
+	w.between(m, b, patience, ipc.PathLAN)
+	pass := a.passTo(b)
+	one.wan.Unplug(one.router)
+	two.wan.Unplug(two.router)
+	s.kill()
+	pass.settle()
+	within(t, "the internet goes", pass.over("the internet goes"), 5*time.Second)
+	w.between(a, b, patience, ipc.PathForwarded)
+}

@@ -114,3 +114,68 @@ func uplinkUnplugged(t *testing.T) (gap time.Duration) {
 func TestNetnsPath20UplinkUnplugged(t *testing.T) {
 	within(t, "an uplink unplugged", uplinkUnplugged(t), time.Second)
 }
+
+// Loss both ways, which no path choice can help.
+func TestNetnsPath21Loss(t *testing.T) {
+	w := newWorld(t)
+	s := w.founder()
+	one, two := w.site("a", netnstest.HomeNAT), w.site("b", netnstest.HomeNAT)
+	a, b := w.member("a", one.lan), w.member("b", two.lan)
+	a.join(s)
+	w.meet(s, a, b, patience, ipc.PathDirect)
+	pass := a.passTo(b)
+	for _, percent := range []int{5, 20} {
+		a.host.Load(netnstest.Loss("lan-a", percent))
+		b.host.Load(netnstest.Loss("lan-b", percent))
+		changes, last := 0, way(a.sees("b"))
+		until(t, "ten seconds", patience, func() func() bool {
+			end := time.Now().Add(10 * time.Second)
+			return func() bool {
+				if now := way(a.sees("b")); now != last {
+					t.Logf("%d %% lost: from %s to %s", percent, last, now)
+					changes, last = changes+1, now
+				}
+				return time.Now().After(end)
+			}
+		}())
+		if changes > 1 || a.sees("b").Path != ipc.PathDirect {
+			t.Errorf("%d %% lost: %d changes of the path, now %s", percent, changes, way(a.sees("b")))
+		}
+	}
+	within(t, "5 and 20 % lost", pass.over("5 and 20 % lost"), 2*time.Second)
+}
+
+// The relay in use is killed under two nodes behind symmetric NATs.
+func relayKilled(t *testing.T) (gap time.Duration) {
+	w := newWorld(t)
+	s := w.founder()
+	second := w.public("t")
+	second.join(s)
+	second.kith("relay", "on")
+	until(t, "s hears what t asks for", patience, func() bool { return s.pending("t") != nil })
+	s.kith("device", "approve", "t")
+	one, two := w.site("a", netnstest.SymmetricNAT), w.site("b", netnstest.SymmetricNAT)
+	a, b := w.member("a", one.lan), w.member("b", two.lan)
+	a.join(s)
+	until(t, "a knows both relays", patience, func() bool { return a.sees("s").Relay && a.sees("t").Relay })
+	w.meet(s, a, b, patience, ipc.PathRelayed)
+	pass := a.passTo(b)
+	pass.settle()
+	via := a.sees("b").Via
+	if via == nil {
+		t.Fatalf("no relay in %s", way(a.sees("b")))
+	}
+	for _, r := range []*node{s, second} {
+		if r.name == *via {
+			r.kill()
+		}
+	}
+	pass.settle()
+	gap = pass.over("the relay in use is killed")
+	w.between(a, b, patience, ipc.PathRelayed)
+	return gap
+}
+
+func TestNetnsPath23TwoRelays(t *testing.T) {
+	within(t, "the relay in use is killed", relayKilled(t), time.Second)
+}
