@@ -10,8 +10,10 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"net"
 	"net/netip"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -44,6 +46,27 @@ type Table struct {
 	Own     []netip.Addr                // where we answer: never asked
 }
 
+func (t Table) equal(u Table) bool {
+	return slices.Equal(t.Default, u.Default) && maps.EqualFunc(t.Split, u.Split, slices.Equal)
+}
+
+func (t Table) clone() Table {
+	c := Table{Default: slices.Clone(t.Default), Split: make(map[string][]netip.AddrPort, len(t.Split))}
+	for suffix, servers := range t.Split {
+		c.Split[suffix] = slices.Clone(servers)
+	}
+	return c
+}
+
+// Flush forgets the answers that are kept, as is right when the host may be on
+// another network.
+func (f *Forwarder) Flush() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.generation++
+	f.cache.flush()
+}
+
 // Forwarder asks servers. Its methods may be called by any goroutine.
 type Forwarder struct {
 	cfg    Config
@@ -58,6 +81,12 @@ type Forwarder struct {
 	byName  []*server
 	split   map[string][]*server
 	asked   map[string]int // questions under way
+	table   Table          // as last set
+	// generation counts the tables that were not the one before.
+	generation uint64
+	behind     int // questions under way that nobody waits for
+
+	cache cache
 }
 
 // New makes a forwarder that knows no servers yet.
@@ -103,6 +132,11 @@ func (f *Forwarder) Set(t Table) {
 	local := f.cfg.LocalAddrs()
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	if !t.equal(f.table) {
+		f.table = t.clone()
+		f.generation++
+		f.cache.flush()
+	}
 	old := f.servers
 	f.servers = make(map[netip.AddrPort]*server)
 	own := make(map[netip.Addr]bool)
@@ -164,8 +198,8 @@ const (
 	maxSame   = 8                       // one question so often at once is a loop, or a storm
 )
 
-// Forward asks the servers for the query's name and returns the first answer,
-// whatever its RCODE, with the query's ID and question.
+// Forward returns the answer to a query, whatever its RCODE, with the query's ID
+// and question: from the cache, or the first that a server gives.
 func (f *Forwarder) Forward(ctx context.Context, query []byte) ([]byte, error) {
 	q, ok := parseQuestion(query)
 	if !ok {
@@ -174,7 +208,29 @@ func (f *Forwarder) Forward(ctx context.Context, query []byte) ([]byte, error) {
 	if f.loopFound(q.name) {
 		return nil, ErrLoop
 	}
-	servers, done, err := f.begin(q)
+	req := newRequest(query, q)
+	known := f.cache.get(req.key, query)
+	if known.renew {
+		f.renew(&req)
+	}
+	if known.answer != nil {
+		return known.answer, nil
+	}
+	if known.stale != nil {
+		return f.orStale(ctx, query, &req, known.stale)
+	}
+	answer, err := f.learn(ctx, &req)
+	if err != nil {
+		return nil, err
+	}
+	copy(answer[:2], query[:2])
+	copy(answer[headerLen:q.end], query[headerLen:q.end]) // the client's own spelling
+	return answer, nil
+}
+
+// learn asks servers, and keeps what they say.
+func (f *Forwarder) learn(ctx context.Context, req *request) ([]byte, error) {
+	servers, generation, done, err := f.begin(req.question)
 	if err != nil {
 		return nil, err
 	}
@@ -183,21 +239,24 @@ func (f *Forwarder) Forward(ctx context.Context, query []byte) ([]byte, error) {
 	defer cancel()
 	stop := context.AfterFunc(f.ctx, cancel)
 	defer stop()
-	answer, err := f.race(ctx, query, q, servers)
+	answer, err := f.race(ctx, req, servers)
 	if err != nil {
 		return nil, fmt.Errorf("ask %d upstream resolvers: %w", len(servers), err)
 	}
-	copy(answer[:2], query[:2])
-	copy(answer[headerLen:q.end], query[headerLen:q.end]) // the client's own spelling
-	return answer, nil
+	f.mu.Lock()
+	if generation == f.generation { // else the answer is another network's
+		f.cache.put(req.key, answer.msg, &answer.shape, req.end)
+	}
+	f.mu.Unlock()
+	return answer.msg, nil
 }
 
 // begin picks the servers and counts the question as under way.
-func (f *Forwarder) begin(q question) (servers []*server, done func(), err error) {
+func (f *Forwarder) begin(q question) (servers []*server, generation uint64, done func(), err error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if f.closed {
-		return nil, nil, net.ErrClosed
+		return nil, 0, nil, net.ErrClosed
 	}
 	now := time.Now()
 	looping := false
@@ -211,18 +270,18 @@ func (f *Forwarder) begin(q question) (servers []*server, done func(), err error
 	key := q.name + string(q.tail[:])
 	switch {
 	case len(servers) == 0 && looping:
-		return nil, nil, ErrLoop
+		return nil, 0, nil, ErrLoop
 	case len(servers) == 0:
-		return nil, nil, ErrNoUpstream
+		return nil, 0, nil, ErrNoUpstream
 	case f.asked[key] >= maxSame:
 		for _, s := range servers {
 			f.probeLoop(s)
 		}
-		return nil, nil, ErrLoop
+		return nil, 0, nil, ErrLoop
 	}
 	f.asked[key]++
 	f.work.Add(1)
-	return servers, func() {
+	return servers, f.generation, func() {
 		f.mu.Lock()
 		if f.asked[key]--; f.asked[key] == 0 {
 			delete(f.asked, key)

@@ -1,6 +1,7 @@
 package forward
 
 import (
+	"bytes"
 	"encoding/binary"
 	"strings"
 )
@@ -61,22 +62,40 @@ func parseQuestion(msg []byte) (question, bool) {
 	return q, true
 }
 
-// reply returns msg if it is a reply to query, whose question is q, else nil. A
+// verdict is what a message is to a query.
+type verdict uint8
+
+const (
+	stray   verdict = iota // no reply to it
+	mangled                // one, but the name is not spelled as it was asked
+	broken                 // one whose records cannot be read
+	proper
+)
+
+// reply judges whether msg is a reply to query, and returns a copy that is. A
 // bare header with an error is one too, being how some servers refuse; it gets
 // its question back.
-func (q *question) reply(query, msg []byte) []byte {
-	if len(msg) < headerLen || msg[0] != query[0] || msg[1] != query[1] || msg[2]&flagQR == 0 {
-		return nil
+func (q *question) reply(query, msg []byte) ([]byte, shape, verdict) {
+	if len(msg) < headerLen || msg[0] != query[0] || msg[1] != query[1] || msg[2]&flagQR == 0 || msg[2]>>3&15 != 0 {
+		return nil, shape{}, stray
 	}
 	if len(msg) == headerLen && msg[3]&15 != 0 && [8]byte(msg[4:]) == [8]byte{} {
 		out := append(append([]byte(nil), msg...), query[headerLen:q.end]...)
 		out[5] = 1
-		return out
+		return out, shape{}, proper
 	}
-	if got, ok := parseQuestion(msg); !ok || got.name != q.name || got.tail != q.tail {
-		return nil
+	if got, ok := parseQuestion(msg); !ok || got.name != q.name || got.tail != q.tail || got.end != q.end {
+		return nil, shape{}, stray
 	}
-	return append([]byte(nil), msg...)
+	s, ok := readAnswer(msg, q)
+	v := proper
+	switch {
+	case !ok && msg[2]&flagTC == 0:
+		v = broken
+	case !bytes.Equal(msg[headerLen:q.end], query[headerLen:q.end]):
+		v = mangled
+	}
+	return append([]byte(nil), msg...), s, v
 }
 
 // makeQuery is a query for name's A record.

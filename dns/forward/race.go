@@ -42,26 +42,25 @@ func steps(sorted []*server, healthy int) []step {
 
 type result struct {
 	step   int
-	answer []byte
+	answer response
 	err    error
 	took   time.Duration
 }
 
 // race runs the plan until a server answers.
-func (f *Forwarder) race(ctx context.Context, query []byte, q question, servers []*server) ([]byte, error) {
+func (f *Forwarder) race(ctx context.Context, req *request, servers []*server) (response, error) {
 	f.mu.Lock()
 	sorted, healthy, due := order(servers, time.Now())
 	plan := steps(sorted, healthy)
 	if due != nil {
 		due.checking = true
 		f.work.Add(1)
-		go f.recheck(due, append([]byte(nil), query...), q)
+		go f.recheck(due, req)
 	}
 	f.mu.Unlock()
 
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	query = append([]byte(nil), query...) // losers may outlive the caller's buffer
 	r := &running{results: make(chan result, len(plan)), began: time.Now(), sent: make(map[*server]time.Time)}
 	timer := time.NewTimer(0)
 	defer timer.Stop()
@@ -70,18 +69,18 @@ func (f *Forwarder) race(ctx context.Context, query []byte, q question, servers 
 		if next < len(plan) {
 			wait := time.Until(r.began.Add(plan[next].at))
 			if wait <= 0 || open == 0 {
-				f.launch(ctx, r, plan, next, query, q)
+				f.launch(ctx, r, plan, next, req)
 				next, open = next+1, open+1
 				continue
 			}
 			timer.Reset(wait)
 		} else if open == 0 {
-			return nil, errors.Join(errs...)
+			return response{}, errors.Join(errs...)
 		}
 		select {
 		case <-ctx.Done():
 			f.lost(r, nil)
-			return nil, context.Cause(ctx)
+			return response{}, context.Cause(ctx)
 		case <-timer.C:
 		case res := <-r.results:
 			open--
@@ -106,14 +105,14 @@ type running struct {
 	sent    map[*server]time.Time // when each server was first asked
 }
 
-func (f *Forwarder) launch(ctx context.Context, r *running, plan []step, i int, query []byte, q question) {
+func (f *Forwarder) launch(ctx context.Context, r *running, plan []step, i int, req *request) {
 	st := plan[i]
 	if _, ok := r.sent[st.server]; !ok {
 		r.sent[st.server] = time.Now()
 	}
 	f.work.Go(func() {
 		start := time.Now()
-		answer, err := f.ask(ctx, st.network, st.server.addr, query, q)
+		answer, err := f.ask(ctx, st.network, st.server, req)
 		r.results <- result{i, answer, err, time.Since(start)}
 	})
 }

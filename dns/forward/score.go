@@ -27,6 +27,7 @@ type server struct {
 	checking  bool          // a recheck is under way
 	probing   bool          // a loop probe is under way
 	loopUntil time.Time
+	plain     time.Time // until then it is asked in small letters
 }
 
 // order puts the servers in the order to ask: as the system lists them, for
@@ -83,12 +84,12 @@ func (f *Forwarder) silent(s *server, why string) {
 
 // recheck asks a suspect the query beside those that are asked in earnest, so
 // that finding it dead still costs nobody anything.
-func (f *Forwarder) recheck(s *server, query []byte, q question) {
+func (f *Forwarder) recheck(s *server, req *request) {
 	defer f.work.Done()
 	ctx, cancel := context.WithTimeout(f.ctx, recheckTime)
 	defer cancel()
 	start := time.Now()
-	_, err := f.ask(ctx, "udp", s.addr, query, q)
+	_, err := f.ask(ctx, "udp", s, req)
 	if err == nil {
 		f.answered(s, time.Since(start))
 	} else {
@@ -111,7 +112,8 @@ func (f *Forwarder) probeLoop(s *server) {
 		defer cancel()
 		query := makeQuery(f.probeName(s))
 		if q, ok := parseQuestion(query); ok {
-			f.ask(ctx, "udp", s.addr, query, q)
+			req := newRequest(query, q)
+			f.ask(ctx, "udp", s, &req)
 		}
 		f.mu.Lock()
 		s.probing = false
