@@ -84,6 +84,8 @@ func proxy(t *testing.T, addr netip.AddrPort, check func(*http.Request) string) 
 	})
 }
 
+func proxyAnyone(*http.Request) string { return "" }
+
 const refused407 = "HTTP/1.1 407 Proxy Authentication Required\r\nProxy-Authenticate: %s\r\nContent-Length: 2\r\n\r\nno"
 
 func TestDialSaysWhatFailed(t *testing.T) {
@@ -158,7 +160,7 @@ func TestDialSaysWhatFailed(t *testing.T) {
 func TestProxies(t *testing.T) {
 	r := newRelay(t, listen(t))
 	at := addrPort(r.Addr())
-	open := proxy(t, at, func(*http.Request) string { return "" })
+	open := proxy(t, at, proxyAnyone)
 	auth := proxy(t, at, func(r *http.Request) string {
 		if r.Header.Get("Proxy-Authorization") == "Basic dXNlcjpwQHNz" { // user:p@ss
 			return ""
@@ -174,7 +176,7 @@ func TestProxies(t *testing.T) {
 	})
 	never := proxy(t, at, func(*http.Request) string { return "HTTP/1.1 403 Forbidden\r\n\r\n" })
 	opener, _, _, _ := NewCertificate() // a proxy that opens TLS
-	mitm := proxy(t, serve(t, func(c net.Conn) { tls.Server(c, serverTLS(opener)).Handshake(); drain(c) }), func(*http.Request) string { return "" })
+	mitm := proxy(t, serve(t, func(c net.Conn) { tls.Server(c, serverTLS(opener)).Handshake(); drain(c) }), proxyAnyone)
 	for name, c := range map[string]struct {
 		proxy string
 		step  Step

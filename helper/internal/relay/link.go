@@ -76,7 +76,8 @@ func (l *Link) Read(b []byte) (int, error) {
 func (l *Link) Buffered() int { return l.in.buffered() }
 
 // Write queues datagrams and never waits. When the queue is full the oldest are
-// dropped. It keeps nothing of bufs. It fails only for a link that has ended and
+// dropped, as are those that waited a second while newer ones came. It keeps
+// nothing of bufs. It fails only for a link that has ended and
 // for datagrams that are too long, which are left out.
 func (l *Link) Write(bufs [][]byte) error {
 	var err error
@@ -190,6 +191,9 @@ func (l *Link) next() *chunk {
 	defer l.mu.Unlock()
 	if l.closed {
 		return nil
+	}
+	if n := l.out.fresh(); n > 0 {
+		l.dropped.Add(uint64(n))
 	}
 	return l.out.pop()
 }

@@ -4,12 +4,14 @@ import (
 	"encoding/binary"
 	"sync"
 	"sync/atomic"
+	"time"
 )
 
 const (
 	frameHead = 2 // big-endian length; 0 is a keep-alive
 	chunkSize = 16 << 10
 	maxChunks = 16 // a link's queue: 256 KiB
+	maxAge    = time.Second
 
 	// MaxFrame is the longest datagram that a link carries: with its length it
 	// fits a TLS record (RFC 8446 §5.1).
@@ -21,6 +23,7 @@ type chunk struct {
 	next   *chunk
 	n      int
 	shared bool // counted in the budget
+	since  time.Time
 	b      [chunkSize]byte
 }
 
@@ -44,8 +47,9 @@ func (b *budget) take() bool {
 	return false
 }
 
-// queue is what a link has yet to send. When it is full the oldest goes: it is
-// the likeliest to be of no use any more. Callers hold Link.mu.
+// queue is what a link has yet to send. When it is full the oldest goes, and so
+// does on a slow link what is past its time while there is newer: it is the
+// likeliest to be of no use any more. Callers hold Link.mu.
 type queue struct {
 	head, tail *chunk
 	n          int
@@ -84,7 +88,18 @@ func (q *queue) grow() (c *chunk, dropped int) {
 	}
 	q.tail = c
 	q.n++
+	c.since = time.Now()
 	return c, dropped
+}
+
+// fresh drops what has waited for too long, and says how many.
+func (q *queue) fresh() (dropped int) {
+	for q.n > 1 && time.Since(q.head.since) > maxAge {
+		c := q.pop()
+		dropped += c.frames()
+		q.free(c)
+	}
+	return dropped
 }
 
 // pop takes the oldest chunk, or nil. The caller gives it back by free.

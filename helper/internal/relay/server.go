@@ -109,6 +109,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		w.WriteHeader(http.StatusServiceUnavailable) // a member may know
 		return
 	}
+	defer s.idle.Done()
 	if err := s.attach(w, id); err != nil {
 		s.release(id, nil)
 		s.cfg.Log.Debug("relay link not made", "device", id.Short(), "err", err)
@@ -152,7 +153,7 @@ func (s *Server) reserve(id key.Public) bool {
 	}
 	s.links[id] = append(mine, nil)
 	s.n++
-	s.idle.Add(1)
+	s.idle.Add(2) // the link, and who attaches it
 	return true
 }
 

@@ -78,6 +78,28 @@ func TestSlowReaderComesBackToTheNewest(t *testing.T) {
 	}
 }
 
+// After a stall of the connection what is sent is what is of use yet.
+func TestWhatIsLateIsDropped(t *testing.T) {
+	bed(t, func(t *testing.T, _ *pipes, r *testRelay, a *Link) {
+		l := r.link(1)
+		frame, got := make([]byte, 10000), make([]byte, MaxFrame)
+		for i := range 8 {
+			frame[0] = byte(i)
+			l.Write([][]byte{frame})
+			time.Sleep(400 * time.Millisecond)
+		}
+		// The first is on its way; the last two are less than a second old.
+		for _, want := range []byte{0, 6, 7} {
+			if _, err := a.Read(got); err != nil || got[0] != want {
+				t.Fatalf("read %d, %v, not %d", got[0], err, want)
+			}
+		}
+		if l.Dropped() != 5 {
+			t.Errorf("%d dropped, not 5", l.Dropped())
+		}
+	})
+}
+
 // Who never reads does not hold the sockets' memory and the queue for ever.
 func TestKernelHoldsLittle(t *testing.T) {
 	l := listen(t)
