@@ -174,3 +174,29 @@ func TestGatewayGoesSilent(t *testing.T) {
 		})
 	}
 }
+
+// TestCloseWhileAsking gives back what is granted while nobody waits for it any
+// more.
+func TestCloseWhileAsking(t *testing.T) {
+	for name, set := range map[string]func(*router){
+		"PCP": func(r *router) { r.pcp = true }, "NAT-PMP": func(r *router) { r.pmp = true },
+	} {
+		for _, at := range []time.Duration{50, 150, 250, 350, 450} {
+			t.Run(name, func(t *testing.T) {
+				with(t, func(b bed) {
+					b.Set([]uint16{port, port + 1})
+					b.after(at * time.Millisecond)
+					start := time.Now()
+					b.Close()
+					if d := time.Since(start); d > 2*time.Second {
+						b.Errorf("Close took %v", d)
+					}
+					b.after(time.Minute)
+					if got := b.routers[0].open(); len(got) != 0 {
+						b.Errorf("closed after %v ms: left behind: %v", int(at), got)
+					}
+				}, one(func(r *router) { set(r); r.delay = 100 * time.Millisecond }))
+			})
+		}
+	}
+}

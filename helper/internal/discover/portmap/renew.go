@@ -114,11 +114,24 @@ func after(err error) time.Duration {
 	return 0
 }
 
+// linger is ctx with some more time after it is cancelled, so that what is being
+// granted at that moment becomes known and can be given back.
+func linger(ctx context.Context) (context.Context, context.CancelFunc) {
+	longer, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	stop := context.AfterFunc(ctx, func() {
+		t := time.AfterFunc(lingerTime, cancel)
+		context.AfterFunc(longer, func() { t.Stop() })
+	})
+	return longer, func() { stop(); cancel() }
+}
+
 // open asks for a port and judges what is granted.
 func (s *session) open(ctx context.Context, m method, port uint16, old lease) (lease, error) {
 	if old.by != m {
 		old = lease{} // another protocol's is none of this one's
 	}
+	ctx, cancel := linger(ctx)
+	defer cancel()
 	l, err := m.open(ctx, port, old)
 	if err != nil {
 		return lease{}, fmt.Errorf("ask for port %d: %w", port, err)

@@ -8,7 +8,7 @@ import (
 )
 
 // grace is how long a method waits for the better ones before it.
-var grace = [...]time.Duration{0, 400 * time.Millisecond, time.Second}
+var grace = [...]time.Duration{0, 300 * time.Millisecond, 600 * time.Millisecond}
 
 // search asks by all methods at once, and takes the best that grants a port.
 func (s *session) search(ctx context.Context, ports []uint16) {

@@ -18,7 +18,8 @@ const (
 	checkEvery = 5 * time.Minute
 	recheckGap = 10 * time.Second // between two that are asked for
 	stepTime   = 30 * time.Second // for all that is asked at one time
-	endTime    = 1500 * time.Millisecond
+	lingerTime = 500 * time.Millisecond
+	endTime    = 1400 * time.Millisecond // to give back what there is
 )
 
 // backoff is how long a gateway that gave nothing is left alone, longer each
