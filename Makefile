@@ -21,7 +21,7 @@ PUREWIN    = $(shell GOOS=windows CGO_ENABLED=0 $(GO) list -e ./... | grep -v -E
 PUREMAC    = $(shell GOOS=darwin CGO_ENABLED=0 $(GO) list -e ./... | grep -v -E '$(FYNE)|/app/internal/tray$$')
 FUZZTIME   ?= 3s
 
-.PHONY: help deps testdeps go-version build run demo test e2e unit race netns gui vet lint fuzz-short bench bench-roster bench-wire bench-stub bench-dns bench-join bench-iperf bench-idle screenshots clean
+.PHONY: help deps testdeps go-version build run demo test e2e unit race netns gui vet lint fuzz-short bench bench-roster bench-wire bench-stub bench-dns bench-join bench-iperf bench-idle bench-paths bench-relay screenshots clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -71,7 +71,7 @@ race: testdeps ## unit and simnet tests under the race detector
 	$(NICE) $(GO) test -race -skip '^TestNetns' $(PURE)
 
 netns: testdeps $(BIN)/kithd $(BIN)/kith ## tests with real TUNs in network namespaces (root)
-	$(NICE) $(GO) test -p 1 -count=1 -run '^TestNetns' $(PURE)
+	$(NICE) $(GO) test -p 1 -count=1 -timeout 30m -run '^TestNetns' $(PURE)
 
 gui: testdeps $(BIN)/kithd $(BIN)/kith $(BIN)/kith-app ## the app under Xvfb with a real session bus
 	$(NICE) $(GO) test -p 1 -count=1 -tags gui ./app/internal/e2e
@@ -104,7 +104,7 @@ e2e: $(BIN)/kithd $(BIN)/kith ## booted systems: the service installed, killed, 
 fuzz-short: go-version ## each fuzz target for FUZZTIME
 	@FUZZTIME=$(FUZZTIME) .ci/fuzz
 
-bench: bench-roster bench-wire bench-stub bench-dns bench-join bench-iperf bench-idle ## all benchmarks, as tables
+bench: bench-roster bench-wire bench-stub bench-dns bench-join bench-paths bench-iperf bench-relay bench-idle ## all benchmarks, as tables
 bench-roster: go-version ## evaluating 5,000 members
 	$(GO) test -run '^$$' -bench . -benchtime 3x ./helper/internal/roster
 bench-wire: go-version ## our layers over plain wireguard-go, in process
@@ -119,6 +119,10 @@ bench-iperf: testdeps $(BIN)/kithd $(BIN)/kith ## iperf3 through Kith and throug
 	$(GO) test -count=1 -v -timeout 30m -run '^TestBenchIperf' -tags bench ./helper/internal/e2e
 bench-idle: testdeps $(BIN)/kithd $(BIN)/kith ## memory and processor of an idle helper (takes six minutes)
 	$(GO) test -count=1 -v -timeout 30m -run '^TestBenchIdle' -tags bench ./helper/internal/e2e
+bench-paths: testdeps $(BIN)/kithd $(BIN)/kith ## join, direct and gaps across NATs, relays and moves, medians of 10 (takes ten minutes)
+	$(GO) test -count=1 -v -timeout 60m -run '^TestBenchPaths' -tags bench ./helper/internal/e2e
+bench-relay: testdeps $(BIN)/kithd $(BIN)/kith ## iperf3 direct, and relayed over UDP and TLS, in turns
+	$(GO) test -count=1 -v -timeout 30m -run '^TestBenchRelay' -tags bench ./helper/internal/e2e
 
 clean: ## remove what was built
 	rm -rf $(BIN) artefacts
