@@ -103,6 +103,7 @@ func TestSimRevokeApart(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
+		b.Until(time.Second, "b has heard of c", func() bool { _, ok := b.Peer("c"); return ok })
 		b.Move(far)
 		c.Move(far)
 		answered(t, b, "c", 2*time.Second)
