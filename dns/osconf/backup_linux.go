@@ -110,6 +110,14 @@ func (c Config) byHand(s snapshot) []string {
 // that another program has written since is left alone. With nothing to put
 // back it does nothing.
 func Restore(cfg Config) error {
+	if err := restoreRecord(cfg); err != nil {
+		return fmt.Errorf("take our record from resolvconf: %w", err)
+	}
+	return restoreFile(cfg)
+}
+
+// restoreFile puts back resolv.conf itself.
+func restoreFile(cfg Config) error {
 	path := cfg.inRoot(resolvPath)
 	if err := sweep(path); err != nil {
 		return fmt.Errorf("remove temporary files: %w", err)

@@ -7,7 +7,9 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net"
 	"net/netip"
+	"slices"
 
 	"kith.internal/dns/plan"
 )
@@ -16,8 +18,14 @@ import (
 type Mode string
 
 const (
-	ModePlain       Mode = "plain"       // /etc/resolv.conf is ours to write
-	ModeUnsupported Mode = "unsupported" // something else rules: names resolve at self.dns only
+	ModePlain          Mode = "plain"            // /etc/resolv.conf is ours to write
+	ModeResolved       Mode = "systemd-resolved" // told over D-Bus about our link
+	ModeNetworkManager Mode = "NetworkManager"   // told over D-Bus about our link
+	ModeResolvconf     Mode = "resolvconf"       // Debian's, by its command
+	ModeOpenresolv     Mode = "openresolv"       // by its command
+	ModeNRPT           Mode = "NRPT"             // Windows' name resolution policy table
+	ModeResolverFiles  Mode = "resolver files"   // macOS' /etc/resolver, and scutil
+	ModeUnsupported    Mode = "unsupported"      // something else rules: names resolve at self.dns only
 )
 
 // ErrUnsupported is in the chain of what Set returns in ModeUnsupported.
@@ -45,8 +53,8 @@ type Base struct {
 
 // Entry names one change to the OS in the helper's journal.
 type Entry struct {
-	Kind   string // "resolv.conf"
-	Path   string // what is changed
+	Kind   string // "resolv.conf", "resolvconf", "nrpt" or "resolver-files"
+	Path   string // what is changed: a file, a registry key
 	Backup string // the directory that holds what was there
 }
 
@@ -84,6 +92,62 @@ type Config struct {
 	// Notify is told of events, one at a time and in order; it must not wait
 	// for a call of the Manager to return.
 	Notify func(Event)
+
+	system system // the zero value is the OS's own; tests have fakes
+}
+
+// link is the interface that holds our first nameserver's address.
+type link struct {
+	name  string
+	index int
+	addrs []netip.Addr
+}
+
+// errNoLink is in the chain of what Set returns where the setup works by links
+// and none holds the first nameserver's address.
+var errNoLink = errors.New("no interface has the address")
+
+// linkOf finds the interface of addr by asking the OS, so that a TUN that was
+// made anew is seen.
+func linkOf(addr netip.Addr) (link, error) {
+	all, err := net.Interfaces()
+	if err != nil {
+		return link{}, fmt.Errorf("list interfaces: %w", err)
+	}
+	for _, i := range all {
+		addrs, err := i.Addrs()
+		if err != nil {
+			continue // it went away
+		}
+		l := link{name: i.Name, index: i.Index}
+		found := false
+		for _, a := range addrs {
+			if n, ok := a.(*net.IPNet); ok {
+				if ip, ok := netip.AddrFromSlice(n.IP); ok {
+					l.addrs = append(l.addrs, ip.Unmap())
+					found = found || ip.Unmap() == addr
+				}
+			}
+		}
+		if found {
+			return l, nil
+		}
+	}
+	return link{}, fmt.Errorf("find the interface of %v: %w", addr, errNoLink)
+}
+
+func linkName(index int) string {
+	i, err := net.InterfaceByIndex(index)
+	if err != nil {
+		return ""
+	}
+	return i.Name
+}
+
+// own are those of addrs that are the link's: a query to another's would leave
+// through this one.
+func (l link) own(addrs []netip.Addr) []netip.Addr {
+	return slices.DeleteFunc(slices.Clone(addrs), func(a netip.Addr) bool { return !slices.Contains(l.addrs, a) })
 }
 
 // Manager applies a plan to the OS. Its methods may be called by any

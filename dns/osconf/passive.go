@@ -1,6 +1,7 @@
 package osconf
 
 import (
+	"log/slog"
 	"os"
 	"path/filepath"
 
@@ -61,6 +62,13 @@ func (c Config) hostname() string {
 		return ""
 	}
 	return name
+}
+
+func (c Config) logger() *slog.Logger {
+	if c.Log == nil {
+		return slog.New(slog.DiscardHandler)
+	}
+	return c.Log
 }
 
 func (c Config) begin(e Entry) error {

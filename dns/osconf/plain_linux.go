@@ -4,7 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
-	"log/slog"
+	"path/filepath"
 	"sync"
 
 	"kith.internal/dns/plan"
@@ -16,6 +16,8 @@ type plain struct {
 	path string
 	why  string
 	stop func() // ends the watch
+
+	elsewhere func() *UnsupportedError
 
 	mu      sync.Mutex // guards what follows
 	want    plan.OSConfig
@@ -31,22 +33,10 @@ type plain struct {
 // unmounted is why a file that was a mount of its own is left alone.
 var unmounted = &UnsupportedError{"the system", "the mount over /etc/resolv.conf has been taken away"}
 
-// New finds out what rules the resolver and returns its Manager. What a crash
-// left of ours is put back first.
-func New(cfg Config) (Manager, error) {
-	if cfg.Log == nil {
-		cfg.Log = slog.New(slog.DiscardHandler)
-	}
-	if err := Restore(cfg); err != nil {
-		return nil, fmt.Errorf("restore resolv.conf after a crash: %w", err)
-	}
-	if owned := detect(cfg); owned != nil {
-		return unsupported(cfg, owned), nil
-	}
-	m := &plain{cfg: cfg, path: cfg.inRoot(resolvPath), why: "nothing else manages /etc/resolv.conf"}
-	if mountRoot(m.path) {
-		m.why = "/etc/resolv.conf is a mount of its own"
-	}
+// newPlain takes hold of the file. Elsewhere says who rules the resolver now, if
+// that is somebody else; why is how it was found that nobody does.
+func newPlain(cfg Config, why string, elsewhere func() *UnsupportedError) (*plain, error) {
+	m := &plain{cfg: cfg, path: cfg.inRoot(resolvPath), why: why, elsewhere: elsewhere}
 	var err error
 	if m.before, err = take(cfg, m.path); err != nil {
 		return nil, fmt.Errorf("read %s: %w", m.path, err)
@@ -67,7 +57,7 @@ func (m *plain) Set(c plan.OSConfig) error {
 	defer m.mu.Unlock()
 	switch {
 	case m.closed:
-		return errors.New("resolver configuration is closed")
+		return errClosed
 	case c.IsZero():
 		return m.undo()
 	case m.gaveUp != nil && c.Equal(m.want):
@@ -78,7 +68,7 @@ func (m *plain) Set(c plan.OSConfig) error {
 	case m.written != nil && c.Equal(m.want):
 		return nil
 	}
-	if m.managed = detect(m.cfg); m.managed != nil && m.written == nil {
+	if m.managed = m.elsewhere(); m.managed != nil && m.written == nil {
 		return m.managed
 	}
 	now, err := take(m.cfg, m.path)
@@ -198,7 +188,7 @@ func (m *plain) check() (events []Event) {
 		return nil
 	}
 	if m.written != nil && bytes.Equal(now.Data, m.written) {
-		return nil
+		return m.behind()
 	}
 	if m.adopt(now) {
 		events = append(events, Event{Kind: BaseChanged, Base: m.base(), By: writer(now.Data)})
@@ -209,11 +199,39 @@ func (m *plain) check() (events []Event) {
 	return append(events, m.answer(now))
 }
 
+// behind looks whether what the link that we replaced leads to has changed:
+// there a manager goes on writing.
+func (m *plain) behind() []Event {
+	if m.before.Kind != kindLink || m.before.Mount {
+		return nil
+	}
+	var data []byte
+	if _, final, err := follow(m.cfg, m.target()); err == nil {
+		data, _ = readFile(final)
+	}
+	if bytes.Equal(data, m.before.Data) || isOurs(data) || m.onlyUs(data) {
+		return nil
+	}
+	m.before.Data = data
+	if err := m.apply(m.want); err != nil { // its options may be others
+		m.cfg.Log.Warn("resolv.conf is not brought up to date", "err", err)
+	}
+	return []Event{{Kind: BaseChanged, Base: m.base(), By: writer(data)}}
+}
+
+// target is where the link that stood at path leads first.
+func (m *plain) target() string {
+	if filepath.IsAbs(m.before.Target) {
+		return m.cfg.inRoot(m.before.Target)
+	}
+	return filepath.Join(filepath.Dir(m.path), m.before.Target)
+}
+
 // answer applies ours again over what another program wrote, or gives up.
 func (m *plain) answer(now snapshot) Event {
 	by := writer(now.Data)
 	ev := Event{By: by}
-	if owned := detect(m.cfg); owned != nil {
+	if owned := m.elsewhere(); owned != nil {
 		m.managed, ev.Why, ev.By = owned, owned, owned.Owner
 	} else if !m.budget.spend() {
 		m.gaveUp = fmt.Errorf("%w: %d times", ErrGivenUp, budgetMost)

@@ -89,6 +89,12 @@ func (h *host) manager() Manager {
 	return m
 }
 
+// plain is the Manager below the one that New returns.
+func (h *host) plain() *plain {
+	h.t.Helper()
+	return h.manager().(*switcher).cur.(*plain)
+}
+
 // state is all that a user could tell apart, leftovers included.
 func (h *host) state() map[string]string {
 	out := make(map[string]string)
@@ -196,7 +202,7 @@ func TestRestoreAfterCrash(t *testing.T) {
 			h := newHost(t)
 			setup(h)
 			before := h.state()
-			m := h.manager().(*plain)
+			m := h.plain()
 			if err := m.Set(ours); err != nil {
 				t.Fatal(err)
 			}
@@ -220,7 +226,7 @@ func TestRestoreAfterCrash(t *testing.T) {
 func crashed(t *testing.T) *host {
 	h := newHost(t)
 	h.write(resolvPath, original)
-	m := h.manager().(*plain)
+	m := h.plain()
 	if err := m.Set(ours); err != nil {
 		t.Fatal(err)
 	}

@@ -50,12 +50,17 @@ func (m *plain) watch() (stop func(), err error) {
 		return nil, fmt.Errorf("watch resolv.conf: %w", err)
 	}
 	w.Add(m.path) // not there, or a link to nowhere: the directory tells when it is
+	target := m.path
+	if m.before.Kind == kindLink {
+		target = m.target()
+		w.Add(filepath.Dir(target)) // where the file's manager goes on writing
+	}
 	var wg sync.WaitGroup
-	wg.Go(func() { m.follow(w) })
+	wg.Go(func() { m.follow(w, target) })
 	return func() { w.Close(); wg.Wait() }, nil
 }
 
-func (m *plain) follow(w *fsnotify.Watcher) {
+func (m *plain) follow(w *fsnotify.Watcher, target string) {
 	settled := time.NewTimer(time.Hour)
 	settled.Stop()
 	defer settled.Stop()
@@ -66,7 +71,7 @@ func (m *plain) follow(w *fsnotify.Watcher) {
 			if !ok {
 				return
 			}
-			if filepath.Base(ev.Name) != filepath.Base(m.path) || ev.Op == fsnotify.Chmod {
+			if ev.Name != m.path && ev.Name != target || ev.Op == fsnotify.Chmod {
 				continue
 			}
 			if first.IsZero() {
@@ -90,4 +95,51 @@ func (m *plain) follow(w *fsnotify.Watcher) {
 			}
 		}
 	}
+}
+
+// watchDirs calls changed after something in dirs has changed and settled;
+// those that are not there are watched by the ones above them.
+func watchDirs(dirs []string, changed func()) (stop func(), err error) {
+	w, err := fsnotify.NewWatcher()
+	if err != nil {
+		return nil, err
+	}
+	add := func() {
+		for _, d := range dirs {
+			w.Add(d)
+		}
+	}
+	add()
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		settled := time.NewTimer(time.Hour)
+		settled.Stop()
+		defer settled.Stop()
+		var first time.Time
+		for {
+			select {
+			case ev, ok := <-w.Events:
+				if !ok {
+					return
+				}
+				if ev.Op == fsnotify.Chmod {
+					continue
+				}
+				if first.IsZero() {
+					first = time.Now()
+				}
+				settled.Reset(min(settle, settleMost-time.Since(first)))
+			case _, ok := <-w.Errors:
+				if !ok {
+					return
+				}
+				settled.Reset(settle)
+			case <-settled.C:
+				first = time.Time{}
+				add()
+				changed()
+			}
+		}
+	})
+	return func() { w.Close(); wg.Wait() }, nil
 }

@@ -15,6 +15,7 @@ import (
 type Abilities struct {
 	Split          bool // can send the names below given domains, and no others, to our nameservers
 	MaxNameservers int  // more are ignored by resolvers; 0: no limit
+	MaxMatch       int  // domains that can be sent to us; with more all queries are; 0: no limit
 	MaxSearch      int  // search domains that all resolvers honour; 0: no limit
 	MaxSearchBytes int  // their length together, with one space between; 0: no limit
 }
@@ -22,6 +23,17 @@ type Abilities struct {
 // PlainFile are the abilities of resolv.conf(5): glibc before 2.26 takes six
 // search domains, musl 256 bytes of them, both three nameservers.
 var PlainFile = Abilities{MaxNameservers: 3, MaxSearch: 6, MaxSearchBytes: 255}
+
+// Resolved are the abilities of systemd-resolved, which knows domains by link.
+// It takes 256 of them for a link.
+var Resolved = Abilities{Split: true, MaxMatch: 256}
+
+// Windows are those of the name resolution policy table; its search list holds
+// fifty domains of 1,023 characters together.
+var Windows = Abilities{Split: true, MaxSearch: 50, MaxSearchBytes: 1023}
+
+// Darwin are those of /etc/resolver, which takes three nameservers a domain.
+var Darwin = Abilities{Split: true, MaxNameservers: 3}
 
 // Input is what the plan is made from.
 type Input struct {
