@@ -57,14 +57,14 @@ func (f *Forwarder) ask(ctx context.Context, network string, s *server, r *reque
 	case err != nil && !errors.Is(err, errForged) && !errors.Is(err, errMangled):
 		return response{}, err
 	}
+	if errors.Is(err, errMangled) {
+		f.askPlain(s)
+	}
 	tcp, cancel := context.WithTimeout(ctx, tcpPatience)
 	defer cancel()
 	whole, tcpErr := f.askTCP(tcp, s.addr, query, r)
-	if errors.Is(err, errMangled) {
-		f.askPlain(s)
-		if tcpErr != nil {
-			return f.again(ctx, s, r)
-		}
+	if tcpErr != nil && errors.Is(err, errMangled) {
+		return f.again(ctx, s, r)
 	}
 	switch {
 	case tcpErr == nil:
