@@ -110,14 +110,13 @@ func (p *peer) takeFrame(h header, body []byte, a arrival, out *outbox) {
 	if q := c.paths.at(a.from); q != nil {
 		q.hear(a.now)
 	}
-	if o := (*w.owners.Load())[a.from]; o != nil && o.p == p {
-		o.frames.n.Add(1)
-	}
 	if a.from.isChain() {
 		w.drops.frames.Add(1) // a frame in a frame
 		return
 	}
-	if h.kind == kindPiece {
+	counted := h.kind == kindPiece
+	if counted {
+		w.countFrame(p, a.from)
 		part, err := parsePiece(body)
 		if err != nil {
 			w.drops.malformed.Add(1)
@@ -132,6 +131,10 @@ func (p *peer) takeFrame(h header, body []byte, a arrival, out *outbox) {
 		w.drops.malformed.Add(1)
 		return
 	}
+	if !counted && isTraffic(h.kind, f.data) {
+		w.countFrame(p, a.from)
+		p.watch()
+	}
 	if f.pos == 1 {
 		f.nodes[0] = p.node() // whatever it says
 	}
@@ -144,6 +147,13 @@ func (p *peer) takeFrame(h header, body []byte, a arrival, out *outbox) {
 		*a.inner = delivery{f.data, place{chain: f.back()}}
 	default:
 		p.passOn(&f, a, out)
+	}
+}
+
+// countFrame counts a frame that is traffic.
+func (w *Wire) countFrame(p *peer, from place) {
+	if o := (*w.owners.Load())[from]; o != nil && o.p == p {
+		o.frames.n.Add(1)
 	}
 }
 
@@ -170,7 +180,6 @@ func (p *peer) passOn(f *frame, a arrival, out *outbox) {
 		p.unreachable(f, a, out)
 		return
 	}
-	p.watch()
 	f.pos++
 	a.transit.add(w, q, r, f)
 }

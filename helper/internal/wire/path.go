@@ -52,6 +52,8 @@ const (
 	pathForgotten = 5 * time.Minute // not confirmed again
 	maxPaths      = 8
 
+	firmAfter = time.Second
+
 	betterBy    = 2 * time.Millisecond // and by a third
 	betterHolds = 3                    // probes
 
@@ -82,6 +84,7 @@ type path struct {
 	count *counter // what came from it
 
 	health    health
+	doubtedAt time.Time
 	ponged    time.Time // the last answer
 	heard     time.Time // the last answer or traffic
 	pinged    time.Time // the last ping
@@ -131,10 +134,24 @@ func (p *path) hear(now time.Time) {
 
 // doubt is for when the network below has changed.
 func (p *path) doubt(now time.Time) {
-	p.health, p.src = doubted, udp.Source{}
+	p.distrustSince(now)
+	p.src = udp.Source{}
 	if p.unheard.IsZero() {
 		p.unheard = now
 	}
+}
+
+func (p *path) distrustSince(now time.Time) {
+	if p.health != doubted {
+		p.health, p.doubtedAt = doubted, now
+	}
+}
+
+// firmly tells whether the path has been in doubt for long: until then one of a
+// lower class does not take its place, but packets go both ways. Else a little
+// loss would have us, and the peer, move to and fro.
+func (p *path) firmly(now time.Time) bool {
+	return p.health == doubted && now.Sub(p.doubtedAt) >= firmAfter
 }
 
 // patience is how long an answer may take before the path is doubted.
@@ -150,7 +167,7 @@ func (p *path) age(now time.Time) bool {
 	if !late || p.health == doubted {
 		return false
 	}
-	p.health = doubted
+	p.distrustSince(now)
 	return true
 }
 
@@ -216,12 +233,12 @@ func (ps *paths) remove(p *path) {
 
 // choose picks the best path: a sound one before a doubted one, then by class,
 // then by latency, with hysteresis.
-func (ps *paths) choose() {
+func (ps *paths) choose(now time.Time) {
 	for _, p := range ps.all {
-		if ps.best == nil || p != ps.best && p.beats(ps.best) {
+		if ps.best == nil || p != ps.best && p.beats(ps.best, now) {
 			ps.best = p
 		}
-		if !p.isChain() && (ps.near == nil || p != ps.near && p.beats(ps.near)) {
+		if !p.isChain() && (ps.near == nil || p != ps.near && p.beats(ps.near, now)) {
 			ps.near = p
 		}
 	}
@@ -230,14 +247,14 @@ func (ps *paths) choose() {
 	}
 }
 
-func (p *path) beats(best *path) bool {
+func (p *path) beats(best *path, now time.Time) bool {
+	a, b := p.place.class(p.kind), best.place.class(best.kind)
 	if p.health != best.health {
-		return p.health > best.health
+		return p.health > best.health && (a >= b || best.firmly(now))
 	}
 	if p.lies != best.lies {
 		return best.lies
 	}
-	a, b := p.place.class(p.kind), best.place.class(best.kind)
 	switch {
 	case a == classForwarded && b == classRelayed:
 		return p.rtt <= best.rtt+forwardedBack
@@ -307,11 +324,20 @@ func (ps *paths) beside(best *path, now time.Time, fits func(*path) bool) *path 
 		if !fits(p) || p == best || best.health == sound && (p.health == sound || now.Sub(p.heard) >= deadAfter) {
 			continue
 		}
-		if second == nil || p.beats(second) || p.health == second.health && p.kind == second.kind && p.rtt < second.rtt {
+		if second == nil || p.covers(second, best, now) {
 			second = p
 		}
 	}
 	return second
+}
+
+// covers tells whether p is the better one to send on beside a best path that
+// is in doubt: what has answered since the doubt began comes first.
+func (p *path) covers(second, best *path, now time.Time) bool {
+	if a, b := p.ponged.After(best.doubtedAt), second.ponged.After(best.doubtedAt); best.health == doubted && a != b {
+		return a
+	}
+	return p.beats(second, now) || p.health == second.health && p.kind == second.kind && p.rtt < second.rtt
 }
 
 // carries is how many bytes of a datagram the path is known to carry.

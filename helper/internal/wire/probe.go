@@ -143,7 +143,7 @@ func (p *peer) judge(now time.Time, out *outbox, next *agenda) {
 func (p *peer) settle(now time.Time, out *outbox) {
 	c := p.c
 	before := c.paths.best
-	c.paths.choose()
+	c.paths.choose(now)
 	best := c.paths.best
 	if best != before {
 		c.since = now

@@ -199,7 +199,7 @@ func TestChoose(t *testing.T) {
 		for range probes {
 			ps.compare(p)
 		}
-		ps.choose()
+		ps.choose(now)
 		if ps.best != want {
 			t.Errorf("%s: not the path wanted", what)
 		}
@@ -219,12 +219,17 @@ func TestChoose(t *testing.T) {
 	if lan.age(now.Add(139*ms)) || !lan.age(now.Add(200*ms)) || lan.age(now.Add(201*ms)) {
 		t.Error("the path is doubted at the wrong time")
 	}
-	ps.choose()
-	if ps.best == lan || ps.second(now) != lan {
+	ps.choose(now)
+	if ps.best != lan || ps.second(now) != fast {
 		t.Error("not sent on both while in doubt")
 	}
+	now = now.Add(firmAfter + 200*ms)
+	ps.choose(now)
+	if ps.best == lan || ps.second(now) != lan {
+		t.Error("a path that has been in doubt for long is the best yet")
+	}
 	lan.pong(now, 30*ms, udp.Source{})
-	ps.choose()
+	ps.choose(now)
 	if ps.best != lan || ps.second(now) != nil {
 		t.Error("the path did not come back")
 	}

@@ -12,14 +12,20 @@ var errNoHop = errors.New("no path to the first hop")
 // transit seals frames and collects them, so that those of one batch that go
 // the same way leave together. It is one goroutine's.
 type transit struct {
-	n    int
-	bufs [udp.MaxBatch][]byte
-	next [udp.MaxBatch]*peer // whom bufs are for
-	body []byte
-	same [][]byte
+	n       int
+	bufs    [udp.MaxBatch][]byte
+	next    [udp.MaxBatch]*peer // whom bufs are for
+	traffic [udp.MaxBatch]bool  // see isTraffic
+	body    []byte
+	same    [][]byte
 }
 
 var transits = sync.Pool{New: func() any { return new(transit) }}
+
+// isTraffic tells whether a frame with the data, or a piece of one, counts as
+// traffic with the next node. Pings do not, or those of one peer would call for
+// others'.
+func isTraffic(k kind, data []byte) bool { return k == kindPiece || classify(data) == looksWireGuard }
 
 // add takes a frame to pass on to the peer, its position being the peer's.
 func (t *transit) add(w *Wire, q *peer, r *route, f *frame) {
@@ -54,7 +60,7 @@ func (t *transit) put(w *Wire, q *peer, r *route, k kind, head, data []byte) {
 	b := append(t.bufs[t.n][:0], make([]byte, outerLen)...)
 	b = appendHeader(b, h, len(head)+len(data))
 	b = append(append(b, head...), data...)
-	t.bufs[t.n], t.next[t.n] = s.close(b, 0), q
+	t.bufs[t.n], t.next[t.n], t.traffic[t.n] = s.close(b, 0), q, isTraffic(k, data)
 	t.n++
 }
 
@@ -66,14 +72,20 @@ func (t *transit) flush(w *Wire) (err error) {
 			continue
 		}
 		t.same = t.same[:0]
+		traffic := uint64(0)
 		for j := i; j < t.n; j++ {
 			if t.next[j] == q {
 				t.next[j] = nil
 				t.same = append(t.same, t.bufs[j])
+				if t.traffic[j] {
+					traffic++
+				}
 			}
 		}
-		q.sent.n.Add(uint64(len(t.same)))
-		q.watch()
+		if traffic > 0 {
+			q.sent.n.Add(traffic)
+			q.watch()
+		}
 		r := q.near.Load()
 		if r == nil || q.cut.Load() {
 			err = errNoHop
