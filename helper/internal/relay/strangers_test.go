@@ -37,7 +37,7 @@ func dialTLS(t *testing.T, addr string) *tls.Conn {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { c.Close() })
-	c.SetDeadline(time.Now().Add(5 * time.Second))
+	c.SetDeadline(time.Now().Add(20 * time.Second))
 	return c
 }
 
@@ -149,7 +149,7 @@ func TestStrangersWithoutTLS(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			c.SetDeadline(time.Now().Add(5 * time.Second))
+			c.SetDeadline(time.Now().Add(20 * time.Second))
 			got[i] = answer(t, c, []byte(b))
 			c.Close()
 		}
