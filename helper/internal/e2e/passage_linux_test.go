@@ -38,15 +38,16 @@ func (p *passage) over(what string) time.Duration {
 	return gap
 }
 
-// unnoticed ends the echoes, none of which may have been late.
-func (p *passage) unnoticed() {
+// smooth ends the echoes: none was lost, and none was late by more than a busy
+// machine makes it.
+func (p *passage) smooth(what string) {
 	p.n.t.Helper()
-	_, _, gap := p.along.stop()
-	within(p.n.t, "what was not to be noticed", gap, noGap)
+	sent, lost, gap := p.along.stop()
+	p.n.t.Logf("%s: %d of %d echoes lost, longest gap %v", what, lost, sent, gap.Round(time.Millisecond))
+	if lost > 0 || gap > time.Second {
+		p.n.t.Errorf("%s: %d of %d echoes lost, longest gap %v", what, lost, sent, gap)
+	}
 }
-
-// noGap is less than two echoes that are not answered.
-const noGap = 300 * time.Millisecond
 
 func within(t testing.TB, what string, took, budget time.Duration) {
 	t.Helper()

@@ -127,7 +127,8 @@ func (w *world) overTLS(s, a, b *node, nodes ...*node) {
 	}
 	pass := a.passTo(b)
 	pass.settle()
-	within(w.t, "relayed over TLS", pass.over("relayed over TLS"), noGap)
+	pass.smooth("relayed over TLS")
+	pass.tcp.whole()
 }
 
 func TestNetnsPath11Only80And443(t *testing.T) {

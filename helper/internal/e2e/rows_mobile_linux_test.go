@@ -21,7 +21,7 @@ func noInternet(t *testing.T) (restart time.Duration) {
 	s.kill()
 	pass.settle()
 	<-time.After(5 * time.Second) // what was known of s grows old
-	pass.unnoticed()
+	pass.smooth("S vanishes")
 	restart = pass.restarted(b)
 	w.between(a, b, patience, ipc.PathLAN)
 	pass.tcp.whole()
@@ -82,7 +82,7 @@ func TestNetnsPath17NoSponsor(t *testing.T) {
 	s.kill()
 	pass.settle()
 	<-time.After(5 * time.Second)
-	pass.unnoticed()
+	pass.smooth("S vanishes")
 	within(t, "restart without S", pass.restarted(b), 5*time.Second)
 	w.between(a, b, patience, ipc.PathDirect)
 	pass.tcp.whole()
