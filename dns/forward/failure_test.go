@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/netip"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -134,8 +135,11 @@ func TestSpelling(t *testing.T) {
 	for _, tcp := range []bool{true, false} {
 		t.Run(fmt.Sprintf("not kept, TCP %v", tcp), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
+				var mu sync.Mutex
 				var udp, streams, mixed int
 				f, _ := cached(t, func(network string, q []byte) (time.Duration, [][]byte, error) {
+					mu.Lock()
+					defer mu.Unlock()
 					if network == "tcp" {
 						if streams++; !tcp {
 							return 0, nil, nil
@@ -153,6 +157,8 @@ func TestSpelling(t *testing.T) {
 						t.Errorf("query %d: rcode %d after %v, %v", i, rcode, took, err)
 					}
 				}
+				mu.Lock()
+				defer mu.Unlock()
 				if mixed != 1 || streams != 1 || udp < 10 {
 					t.Errorf("%d queries of mixed case, %d streams, %d datagrams", mixed, streams, udp)
 				}
