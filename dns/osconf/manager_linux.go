@@ -14,7 +14,8 @@ import (
 const (
 	busRetryFirst = time.Second      // until a bus that was not there is tried again
 	busRetryMost  = time.Minute      // at longest
-	lookAgain     = 30 * time.Second // at a setup that could not be asked
+	lookFirst     = time.Second      // until a setup that could not be asked is looked at again
+	lookMost      = 30 * time.Second // at longest
 )
 
 // listener is a Manager that is told of the bus' signals.
@@ -32,6 +33,7 @@ type switcher struct {
 	kick  chan struct{} // look again
 	quit  chan struct{}
 	ended sync.WaitGroup
+	away  bool // a service has left the bus; follow's own
 
 	mu     sync.Mutex // guards what follows
 	bus    bus        // nil: none
@@ -84,7 +86,7 @@ func (s *switcher) manager(f finding) (Manager, error) {
 	case ModeResolved:
 		return &resolved{cfg: cfg, bus: s.busNow, why: f.why}, nil
 	case ModeNetworkManager:
-		return unsupported(cfg, &UnsupportedError{ownerNM, f.why}), nil
+		return newNM(cfg, s.busNow, f, s.fails), nil
 	case ModeResolvconf, ModeOpenresolv:
 		return newResolvconf(cfg, f, s.wake, s.fails)
 	case ModeUnsupported:
@@ -178,7 +180,8 @@ func (s *switcher) follow() {
 	retry := busRetryFirst
 	dial := time.NewTimer(retry)
 	defer dial.Stop()
-	slow := time.NewTicker(lookAgain)
+	pause := lookFirst
+	slow := time.NewTimer(pause)
 	defer slow.Stop()
 	for {
 		s.mu.Lock()
@@ -200,6 +203,8 @@ func (s *switcher) follow() {
 				continue
 			}
 			s.heard(sig)
+			pause = lookFirst
+			slow.Reset(pause)
 		case <-dial.C:
 			if b == nil && s.connect() {
 				continue
@@ -209,7 +214,10 @@ func (s *switcher) follow() {
 		case <-s.kick:
 			s.lookAgain()
 		case <-slow.C:
-			if mode == ModeUnsupported {
+			pause = min(2*pause, lookMost)
+			slow.Reset(pause)
+			if mode == ModeUnsupported || s.away {
+				s.away = false
 				s.lookAgain()
 			}
 		}
@@ -256,9 +264,11 @@ func (s *switcher) heard(sig *dbus.Signal) {
 		return
 	}
 	name, owner := nameOwner(sig)
-	if owner == "" && name != nmName {
-		return // it restarts, or is woken by the next question
+	if owner == "" { // it restarts, or is gone: that shows in a while
+		s.away = true
+		return
 	}
+	s.away = false
 	s.mu.Lock()
 	evs := s.turn()
 	mode := s.found.mode

@@ -63,7 +63,7 @@ func serve(state string) error {
 	}
 	upstream := &mdns.Server{PacketConn: pc, Handler: mdns.HandlerFunc(func(w mdns.ResponseWriter, q *mdns.Msg) {
 		r := new(mdns.Msg).SetReply(q)
-		if q.Question[0].Name != "www.corp.example." {
+		if !strings.EqualFold(q.Question[0].Name, "www.corp.example.") {
 			r.Rcode = mdns.RcodeNameError
 		} else if q.Question[0].Qtype == mdns.TypeA {
 			r.Answer = []mdns.RR{&mdns.A{Hdr: mdns.RR_Header{Name: q.Question[0].Name, Rrtype: 1, Class: 1, Ttl: 5}, A: net.ParseIP(nsPublic).To4()}}
