@@ -110,6 +110,11 @@ func TestDNSBeyondTheZoneByAJunior(t *testing.T) {
 		{"a line break", set("a.home.internal", "TXT", "a\nb"), false, false},
 		{"a CNAME that is none", set("a.home.internal", "CNAME", "a b"), false, false},
 		{"an SRV", set("_x._tcp.home.internal", "SRV", "1 2 443 nas.home.internal"), true, true},
+		{"an MX", set("home.internal", "MX", "10 nas.home.internal"), true, true},
+		{"an MX that is none", set("home.internal", "MX", "nas.home.internal"), false, false},
+		{"an MX beyond", set("bank.example", "MX", "10 nas.home.internal"), false, true},
+		{"a device's addresses", set("wiki.home.internal", DNSDevice, who("alice").String()), true, true},
+		{"those of no key", set("wiki.home.internal", DNSDevice, "nas"), false, false},
 		{"an SRV that is none", set("_x._tcp.home.internal", "SRV", "1 2 443"), false, false},
 	} {
 		t.Run(c.name, func(t *testing.T) {

@@ -84,9 +84,13 @@ func DevKey(device key.Public, field string) string { return "dev/" + device.Str
 func NetKey(device key.Public, field string) string { return "net/" + device.String() + "/" + field }
 
 // DNSKey is dns/NAME/TYPE. NAME is in lower case, without a final dot, and may
-// begin with "*."; TYPE is A, AAAA, CNAME, TXT, SRV, or NS for the resolvers of
-// a suffix ("." for all names).
+// begin with "*."; TYPE is A, AAAA, CNAME, TXT, SRV, MX, DNSDevice, or NS for the
+// resolvers of a suffix ("." for all names).
 func DNSKey(name, rtype string) string { return "dns/" + name + "/" + rtype }
+
+// DNSDevice is the type of a name that has a device's addresses, whatever they
+// are; its values are device keys.
+const DNSDevice = "DEVICE"
 
 // ShareKey is share/SID or share/SID/PART.
 func ShareKey(sid string, part ...string) string {
@@ -141,7 +145,7 @@ func parseDeviceKey(c class, rest string) (setKey, error) {
 func parseDNSKey(rest string) (setKey, error) {
 	name, rtype, _ := strings.Cut(rest, "/")
 	switch rtype {
-	case "A", "AAAA", "CNAME", "TXT", "SRV":
+	case "A", "AAAA", "CNAME", "TXT", "SRV", "MX", DNSDevice:
 		return setKey{class: classDNS, name: name, rtype: rtype}, validDNSName(strings.TrimPrefix(name, "*."))
 	case "NS":
 		k := setKey{class: classDNS, name: name, rtype: rtype}

@@ -9,6 +9,8 @@ import (
 	"strings"
 	"unicode"
 	"unicode/utf8"
+
+	"kith.internal/helper/internal/key"
 )
 
 // RelayInfo is the value of net/KEY/relay: the approval of a relay and how to
@@ -221,6 +223,18 @@ func checkDNSValue(rtype, s string) error {
 		}
 	case "CNAME":
 		return validDNSName(s)
+	case DNSDevice:
+		if k, err := key.Parse(s); err != nil || k.String() != s {
+			return errors.New("not a device's key")
+		}
+	case "MX":
+		var pref uint16
+		var target string
+		n, err := fmt.Sscanf(s, "%d %s", &pref, &target)
+		if err != nil || n != 2 || fmt.Sprintf("%d %s", pref, target) != s {
+			return errors.New("not PREFERENCE TARGET")
+		}
+		return validDNSName(target)
 	case "SRV":
 		var prio, weight, port uint16
 		var target string
