@@ -10,12 +10,12 @@ import (
 
 type pingCmd struct {
 	Host        string `arg:"" help:"A device's name, full name or overlay address."`
-	Count       int    `short:"c" default:"4" help:"How many echoes to send." placeholder:"N"`
-	UntilDirect bool   `help:"End at the first answer on a lan or direct path."`
+	Count       *int   `short:"c" help:"How many echoes to send, 4 otherwise." placeholder:"N"`
+	UntilDirect bool   `help:"End at the first answer on a lan or direct path, or after a minute."`
 }
 
 func (c *pingCmd) Validate() error {
-	if c.Count < 1 || c.Count > 1_000_000 {
+	if c.Count != nil && (*c.Count < 1 || *c.Count > 1_000_000) {
 		return errors.New("the count is a number from 1 to 1000000")
 	}
 	return nil
@@ -36,9 +36,13 @@ type tally struct {
 }
 
 func (c *pingCmd) Run(a *app) error {
+	count := 0 // the helper's own
+	if c.Count != nil {
+		count = *c.Count
+	}
 	t := tally{Schema: ipc.Schema, Host: c.Host, Replies: []ipc.PingReply{}}
 	err := a.client.Ping(a.ctx, ipc.PingRequest{
-		Network: a.Network, Host: c.Host, Count: c.Count, UntilDirect: c.UntilDirect,
+		Network: a.Network, Host: c.Host, Count: count, UntilDirect: c.UntilDirect,
 	}, func(r ipc.PingReply) error {
 		if a.JSON {
 			t.Replies = append(t.Replies, r)

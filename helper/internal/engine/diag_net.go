@@ -139,7 +139,7 @@ func (n *network) diagNAT(check func(ipc.Check), r wire.NetReport) {
 	hard := r.IPv4.NAT == wire.NATHard || r.IPv6.NAT == wire.NATHard
 	check(ipc.Check{
 		Code: ipc.CheckNAT, OK: !hard || len(r.Mapped) > 0, Text: "The NAT lets devices meet",
-		Detail: fmt.Sprintf("IPv4: %s, IPv6: %s", natWords[r.IPv4.NAT], natWords[r.IPv6.NAT]),
+		Detail: fmt.Sprintf("IPv4: %s, IPv6: %s", natOf(r.IPv4), natOf(r.IPv6)),
 		Fix:    "This router gives each connection another port; where no direct way is found relays carry traffic. UPnP or NAT-PMP, turned on in the router, helps.",
 		Args:   map[string]string{"ipv4": r.IPv4.NAT.String(), "ipv6": r.IPv6.NAT.String()},
 	})
@@ -171,6 +171,13 @@ var natWords = map[wire.NAT]string{
 	wire.NATUnknown: "not known yet", wire.NATNone: "none", wire.NATEasy: "one port for all peers (easy)", wire.NATHard: "another port for each peer (symmetric)",
 }
 
+func natOf(f wire.FamilyReport) string {
+	if !f.Has {
+		return "no address"
+	}
+	return natWords[f.NAT]
+}
+
 // words says what a gateway does.
 func (g Gateway) words() string {
 	s := fmt.Sprintf("%s on %s: ", g.Addr, g.Interface)
@@ -189,7 +196,7 @@ func (g Gateway) words() string {
 }
 
 func (n *network) diagRelays(check func(ipc.Check), r wire.NetReport, found []probed) {
-	c := ipc.Check{Code: ipc.CheckRelays, OK: true, Text: "Relays answer", Detail: "there are no relays in " + n.alias}
+	c := ipc.Check{Code: ipc.CheckRelays, OK: true, Text: "Relays answer", Detail: "there are no other relays in " + n.alias}
 	portal := ipc.Check{
 		Code: ipc.CheckCaptive, OK: true, Text: "No sign-in page is in the way", Detail: "there is no relay to try it with",
 		Fix: "Open a browser and sign in to this network.",

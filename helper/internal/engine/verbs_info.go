@@ -19,6 +19,7 @@ const (
 	pingTimeout = 5 * time.Second
 	pingMost    = 10_000
 	pingDefault = 4
+	untilDirect = 300 // a minute of quick ones
 )
 
 // target is what a ping needs of the actor.
@@ -39,7 +40,7 @@ func (e *Engine) Ping(ctx context.Context, _ server.Caller, req ipc.PingRequest,
 	count := req.Count
 	switch {
 	case count == 0 && req.UntilDirect:
-		count = pingMost
+		count = untilDirect
 	case count == 0:
 		count = pingDefault
 	}
