@@ -13,7 +13,8 @@ type RecordSet struct {
 	Name string // lower case, without trailing dot; its first label may be "*" (RFC 4592)
 	Type string // A, AAAA, CNAME, TXT, SRV, MX, or Device
 	// Values: addresses; one name; texts of at most 1,024 bytes; "PRIORITY WEIGHT
-	// PORT TARGET"; "PREFERENCE TARGET"; labels of the network's devices.
+	// PORT TARGET"; "PREFERENCE TARGET"; labels of the network's devices, of which
+	// there may be none.
 	Values []string
 }
 
@@ -55,7 +56,9 @@ const (
 // take adds a set's values; on an error nothing was added.
 func (c *Custom) take(z *Zone, set RecordSet, rename func(string) string) error {
 	was := *c
-	if len(set.Values) == 0 {
+	if set.Type == Device {
+		c.Whole = true // of a device that has left nothing is known, and others are not to say
+	} else if len(set.Values) == 0 {
 		return errors.New("no value")
 	}
 	for _, v := range set.Values {
@@ -73,7 +76,7 @@ func (c *Custom) take(z *Zone, set RecordSet, rename func(string) string) error 
 
 func (c *Custom) takeValue(z *Zone, rtype, v string, rename func(string) string) error {
 	switch rtype {
-	case "A", "AAAA", "CNAME", Device:
+	case "A", "AAAA", "CNAME":
 		c.Whole = true
 	}
 	switch rtype {

@@ -44,6 +44,7 @@ func TestRecordsLookup(t *testing.T) {
 		set("both.example.com", Device, "laptop"),
 		set("both.example.com", "A", "192.0.2.3"),
 		set("gone.example.com", Device, "stolen"),
+		set("none.example.com", Device),
 	)
 	if refused != nil {
 		t.Fatal(refused)
@@ -72,6 +73,7 @@ func TestRecordsLookup(t *testing.T) {
 		"nas.lan.":                     over("lan.", lan),
 		"both.example.com.":            over("both.example.com.", &Custom{V4: []netip.Addr{ip("192.0.2.3"), ip("100.101.0.1")}, V6: laptop.V6}),
 		"gone.example.com.":            over("gone.example.com.", &Custom{}),
+		"none.example.com.":            over("none.example.com.", &Custom{}),
 		"git.home.internal.":           home(&Custom{CNAME: "laptop.home.internal."}),
 		"git.haus.internal.":           {}, // not what the network is called here
 		"git.":                         {Verdict: Exists, Origin: "home.internal.", Custom: &Custom{CNAME: "laptop.home.internal."}, Short: true},
@@ -98,7 +100,7 @@ func TestRecordsLookup(t *testing.T) {
 			t.Errorf("Lookup(%q): %s", name, d)
 		}
 	}
-	for name, want := range map[string]bool{"www.example.com.": true, "git.home.internal.": true, "gone.example.com.": true, "example.com.": false, "a.b.apps.example.com.": false} {
+	for name, want := range map[string]bool{"www.example.com.": true, "git.home.internal.": true, "gone.example.com.": true, "none.example.com.": true, "example.com.": false, "a.b.apps.example.com.": false} {
 		if zs.Lookup(name).Custom.Whole != want {
 			t.Errorf("%s stands in for all: %v", name, !want)
 		}
