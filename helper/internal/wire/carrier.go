@@ -38,20 +38,27 @@ func (v *port) write(bufs [][]byte, to netip.AddrPort, src udp.Source) error {
 // AddConn has the wire read a further UDP port, of which answers leave too. The
 // port stays the caller's: remove waits until nobody reads it.
 func (w *Wire) AddConn(c udp.Conn) (remove func()) {
-	v := &port{conn: c}
+	_, remove = w.addPort(c, ownBatch)
+	return remove
+}
+
+// addPort is AddConn for a port of which batch datagrams are read at once in
+// the beginning.
+func (w *Wire) addPort(c udp.Conn, batch int) (v *port, remove func()) {
+	v = &port{conn: c}
 	for _, fn := range c.Readers() {
 		v.readers = append(v.readers, newReader(&w.pump, fn, v))
 	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if w.closed {
-		return func() {}
+		return v, func() {}
 	}
 	w.carriers.ports[v] = struct{}{}
 	for _, r := range v.readers {
-		v.wg.Go(func() { r.run(0) })
+		v.wg.Go(func() { r.run(0, batch) })
 	}
-	return func() { w.removePort(v) }
+	return v, func() { w.removePort(v) }
 }
 
 func (w *Wire) removePort(v *port) {

@@ -295,6 +295,8 @@ func (p *peer) handleProven(h header, body []byte, a arrival, out *outbox) {
 		}
 	case kindFragment:
 		p.takeFragment(body, a.now)
+	case kindMeet:
+		p.takeMeet(a)
 	case kindUnreachable:
 		p.takeUnreachable(body, a, out)
 	default: // a newer peer's: it is none of ours

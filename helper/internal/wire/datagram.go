@@ -28,6 +28,7 @@ import (
 //	piece       frame 4 ‖ index 1 ‖ count 1 ‖ piece of a frame's body
 //	unreachable a frame without its datagram
 //	token       what binds it to a stream
+//	meet        nothing: the sender has opened ports, which are to be looked for
 //
 // Frames and their pieces have counters of their own, and no padding: what they
 // carry has.
@@ -46,6 +47,7 @@ const (
 	kindPiece
 	kindUnreachable
 	kindToken
+	kindMeet
 )
 
 // flags are the sender's control word: what it wants and has now.

@@ -16,6 +16,7 @@ type local struct {
 	tuns      map[int]bool   // our own TUNs
 	links     []int          // interfaces with IPv6 link-local addresses
 	addrs     []netip.Addr   // ours, the most useful for peers first, no zones
+	uplinks   []udp.Source   // one a family of each interface that may lead elsewhere
 }
 
 func newLocal(ifaces []netmon.Interface, own map[int]bool) *local {
@@ -39,6 +40,9 @@ func newLocal(ifaces []netmon.Interface, own map[int]bool) *local {
 			case !i.PointToPoint:
 				l.connected = append(l.connected, p.Masked())
 			}
+			if !i.Loopback && !ip.IsLinkLocalUnicast() && l.uplink(i.Index, ip.Is4()) == nil {
+				l.uplinks = append(l.uplinks, udp.Source{Addr: ip, Index: i.Index})
+			}
 			switch {
 			case i.Loopback || ip.IsLoopback():
 			case i.PointToPoint: // another VPN's, or a modem's
@@ -59,6 +63,35 @@ func (l *local) kind(a netip.Addr) PathKind {
 	}
 	return Direct
 }
+
+func (l *local) uplink(index int, is4 bool) *udp.Source {
+	for i, s := range l.uplinks {
+		if s.Index == index && s.Addr.Is4() == is4 {
+			return &l.uplinks[i]
+		}
+	}
+	return nil
+}
+
+// sources are what to send from to an address that is not on a link of ours,
+// one for each uplink; none where there is but one, or none.
+func (l *local) sources(to netip.Addr) (out []udp.Source) {
+	if l.kind(to) == LAN {
+		return nil
+	}
+	for _, s := range l.uplinks {
+		if s.Addr.Is4() == to.Is4() && len(out) < maxUplinks {
+			out = append(out, s)
+		}
+	}
+	if len(out) < 2 {
+		return nil
+	}
+	return out
+}
+
+// maxUplinks bounds what a host with many interfaces sends.
+const maxUplinks = 4
 
 // forbidden tells addresses that must never be an endpoint: those of our own
 // TUNs, and those that are nobody's.

@@ -76,6 +76,7 @@ type contact struct {
 	tells      bucket // of ours
 	pings      []outstanding
 	links      []*wireLink
+	birthday   *birthday
 	distrusted []distrust
 	relaying   *relaying // nil: not a relay that we deal with
 	paths      paths

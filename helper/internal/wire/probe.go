@@ -58,11 +58,13 @@ func (p *peer) step(now time.Time, out *outbox) time.Time {
 	p.sample(now, &next)
 	p.judge(now, out, &next)
 	p.pushHeld(now, out, &next)
+	p.endMeeting()
 	if !c.seeking(now) && !c.isActive(now) {
 		c.round, c.nextRound = 0, time.Time{}
 		return next.when
 	}
 	p.keepAlive(now, out, &next)
+	p.tendBirthday(now, out, &next)
 	p.probeSize(now, out, &next)
 	p.probeRound(now, out, &next)
 	return next.when
@@ -301,6 +303,13 @@ func (p *peer) probeRound(now time.Time, out *outbox, next *agenda) {
 			continue // an idle peer needs no better latency
 		}
 		p.ping(to, udp.Source{}, now, out)
+		if lost && to.via == nil && to.isUDP() {
+			// The way out that the system prefers may be dead, and its route still
+			// stand. What answers is answered there.
+			for _, src := range l.sources(to.addr.Addr()) {
+				p.ping(to, src, now, out)
+			}
+		}
 	}
 	wait := backoff[min(c.round, len(backoff)-1)]
 	switch {

@@ -18,6 +18,7 @@ import (
 const (
 	ownBatch  = 16
 	ownBuffer = 2048
+	growAfter = 256 // reads
 
 	// readPause slows down after an error of a socket that may pass.
 	readPause = 10 * time.Millisecond
@@ -96,7 +97,7 @@ func (u *pump) start(w *Wire) {
 // run reads with goroutines of ours.
 func (u *pump) run(age uint64) {
 	for _, r := range u.readers {
-		u.wg.Go(func() { r.run(age) })
+		u.wg.Go(func() { r.run(age, ownBatch) })
 	}
 }
 
@@ -181,13 +182,17 @@ func (r *reader) read(age uint64, pkts []udp.Packet) (int, error) {
 	}
 }
 
-func (r *reader) run(age uint64) {
-	pkts := make([]udp.Packet, ownBatch)
-	for i := range pkts {
-		pkts[i].Buf = make([]byte, ownBuffer)
-	}
+// run reads until the age is over. A small batch grows when there is traffic.
+func (r *reader) run(age uint64, batch int) {
+	var pkts []udp.Packet
 	t := new(transit)
-	for {
+	for reads := 0; ; reads++ {
+		if reads == growAfter {
+			batch = ownBatch
+		}
+		for len(pkts) < batch {
+			pkts = append(pkts, udp.Packet{Buf: make([]byte, ownBuffer)})
+		}
 		n, err := r.read(age, pkts)
 		if err != nil {
 			return

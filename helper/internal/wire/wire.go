@@ -100,6 +100,7 @@ type Wire struct {
 	ctx        context.Context // ends with Close
 	stop       context.CancelFunc
 	dialLink   func(context.Context, Relay, func([]byte) ([]byte, error)) (Link, error)
+	listen     func(port uint16) (udp.Conn, error)
 	servers    []netip.AddrPort // STUN's
 	answerSTUN func(request []byte, from netip.AddrPort, buf []byte) []byte
 
@@ -113,6 +114,8 @@ type Wire struct {
 
 	mu         sync.Mutex
 	schedule   schedule
+	birthdays  int // attempts under way
+	sprays     int
 	relays     relays
 	neighbours neighbours
 	outside    outside
@@ -144,7 +147,7 @@ func New(cfg Config) (*Wire, error) {
 		carriers:  carriers{ports: map[*port]struct{}{}, links: map[*wireLink]struct{}{}},
 	}
 	w.ctx, w.stop = context.WithCancel(context.Background())
-	w.dialLink, w.servers, w.answerSTUN = cfg.DialLink, cfg.STUN, cfg.AnswerSTUN
+	w.dialLink, w.listen, w.servers, w.answerSTUN = cfg.DialLink, cfg.Listen, cfg.STUN, cfg.AnswerSTUN
 	if w.log == nil {
 		w.log = slog.New(slog.DiscardHandler)
 	}
@@ -276,6 +279,7 @@ func (w *Wire) cutPeer(p *peer) {
 	for _, q := range p.c.instances {
 		w.cutPeer(q)
 	}
+	p.endMeeting()
 	for _, q := range p.c.paths.all {
 		w.disown(q.place, p)
 	}

@@ -52,7 +52,7 @@ func newNode(t testing.TB, name string, host *udptest.Host) *node {
 
 func (n *node) start() {
 	n.t.Helper()
-	w, err := New(Config{Conn: n.conn, Device: n.device, Control: n.control, Handler: n, DialLink: n.dialLink})
+	w, err := New(Config{Conn: n.conn, Device: n.device, Control: n.control, Handler: n, DialLink: n.dialLink, Listen: n.host.Listen})
 	if err != nil {
 		n.t.Fatal(err)
 	}

@@ -24,8 +24,8 @@ type receiver struct {
 	iovs     [rxMessages]unix.Iovec
 	names    [rxMessages]name
 	controls [rxMessages]control
-	data     []byte
-	next     int // message to hand out next, of have
+	data     []byte // for as many messages as are read at once
+	next     int    // message to hand out next, of have
 	have     int
 	rest     []byte // what is left of message next-1
 	size     int    // of a segment of rest
@@ -36,10 +36,8 @@ type receiver struct {
 }
 
 func newReceiver(s *socket) *receiver {
-	r := &receiver{s: s, data: make([]byte, rxMessages*rxSize), zones: zones{}}
+	r := &receiver{s: s, zones: zones{}}
 	for i := range r.msgs {
-		r.iovs[i].Base = &r.data[i*rxSize]
-		r.iovs[i].SetLen(rxSize)
 		h := &r.msgs[i].hdr
 		h.Iov = &r.iovs[i]
 		h.SetIovlen(1)
@@ -50,6 +48,23 @@ func newReceiver(s *socket) *receiver {
 	return r
 }
 
+// grow makes room for the messages that a caller with so many packets wants at
+// once: one who asks for one at a time does without a megabyte.
+func (r *receiver) grow(packets int) {
+	messages := rxMessages
+	if packets == 1 {
+		messages = 1
+	}
+	if len(r.data) >= messages*rxSize {
+		return
+	}
+	r.data = make([]byte, messages*rxSize)
+	for i := range messages {
+		r.iovs[i].Base = &r.data[i*rxSize]
+		r.iovs[i].SetLen(rxSize)
+	}
+}
+
 func (s *socket) read(pkts []Packet) (int, error) {
 	r := s.rx
 	r.mu.Lock()
@@ -58,6 +73,7 @@ func (s *socket) read(pkts []Packet) (int, error) {
 		if n := r.drain(pkts); n > 0 || len(pkts) == 0 {
 			return n, nil
 		}
+		r.grow(len(pkts))
 		if err := s.raw.Read(r.call); err != nil {
 			return 0, plain(err)
 		}
@@ -75,7 +91,7 @@ func (r *receiver) recvmmsg(fd uintptr) bool {
 		r.msgs[i].hdr.SetControllen(controlSpace)
 	}
 	for {
-		n, _, errno := unix.Syscall6(unix.SYS_RECVMMSG, fd, uintptr(unsafe.Pointer(&r.msgs[0])), rxMessages, unix.MSG_DONTWAIT, 0, 0)
+		n, _, errno := unix.Syscall6(unix.SYS_RECVMMSG, fd, uintptr(unsafe.Pointer(&r.msgs[0])), uintptr(len(r.data)/rxSize), unix.MSG_DONTWAIT, 0, 0)
 		switch errno {
 		case unix.EINTR:
 			continue
