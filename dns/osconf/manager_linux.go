@@ -33,7 +33,7 @@ type switcher struct {
 	kick  chan struct{} // look again
 	quit  chan struct{}
 	ended sync.WaitGroup
-	away  bool // a service has left the bus; follow's own
+	late  bool // a service has left the bus, or is only just there; follow's own
 
 	mu     sync.Mutex // guards what follows
 	bus    bus        // nil: none
@@ -216,9 +216,9 @@ func (s *switcher) follow() {
 		case <-slow.C:
 			pause = min(2*pause, lookMost)
 			slow.Reset(pause)
-			if mode == ModeUnsupported || s.away {
-				s.away = false
-				s.lookAgain()
+			if mode == ModeUnsupported || s.late {
+				s.late = false
+				s.lookAfter(mode)
 			}
 		}
 	}
@@ -264,16 +264,24 @@ func (s *switcher) heard(sig *dbus.Signal) {
 		return
 	}
 	name, owner := nameOwner(sig)
-	if owner == "" { // it restarts, or is gone: that shows in a while
-		s.away = true
-		return
+	// Whether it is gone or restarts shows in a while; NetworkManager has its
+	// name before it answers. Resolved is ready.
+	if s.late = owner == "" || name == nmName; !s.late {
+		s.mu.Lock()
+		mode := s.found.mode
+		s.mu.Unlock()
+		s.lookAfter(mode)
 	}
-	s.away = false
+}
+
+// lookAfter looks again after a service came; where the setup of mode still
+// rules, that service knows nothing of us.
+func (s *switcher) lookAfter(mode Mode) {
 	s.mu.Lock()
 	evs := s.turn()
-	mode := s.found.mode
+	same := s.found.mode == mode
 	s.mu.Unlock()
-	if len(evs) == 0 && owner != "" && (mode == ModeResolved && name == resolvedName || mode == ModeNetworkManager && name == nmName) {
+	if len(evs) == 0 && same && mode != ModeUnsupported {
 		evs = s.again()
 	}
 	s.tell(evs)

@@ -22,7 +22,11 @@ func freebind(network, _ string, c syscall.RawConn) error {
 		if e := unix.SetsockoptInt(int(fd), unix.IPPROTO_IP, unix.IP_FREEBIND, 1); e == nil {
 			err = nil
 		}
-		if network[:3] == "udp" { // without the privilege the default has to do
+		if network[:3] == "udp" {
+			// Beside a resolver that has port 53 of all addresses, and says the
+			// same, as dnsmasq does: the socket of the one address gets the queries.
+			unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_REUSEADDR, 1)
+			// Without the privilege the default has to do.
 			unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_RCVBUFFORCE, recvBuffer)
 		}
 	})
