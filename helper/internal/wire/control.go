@@ -210,7 +210,7 @@ func (p *peer) pong(h header, body []byte, a arrival, out *outbox) {
 // came counts what has come from the place.
 func (p *peer) came(from place) uint32 {
 	if o := (*p.wire.owners.Load())[from]; o != nil && o.p == p {
-		return uint32(o.count.n.Load() + o.frames.n.Load())
+		return uint32(o.came())
 	}
 	return 0
 }
@@ -277,12 +277,12 @@ func (p *peer) handlePong(h header, body []byte, a arrival, out *outbox) {
 // handleProven acts on a datagram of the peer's present life.
 func (p *peer) handleProven(h header, body []byte, a arrival, out *outbox) {
 	c := p.c
+	if c.paths.at(a.from) == nil {
+		p.challenge(a, out) // it may have moved
+	}
 	switch h.kind {
 	case kindPing:
 		p.pong(h, body, a, out)
-		if c.paths.at(a.from) == nil {
-			p.challenge(a, out)
-		}
 		// The peer uses another address than we do: it may have moved.
 		if b := c.paths.best; b != nil && b.place != a.from && a.now.Sub(b.heard) >= silence && a.now.Sub(b.pinged) >= suspectEvery {
 			p.ping(b.place, b.src, a.now, out)
@@ -338,7 +338,7 @@ func (p *peer) confirm(a arrival, ping outstanding, came uint32, out *outbox) {
 			p.addGiven([]netip.AddrPort{a.from.addr})
 		}
 	}
-	q.count = w.own(a.from, p)
+	q.owner = w.own(a.from, p)
 	q.pong(a.now, a.now.Sub(ping.at), a.src)
 	q.carried(ping.size, a.now)
 	if q == c.paths.best && q.truth.report(ping.sent, came) {

@@ -109,6 +109,8 @@ func (p *peer) takeFrame(h header, body []byte, a arrival, out *outbox) {
 	c.lastHeard = a.now
 	if q := c.paths.at(a.from); q != nil {
 		q.hear(a.now)
+	} else {
+		p.challenge(a, out) // it may have moved
 	}
 	if a.from.isChain() {
 		w.drops.frames.Add(1) // a frame in a frame

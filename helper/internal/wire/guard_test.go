@@ -268,7 +268,7 @@ func TestMemory(t *testing.T) {
 	if each := (after.TotalAlloc - before.TotalAlloc) / members; each > 1024 {
 		t.Errorf("%d bytes a member that was never heard of", each)
 	}
-	if each := unsafe.Sizeof(peer{}) + unsafe.Sizeof(contact{}) + unsafe.Sizeof(sealer{}); each > 1536 {
+	if each := unsafe.Sizeof(peer{}) + unsafe.Sizeof(contact{}) + unsafe.Sizeof(sealer{}); each > 1792 {
 		t.Errorf("%d bytes a member that was dealt with, without its paths", each)
 	}
 }

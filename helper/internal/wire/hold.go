@@ -96,7 +96,7 @@ func (p *peer) sendHeld(h *held, now time.Time, out *outbox) {
 // out: they answer nothing.
 func (p *peer) received() (n uint64) {
 	for _, q := range p.c.paths.all {
-		n += q.count.n.Load()
+		n += q.owner.count.n.Load()
 	}
 	return n
 }

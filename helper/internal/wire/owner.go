@@ -34,12 +34,14 @@ func (o *owner) add(packets uint64) {
 // packet path reads it without a lock.
 type owners map[place]*owner
 
-// own makes the place the peer's and returns its counter. Callers hold
-// Wire.mu.
-func (w *Wire) own(from place, p *peer) *counter {
+// came is what has come from the place.
+func (o *owner) came() uint64 { return o.count.n.Load() + o.frames.n.Load() }
+
+// own makes the place the peer's. Callers hold Wire.mu.
+func (w *Wire) own(from place, p *peer) *owner {
 	old := *w.owners.Load()
 	if o := old[from]; o != nil && o.p == p {
-		return &o.count
+		return o
 	}
 	if o := old[from]; o != nil {
 		// A NAT has given the address to someone else.
@@ -52,7 +54,7 @@ func (w *Wire) own(from place, p *peer) *counter {
 	o := &owner{p: p}
 	next[from] = o
 	w.owners.Store(&next)
-	return &o.count
+	return o
 }
 
 // disown forgets that the place is the peer's. Callers hold Wire.mu.

@@ -131,6 +131,7 @@ func (w *Wire) sendPacket(p *peer, packet []byte) {
 	h := header{kind: kindFragment, flags: c.ownWord(), from: w.boot, to: c.boot}
 	c.lastSent = now
 	if len(packet) >= busyPacket {
+		c.spoke(now)
 		c.active = now
 	}
 	c.packets++

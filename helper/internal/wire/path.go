@@ -81,19 +81,21 @@ type path struct {
 	lies  bool
 	truth truth
 	rtt   time.Duration
-	count *counter // what came from it
+	owner *owner
 
 	health    health
 	doubtedAt time.Time
-	ponged    time.Time // the last answer
-	heard     time.Time // the last answer or traffic
-	pinged    time.Time // the last ping
-	unheard   time.Time // the first ping since heard, zero if none
-	unponged  time.Time // the first ping since ponged, zero if none
-	lost      int       // pings since ponged
-	streak    int       // probes in a row at which it was better than the best
-	countSeen uint64
-	data      time.Time // when the count last rose
+	// doubtedFrom is when the first ping went out that got no answer.
+	doubtedFrom time.Time
+	ponged      time.Time // the last answer
+	heard       time.Time // the last answer or traffic
+	pinged      time.Time // the last ping
+	unheard     time.Time // the first ping since heard, zero if none
+	unponged    time.Time // the first ping since ponged, zero if none
+	lost        int       // pings since ponged
+	streak      int       // probes in a row at which it was better than the best
+	countSeen   uint64
+	data        time.Time // when the count last rose
 
 	sizeTries int
 	sizeDue   time.Time
@@ -143,9 +145,15 @@ func (p *path) doubt(now time.Time) {
 
 func (p *path) distrustSince(now time.Time) {
 	if p.health != doubted {
-		p.health, p.doubtedAt = doubted, now
+		p.health, p.doubtedAt, p.doubtedFrom = doubted, now, now
+		if !p.unponged.IsZero() {
+			p.doubtedFrom = p.unponged
+		}
 	}
 }
+
+// answers tells whether the path has answered since the best one has not.
+func (p *path) answers(best *path) bool { return !p.ponged.Before(best.doubtedFrom) }
 
 // firmly tells whether the path has been in doubt for long: until then one of a
 // lower class does not take its place, but packets go both ways. Else a little
@@ -157,6 +165,11 @@ func (p *path) firmly(now time.Time) bool {
 // patience is how long an answer may take before the path is doubted.
 func (p *path) patience() time.Duration {
 	return min(max(3*p.rtt+50*time.Millisecond, doubtAtLeast), doubtAtMost)
+}
+
+// expects is how long after packets of ours something should have come back.
+func (p *path) expects() time.Duration {
+	return min(max(2*p.rtt+50*time.Millisecond, silence/2), silence)
 }
 
 // age doubts the path if it owes an answer for too long; it tells whether the
@@ -250,7 +263,7 @@ func (ps *paths) choose(now time.Time) {
 func (p *path) beats(best *path, now time.Time) bool {
 	a, b := p.place.class(p.kind), best.place.class(best.kind)
 	if p.health != best.health {
-		return p.health > best.health && (a >= b || best.firmly(now))
+		return p.health > best.health && (a >= b && p.answers(best) || best.firmly(now))
 	}
 	if p.lies != best.lies {
 		return best.lies
@@ -334,7 +347,7 @@ func (ps *paths) beside(best *path, now time.Time, fits func(*path) bool) *path 
 // covers tells whether p is the better one to send on beside a best path that
 // is in doubt: what has answered since the doubt began comes first.
 func (p *path) covers(second, best *path, now time.Time) bool {
-	if a, b := p.ponged.After(best.doubtedAt), second.ponged.After(best.doubtedAt); best.health == doubted && a != b {
+	if a, b := p.answers(best), second.answers(best); best.health == doubted && a != b {
 		return a
 	}
 	return p.beats(second, now) || p.health == second.health && p.kind == second.kind && p.rtt < second.rtt

@@ -100,6 +100,8 @@ type contact struct {
 	nextRound time.Time
 	sentSeen  uint64
 	lastSent  time.Time // WireGuard or session packets
+	spoken    time.Time // of them, those that call for an answer
+	talking   time.Time // the first of these since the best path was heard
 	active    time.Time // the last sign of traffic that matters
 	failedAt  time.Time
 	held      *held // the last initiation

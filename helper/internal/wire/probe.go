@@ -47,6 +47,15 @@ func (c *contact) isActive(now time.Time) bool {
 	return !c.active.IsZero() && now.Sub(c.active) < activeFor
 }
 
+// spoke notes that packets have gone out that will have an answer, if all is
+// well.
+func (c *contact) spoke(now time.Time) {
+	if b := c.paths.best; b == nil || !c.spoken.After(b.heard) {
+		c.talking = now
+	}
+	c.lastSent, c.spoken = now, now
+}
+
 // step looks at what has happened to the peer's paths, probes what is due and
 // returns when it wants the next step: zero for never.
 func (p *peer) step(now time.Time, out *outbox) time.Time {
@@ -86,7 +95,7 @@ func (a *agenda) at(t time.Time) {
 func (p *peer) sample(now time.Time, next *agenda) {
 	c := p.c
 	for _, q := range c.paths.all {
-		if n := q.count.n.Load(); n != q.countSeen {
+		if n := q.owner.came(); n != q.countSeen {
 			q.countSeen = n
 			q.hear(now)
 			c.paths.arrived(q, now)
@@ -95,7 +104,8 @@ func (p *peer) sample(now time.Time, next *agenda) {
 	}
 	if n := p.sent.n.Load(); n != c.sentSeen {
 		c.sentSeen = n
-		c.lastSent, c.active = now, now
+		c.spoke(now)
+		c.active = now
 	}
 	if !p.watched.Load() {
 		return
@@ -249,7 +259,7 @@ func (p *peer) keepAlive(now time.Time, out *outbox, next *agenda) {
 	switch unheard := now.Sub(best.heard); {
 	case c.held != nil && c.word&flagHave == 0:
 		p.pingEvery(best, holdEvery, now, out, next)
-	case c.lastSent.After(best.heard) && unheard >= silence:
+	case c.spoken.After(best.heard) && now.Sub(c.talking) >= best.expects():
 		// We talk and hear nothing: it may be the path's fault. The others are
 		// asked too, to be fresh if they are needed.
 		for _, q := range c.paths.all {
