@@ -14,7 +14,6 @@ import (
 	"text/tabwriter"
 	"time"
 
-	"kith.internal/helper/internal/netnstest"
 )
 
 func median[T int64 | float64 | time.Duration](v []T) T {
@@ -38,7 +37,7 @@ func TestBenchJoin(t *testing.T) {
 	var joins, restarts []time.Duration
 	for i := range runs {
 		t.Run(strconv.Itoa(i), func(t *testing.T) {
-			_, _, a, b := pair(t)
+			_, a, b := pair(t)
 			a.create("home")
 			link := a.invite()
 			start := time.Now()
@@ -76,10 +75,7 @@ func TestBenchJoin(t *testing.T) {
 // remains comparable where other work shares the machine.
 func TestBenchIperf(t *testing.T) {
 	const rounds, seconds = 3, 5
-	bed := netnstest.New(t)
-	lan := bed.LAN("lan", netnstest.WireLike)
-	a := newNode(t, bed, "a", lan, "192.168.77.1/24")
-	b := newNode(t, bed, "b", lan, "192.168.77.2/24")
+	_, a, b := pair(t)
 	a.create("home")
 	b.join(a)
 	b.reach("a.home.internal", patience)
@@ -162,11 +158,10 @@ func (n *node) iperf(addr string, seconds int, flags ...string) float64 {
 // TestBenchIdle leaves a helper with two peers alone for five minutes.
 func TestBenchIdle(t *testing.T) {
 	const quiet = 5 * time.Minute
-	bed := netnstest.New(t)
-	lan := bed.LAN("lan", netnstest.WireLike)
+	bed := newBed(t)
 	var nodes []*node
 	for i, name := range []string{"a", "b", "c"} {
-		nodes = append(nodes, newNode(t, bed, name, lan, fmt.Sprintf("192.168.77.%d/24", i+1)))
+		nodes = append(nodes, bed.start(name))
 		if i == 0 {
 			nodes[0].create("home")
 		} else {

@@ -23,6 +23,9 @@ func TestMain(m *testing.M) {
 			panic(err)
 		}
 		defer os.RemoveAll(tmp)
+		if err := os.Chmod(tmp, 0o755); err != nil { // other users run kith too
+			panic(err)
+		}
 		return m.Run()
 	}())
 }

@@ -77,7 +77,7 @@ func (n *node) onBoth(code string, other *node) {
 }
 
 func TestNetnsIPv4Conflict(t *testing.T) {
-	_, _, a, b := pair(t)
+	_, a, b := pair(t)
 	a.create("home")
 	b.join(a)
 	b.reach("a.home.internal", patience, "-4")
@@ -110,7 +110,7 @@ func TestNetnsIPv4Conflict(t *testing.T) {
 // its own interface.
 func TestNetnsIPv4Dropped(t *testing.T) {
 	const add = `table ip other { chain input { type filter hook input priority 0; iifname != "vpn0" ip saddr 100.64.0.0/10 drop; }; }`
-	_, _, a, b := pair(t)
+	_, a, b := pair(t)
 	a.create("home")
 	b.host.NFT(add)
 	b.join(a)

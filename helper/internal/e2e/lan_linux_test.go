@@ -4,22 +4,18 @@ import (
 	"testing"
 	"time"
 
-	"kith.internal/helper/internal/netnstest"
 	"kith.internal/ipc"
 )
 
 // pair is two hosts on one LAN without a router, so without internet.
-func pair(t *testing.T) (bed *netnstest.Bed, lan *netnstest.LAN, a, b *node) {
+func pair(t *testing.T) (w *bed, a, b *node) {
 	t.Helper()
-	bed = netnstest.New(t)
-	lan = bed.LAN("lan", netnstest.WireLike)
-	a = newNode(t, bed, "a", lan, "192.168.77.1/24")
-	b = newNode(t, bed, "b", lan, "192.168.77.2/24")
-	return bed, lan, a, b
+	w = newBed(t)
+	return w, w.start("a"), w.start("b")
 }
 
 func TestNetnsTwoHostsOneLAN(t *testing.T) {
-	_, _, a, b := pair(t)
+	_, a, b := pair(t)
 	a.create("home")
 	link := a.invite()
 	start := time.Now()
@@ -39,7 +35,7 @@ func TestNetnsTwoHostsOneLAN(t *testing.T) {
 }
 
 func TestNetnsBothKilled(t *testing.T) {
-	_, _, a, b := pair(t)
+	_, a, b := pair(t)
 	a.create("home")
 	b.join(a)
 	b.reach("a.home.internal", patience)
@@ -53,10 +49,20 @@ func TestNetnsBothKilled(t *testing.T) {
 	a.reach("b.home.internal", 5*time.Second)
 }
 
+// linkLocal is pair with no addresses but those that IPv6 makes by itself.
+func linkLocal(t *testing.T) (w *bed, a, b *node) {
+	t.Helper()
+	w = newBed(t)
+	a, b = w.bare("a"), w.bare("b")
+	for _, n := range []*node{a, b} {
+		n.host.Attach(w.lan)
+		n.start()
+	}
+	return w, a, b
+}
+
 func TestNetnsLinkLocalOnly(t *testing.T) {
-	bed := netnstest.New(t)
-	lan := bed.LAN("lan", netnstest.WireLike)
-	a, b := newNode(t, bed, "a", lan), newNode(t, bed, "b", lan)
+	_, a, b := linkLocal(t)
 	a.create("home")
 	link := a.invite()
 	start := time.Now()

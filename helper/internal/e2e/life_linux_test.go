@@ -9,7 +9,7 @@ import (
 )
 
 func TestNetnsFourReachOneAnother(t *testing.T) {
-	_, _, nodes := members(t, "a", "b", "c", "d")
+	_, nodes := members(t, "a", "b", "c", "d")
 	for _, from := range nodes {
 		for _, to := range nodes {
 			if from != to {
@@ -43,7 +43,7 @@ func (n *node) pending(device string) *ipc.Request {
 }
 
 func TestNetnsRename(t *testing.T) {
-	_, _, nodes := members(t, "a", "b", "c")
+	_, nodes := members(t, "a", "b", "c")
 	a, b, c := nodes[0], nodes[1], nodes[2]
 	c.reach("b.home.internal", patience)
 
@@ -90,7 +90,7 @@ func TestNetnsRename(t *testing.T) {
 }
 
 func TestNetnsRenewKeys(t *testing.T) {
-	_, _, nodes := members(t, "a", "b")
+	_, nodes := members(t, "a", "b")
 	a, b := nodes[0], nodes[1]
 	b.reach("a.home.internal", patience)
 	for _, c := range []struct {
@@ -133,7 +133,7 @@ func TestNetnsRenewKeys(t *testing.T) {
 }
 
 func TestNetnsLeave(t *testing.T) {
-	_, _, nodes := members(t, "a", "b", "c")
+	_, nodes := members(t, "a", "b", "c")
 	a, b, c := nodes[0], nodes[1], nodes[2]
 	c.reach("b.home.internal", patience)
 	if got := c.try("leave"); got.code != ipc.ExitUsage || len(c.status().Networks) != 1 {
@@ -157,7 +157,7 @@ func TestNetnsLeave(t *testing.T) {
 }
 
 func TestNetnsDownLasts(t *testing.T) {
-	_, _, nodes := members(t, "a", "b")
+	_, nodes := members(t, "a", "b")
 	a, b := nodes[0], nodes[1]
 	b.reach("a.home.internal", patience)
 	b.kith("down")
@@ -194,7 +194,7 @@ func TestNetnsDownLasts(t *testing.T) {
 
 // A stop leaves nothing behind, and neither does a kill once kithd cleanup ran.
 func TestNetnsNothingLeftBehind(t *testing.T) {
-	_, _, nodes := members(t, "a", "b")
+	_, nodes := members(t, "a", "b")
 	a, b := nodes[0], nodes[1]
 	trace := func(n *node) string {
 		return n.host.Run("cat", "/etc/resolv.conf") + n.host.Run("sh", "-c", "ip -o link | cut -d: -f2; ip rule; ip -6 rule; ip route; ip -6 route; nft list ruleset")

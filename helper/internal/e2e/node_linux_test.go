@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
+	"fmt"
+	"io"
 	"net/netip"
 	"os"
 	"os/exec"
@@ -29,36 +31,27 @@ type node struct {
 	dir    string
 	kithd  string   // the program
 	env    []string // more for kithd
+	wrap   []string // a command that runs kithd
 	cmd    *exec.Cmd
 	exited chan error
+	from   int64 // where in its log the last run of kithd begins
 	ipc    *client.Client
 }
 
-// newNode makes a host on lan, if any, with kithd running.
-func newNode(t testing.TB, b *netnstest.Bed, name string, lan *netnstest.LAN, addrs ...string) *node {
-	t.Helper()
-	n := bareNode(t, b, name)
-	if lan != nil {
-		var prefixes []netip.Prefix
-		for _, a := range addrs {
-			prefixes = append(prefixes, prefix(a))
-		}
-		n.host.Attach(lan, prefixes...)
-	}
-	n.start()
-	return n
-}
-
-// bareNode makes a host on no LAN without kithd running.
+// bareNode makes a host on no LAN without kithd running. Another user may get
+// at its directory.
 func bareNode(t testing.TB, b *netnstest.Bed, name string) *node {
 	t.Helper()
-	h := b.Host(name)
-	n := &node{t: t, host: h, name: name, dir: filepath.Join(t.TempDir(), name), kithd: program(t, "kithd")}
-	etc := filepath.Join("/etc/netns", h.Namespace)
+	dir, err := os.MkdirTemp("/tmp", "kith") // a socket's path is at most 108 bytes
+	must(t, err)
+	t.Cleanup(func() { os.RemoveAll(dir) })
+	must(t, os.Chmod(dir, 0o755))
+	n := &node{t: t, host: b.Host(name), name: name, dir: dir, kithd: program(t, "kithd")}
+	// What is there stands over the machine's own in the namespace.
+	etc := filepath.Dir(n.resolv())
 	must(t, os.MkdirAll(etc, 0o755))
 	t.Cleanup(func() { os.RemoveAll(etc) })
-	must(t, os.WriteFile(filepath.Join(etc, "resolv.conf"), nil, 0o644))
-	must(t, os.MkdirAll(n.dir, 0o755))
+	must(t, os.WriteFile(n.resolv(), []byte("# mine\n"), 0o644))
 	n.ipc = client.New(client.Options{Socket: n.socket()})
 	t.Cleanup(n.ipc.Close)
 	t.Cleanup(n.dumpLog)
@@ -73,17 +66,22 @@ func must(t testing.TB, err error) {
 	}
 }
 
-func (n *node) socket() string { return filepath.Join(n.dir, "s") }
+func (n *node) socket() string { return filepath.Join(n.dir, "run", "s") }
 func (n *node) state() string  { return filepath.Join(n.dir, "state") }
+func (n *node) resolv() string { return filepath.Join("/etc/netns", n.host.Namespace, "resolv.conf") }
 
 // launch starts kithd and does not wait for it.
-func (n *node) launch() {
+func (n *node) launch(args ...string) {
 	n.t.Helper()
 	log, err := os.OpenFile(filepath.Join(n.dir, "log"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
 	must(n.t, err)
 	defer log.Close()
+	n.from, err = log.Seek(0, io.SeekEnd)
+	must(n.t, err)
+	line := append(append([]string{}, n.wrap...), n.kithd, "run", "--state-dir", n.state(), "--socket", n.socket())
+	line = append(append(line, runFlags...), args...)
 	// "ip netns exec" becomes the program: its process is kithd's.
-	n.cmd = n.host.Command(n.kithd, append([]string{"run", "--state-dir", n.state(), "--socket", n.socket()}, runFlags...)...)
+	n.cmd = n.host.Command(line[0], line[1:]...)
 	n.cmd.Stdout, n.cmd.Stderr = log, log
 	n.cmd.Env = append(os.Environ(), n.env...)
 	must(n.t, n.cmd.Start())
@@ -93,35 +91,58 @@ func (n *node) launch() {
 }
 
 // start starts kithd and waits until it answers.
-func (n *node) start() {
+func (n *node) start(args ...string) {
 	n.t.Helper()
-	n.launch()
+	n.launch(args...)
 	until(n.t, "kithd answers on "+n.name, patience, func() bool { return n.try("status").code == 0 })
 }
 
-// kill ends kithd with SIGKILL.
-func (n *node) kill() {
-	if n.cmd == nil {
-		return
+// refuses starts kithd, which is to end by itself, and returns its exit code.
+func (n *node) refuses() int {
+	n.t.Helper()
+	n.launch()
+	return n.wait()
+}
+
+// end signals kithd and returns its exit code, -1 for a kill.
+func (n *node) end(sig syscall.Signal) int {
+	n.t.Helper()
+	must(n.t, n.cmd.Process.Signal(sig))
+	return n.wait()
+}
+
+// wait waits for kithd's end.
+func (n *node) wait() int {
+	n.t.Helper()
+	cmd := n.cmd
+	select {
+	case <-n.exited:
+		n.cmd = nil
+	case <-time.After(patience):
+		n.t.Fatalf("kithd on %s does not end", n.name)
 	}
-	n.cmd.Process.Kill()
-	<-n.exited
-	n.cmd = nil
+	return cmd.ProcessState.ExitCode()
+}
+
+// kill ends kithd, if it runs, with SIGKILL.
+func (n *node) kill() {
+	if n.cmd != nil {
+		n.end(syscall.SIGKILL)
+	}
 }
 
 // term ends kithd with SIGTERM and expects it to say that all is well.
 func (n *node) term() {
 	n.t.Helper()
-	must(n.t, n.cmd.Process.Signal(syscall.SIGTERM))
-	select {
-	case err := <-n.exited:
-		n.cmd = nil
-		if err != nil {
-			n.t.Errorf("kithd on %s ends with %v after SIGTERM", n.name, err)
-		}
-	case <-time.After(patience):
-		n.t.Fatalf("kithd on %s does not end after SIGTERM", n.name)
+	if code := n.end(syscall.SIGTERM); code != 0 {
+		n.t.Errorf("kithd on %s ends with %d after SIGTERM: %s", n.name, code, n.said())
 	}
+}
+
+// said is what the last run of kithd has written to its log.
+func (n *node) said() string {
+	b, _ := os.ReadFile(filepath.Join(n.dir, "log"))
+	return string(b[min(n.from, int64(len(b))):])
 }
 
 func (n *node) dumpLog() {
@@ -137,6 +158,10 @@ func (n *node) dumpLog() {
 type answer struct {
 	out, err string
 	code     int
+}
+
+func (a answer) String() string {
+	return fmt.Sprintf("exit code %d\nout: %s\nerr: %s", a.code, a.out, a.err)
 }
 
 // run runs a command in the node's namespace.
@@ -155,14 +180,22 @@ func (n *node) run(cmd *exec.Cmd, stdin string) answer {
 	return a
 }
 
-func (n *node) command(args ...string) *exec.Cmd {
-	return n.host.Command(program(n.t, "kith"), append([]string{"--socket", n.socket()}, args...)...)
+// exec is run with a command line.
+func (n *node) exec(stdin string, line ...string) answer {
+	n.t.Helper()
+	return n.run(n.host.Command(line[0], line[1:]...), stdin)
 }
 
 // try runs kith, whatever comes of it.
 func (n *node) try(args ...string) answer {
 	n.t.Helper()
-	return n.run(n.command(args...), "")
+	return n.tryIn("", args...)
+}
+
+// tryIn is try with something on kith's standard input.
+func (n *node) tryIn(stdin string, args ...string) answer {
+	n.t.Helper()
+	return n.exec(stdin, append([]string{program(n.t, "kith"), "--socket", n.socket()}, args...)...)
 }
 
 // kith runs kith and expects it to succeed; it returns standard output.
@@ -174,7 +207,7 @@ func (n *node) kith(args ...string) string {
 // kithIn is kith with something on its standard input.
 func (n *node) kithIn(stdin string, args ...string) string {
 	n.t.Helper()
-	a := n.run(n.command(args...), stdin)
+	a := n.tryIn(stdin, args...)
 	if a.code != 0 {
 		n.t.Fatalf("%s: kith %s: exit code %d: %s", n.name, strings.Join(args, " "), a.code, a.err)
 	}
@@ -228,6 +261,44 @@ func (n *node) health(code string) bool {
 	return false
 }
 
+// warning waits for a warning and returns its text.
+func (n *node) warning(code string) (text string) {
+	n.t.Helper()
+	n.await("the warning "+code, func(st ipc.Status) bool {
+		for _, h := range st.Health {
+			if h.Code == code {
+				text = h.Text
+				return true
+			}
+		}
+		return false
+	})
+	return text
+}
+
+// await waits until the status is as wanted.
+func (n *node) await(what string, ok func(ipc.Status) bool) {
+	n.t.Helper()
+	until(n.t, n.name+": "+what, patience, func() bool { return ok(n.status()) })
+}
+
+// refuse wants an exit code and each of the words on standard error, and
+// nothing on standard output.
+func (n *node) refuse(a answer, code int, words ...string) {
+	n.t.Helper()
+	if a.code != code {
+		n.t.Errorf("exit code %d is not %d: %v", a.code, code, a)
+	}
+	if a.out != "" {
+		n.t.Errorf("an error left data on standard output: %v", a)
+	}
+	for _, w := range words {
+		if !strings.Contains(a.err, w) {
+			n.t.Errorf("the message does not say %q: %s", w, a.err)
+		}
+	}
+}
+
 func (n *node) digest() string { n.t.Helper(); return read[ipc.RosterList](n, "roster").Digest }
 
 // create founds a network and returns its root phrase.
@@ -249,7 +320,12 @@ func (n *node) invite(args ...string) string {
 // join takes n into the network of sponsor's.
 func (n *node) join(sponsor *node) {
 	n.t.Helper()
-	n.kithIn(sponsor.invite(), "join", "-", "--device", n.name)
+	n.joinBy(sponsor.invite())
+}
+
+func (n *node) joinBy(link string) {
+	n.t.Helper()
+	n.kithIn(link, "join", "-", "--device", n.name)
 }
 
 // ping is one echo by the system's own ping; what the name means is asked of

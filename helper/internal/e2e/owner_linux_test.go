@@ -7,28 +7,27 @@ import (
 	"testing"
 	"time"
 
-	"kith.internal/helper/internal/netnstest"
 	"kith.internal/ipc"
 )
 
 // founded is members, with the root phrase.
-func founded(t *testing.T, names ...string) (lan *netnstest.LAN, bed *netnstest.Bed, nodes []*node, phrase string) {
+func founded(t *testing.T, names ...string) (bed *bed, nodes []*node, phrase string) {
 	t.Helper()
-	bed, lan, nodes = members(t, names...)
+	bed, nodes = members(t, names...)
 	b, err := os.ReadFile(filepath.Join(nodes[0].dir, "phrase-home"))
 	must(t, err)
-	return lan, bed, nodes, string(b)
+	return bed, nodes, string(b)
 }
 
 func TestNetnsRecover(t *testing.T) {
-	lan, _, nodes, phrase := founded(t, "a", "b", "c")
+	bed, nodes, phrase := founded(t, "a", "b", "c")
 	a, b, c := nodes[0], nodes[1], nodes[2]
 	agree(t, patience, nodes...)
-	if got := b.run(b.command("recover", "--cut", "a", "--yes"), "abandon "+phrase); got.code != ipc.ExitFailed {
+	if got := b.tryIn("abandon "+phrase, "recover", "--cut", "a", "--yes"); got.code != ipc.ExitFailed {
 		t.Errorf("recover with 25 words: %+v", got)
 	}
 	// The owner is stolen and apart; what it writes there must not count.
-	a.host.Detach(lan)
+	a.host.Detach(bed.lan)
 	a.kith("device", "rename", "c", "stolen")
 	link := a.invite()
 
@@ -41,7 +40,7 @@ func TestNetnsRecover(t *testing.T) {
 	b.reach("c.home.internal", patience)
 	digest := b.digest()
 
-	a.host.Attach(lan, prefix("192.168.77.1/24"))
+	a.host.Attach(bed.lan, prefix("192.168.77.1/24"))
 	took := until(t, "a hears that it is cut", 2*patience, func() bool { return a.network().Self.Role == ipc.RoleRemoved })
 	t.Logf("the owner that was cut while it was away hears of it after %v", took)
 	for _, n := range []*node{b, c} {
@@ -58,7 +57,7 @@ func TestNetnsRecover(t *testing.T) {
 	// The link that a wrote apart lets nobody in, at the new owner either.
 	d := a // its host is free: nobody else is
 	d.kith("leave", "--yes")
-	if got := d.run(d.command("join", "-", "--wait", "3s"), link); got.code == 0 {
+	if got := d.tryIn(link, "join", "-", "--wait", "3s"); got.code == 0 {
 		t.Errorf("a's own link lets it in: %+v", got)
 	}
 	d.try("leave", "--yes")
@@ -70,7 +69,7 @@ func TestNetnsRecover(t *testing.T) {
 
 // Two owners apart both write; one of them comes with what a third has to hear.
 func TestNetnsApartAndTogether(t *testing.T) {
-	lan, bed, nodes, phrase := founded(t, "a", "b", "c")
+	bed, nodes, phrase := founded(t, "a", "b", "c")
 	a, b, c := nodes[0], nodes[1], nodes[2]
 	b.kithIn(phrase, "recover")
 	until(t, "all know b as an owner", patience, func() bool { return a.peer("b").Role == ipc.RoleOwner && c.peer("b").Role == ipc.RoleOwner })
@@ -78,7 +77,7 @@ func TestNetnsApartAndTogether(t *testing.T) {
 	var took []time.Duration
 	name := "c"
 	for round := range 5 {
-		bed.SetCarrier(lan, false)
+		bed.SetCarrier(bed.lan, false)
 		until(t, "they are apart", patience, func() bool { return !b.ping("a.home.internal") })
 		next := "c" + string(rune('0'+round))
 		a.kith("device", "rename", name, next)
@@ -88,7 +87,7 @@ func TestNetnsApartAndTogether(t *testing.T) {
 			t.Fatal("apart, the rosters agree")
 		}
 		plain := b.pingAlong("192.168.77.1", 10*time.Millisecond)
-		bed.SetCarrier(lan, true)
+		bed.SetCarrier(bed.lan, true)
 		agree(t, 10*time.Second, nodes...)
 		met := time.Now()
 		until(t, "the LAN itself is back", patience, func() bool { return !plain.first().IsZero() })
@@ -106,7 +105,7 @@ func TestNetnsApartAndTogether(t *testing.T) {
 // Apart, and no link of either's tells that they meet again: a switch between
 // them was unplugged, for a moment or until all noticed.
 func TestNetnsApartUnnoticed(t *testing.T) {
-	_, _, nodes := members(t, "a", "b", "c")
+	_, nodes := members(t, "a", "b", "c")
 	a, b, c := nodes[0], nodes[1], nodes[2]
 	b.reach("a.home.internal", patience)
 	name := "c"
@@ -132,20 +131,20 @@ func TestNetnsApartUnnoticed(t *testing.T) {
 	c.reach("b.home.internal", patience)
 }
 
-// as runs kith as a user without rights of its own.
+// user is what runs a command as a user without rights of its own.
+func user(uid string) []string {
+	return []string{"setpriv", "--reuid", uid, "--regid", uid, "--clear-groups", "--no-new-privs"}
+}
+
+// as runs kith as such a user.
 func (n *node) as(uid string, args ...string) answer {
 	n.t.Helper()
-	user := []string{"--reuid", uid, "--regid", uid, "--clear-groups", "--no-new-privs", program(n.t, "kith"), "--socket", n.socket()}
-	return n.run(n.host.Command("setpriv", append(user, args...)...), "")
+	return n.exec("", append(append(user(uid), program(n.t, "kith"), "--socket", n.socket()), args...)...)
 }
 
 func TestNetnsOperator(t *testing.T) {
 	const uid = "12345"
-	_, _, a, b := pair(t)
-	// The user must be able to get at the socket and the program.
-	for _, dir := range []string{filepath.Dir(a.dir), filepath.Dir(filepath.Dir(a.dir)), filepath.Dir(program(t, "kith"))} {
-		must(t, os.Chmod(dir, 0o755))
-	}
+	_, a, b := pair(t)
 	a.create("home")
 	b.join(a)
 	b.reach("a.home.internal", patience)

@@ -7,17 +7,15 @@ import (
 	"testing"
 	"time"
 
-	"kith.internal/helper/internal/netnstest"
 	"kith.internal/ipc"
 )
 
 // members is a network of hosts on one LAN; the first is the owner.
-func members(t *testing.T, names ...string) (bed *netnstest.Bed, lan *netnstest.LAN, nodes []*node) {
+func members(t *testing.T, names ...string) (bed *bed, nodes []*node) {
 	t.Helper()
-	bed = netnstest.New(t)
-	lan = bed.LAN("lan", netnstest.WireLike)
+	bed = newBed(t)
 	for i, name := range names {
-		n := newNode(t, bed, name, lan, "192.168.77."+string(rune('1'+i))+"/24")
+		n := bed.start(name)
 		if i == 0 {
 			n.create("home")
 		} else {
@@ -28,7 +26,7 @@ func members(t *testing.T, names ...string) (bed *netnstest.Bed, lan *netnstest.
 	for _, n := range nodes {
 		until(t, n.name+" knows all", patience, func() bool { return len(n.network().Peers) == len(names)-1 })
 	}
-	return bed, lan, nodes
+	return bed, nodes
 }
 
 // agree waits until all hold the same roster.
@@ -46,7 +44,7 @@ func agree(t *testing.T, limit time.Duration, nodes ...*node) time.Duration {
 }
 
 func TestNetnsRevoked(t *testing.T) {
-	_, lan, nodes := members(t, "a", "b", "c")
+	bed, nodes := members(t, "a", "b", "c")
 	a, b, c := nodes[0], nodes[1], nodes[2]
 	c.reach("a.home.internal", patience)
 	agree(t, patience, nodes...)
@@ -111,13 +109,13 @@ func TestNetnsRevoked(t *testing.T) {
 	c.kill()
 	must(t, os.RemoveAll(c.state()))
 	must(t, os.Rename(before, c.state()))
-	c.host.Detach(lan)
+	c.host.Detach(bed.lan)
 	c.start()
 	if got := c.network().Self.Role; got != ipc.RolePlain {
 		t.Fatalf("c with its old state: %s", got)
 	}
 	target := c.peer("b").IPv6.String()
-	c.host.Attach(lan, prefix("192.168.77.3/24"))
+	c.host.Attach(bed.lan, prefix("192.168.77.3/24"))
 	along = c.pingAlong(target, 20*time.Millisecond)
 	until(t, "c hears again that it was removed", patience, func() bool { return c.network().Self.Role == ipc.RoleRemoved })
 	if !along.last().IsZero() {
@@ -129,7 +127,7 @@ func TestNetnsRevoked(t *testing.T) {
 
 func TestNetnsClockSetBack(t *testing.T) {
 	ahead := kithdAhead(t)
-	_, _, nodes := members(t, "a", "b")
+	_, nodes := members(t, "a", "b")
 	a, b := nodes[0], nodes[1]
 	b.reach("a.home.internal", patience)
 

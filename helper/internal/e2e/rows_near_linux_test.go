@@ -23,10 +23,8 @@ func TestNetnsPath01SameLAN(t *testing.T) {
 }
 
 func TestNetnsPath19LinkLocalOnly(t *testing.T) {
-	bed := netnstest.New(t)
-	w := &world{t: t, bed: bed}
-	lan := bed.LAN("lan", netnstest.WireLike)
-	a, b := newNode(t, bed, "a", lan), newNode(t, bed, "b", lan)
+	lan, a, b := linkLocal(t)
+	w := &world{t: t, bed: lan.Bed}
 	a.create("home")
 	w.meet(a, a, b, 2*time.Second, ipc.PathLAN)
 	along := b.pingAlong("a.home.internal", 100*time.Millisecond)

@@ -4,16 +4,14 @@ import (
 	"strings"
 	"testing"
 
-	"kith.internal/helper/internal/netnstest"
 	"kith.internal/ipc"
 )
 
 func TestNetnsTwoNetworksAtOnce(t *testing.T) {
-	bed := netnstest.New(t)
-	lan := bed.LAN("lan", netnstest.WireLike)
-	a := newNode(t, bed, "a", lan, "192.168.77.1/24")
-	b := newNode(t, bed, "b", lan, "192.168.77.2/24")
-	m := newNode(t, bed, "m", lan, "192.168.77.3/24")
+	bed := newBed(t)
+	a := bed.start("a")
+	b := bed.start("b")
+	m := bed.start("m")
 	a.create("red")
 	b.create("blue")
 	m.join(a)
@@ -67,11 +65,10 @@ func TestNetnsTwoNetworksAtOnce(t *testing.T) {
 
 // Two networks of one name: the later goes by another name on this device.
 func TestNetnsTwoNetworksOfOneName(t *testing.T) {
-	bed := netnstest.New(t)
-	lan := bed.LAN("lan", netnstest.WireLike)
-	a := newNode(t, bed, "a", lan, "192.168.77.1/24")
-	b := newNode(t, bed, "b", lan, "192.168.77.2/24")
-	m := newNode(t, bed, "m", lan, "192.168.77.3/24")
+	bed := newBed(t)
+	a := bed.start("a")
+	b := bed.start("b")
+	m := bed.start("m")
 	a.create("home")
 	b.create("home")
 	m.join(a)

@@ -1,4 +1,4 @@
-package badinput
+package e2e
 
 import (
 	"fmt"
@@ -16,55 +16,55 @@ var noTUN = []string{"sh", "-c", `mount -t tmpfs none /dev/net && exec "$@"`, "s
 
 func TestNetnsNoTUN(t *testing.T) {
 	b := newBed(t)
-	a, c := b.node("a"), b.node("b")
+	a, c := b.node("laptop"), b.node("nas")
 	a.start()
-	a.create("home", "laptop")
+	a.create("home")
 	text := a.invite()
 	c.wrap = noTUN
 	c.start()
-	c.refuse(c.kith("create", "work", "--phrase-file", filepath.Join(c.dir, "phrase")), ipc.ExitFailed, "/dev/net/tun", "modprobe tun")
+	c.refuse(c.try("create", "work", "--phrase-file", filepath.Join(c.dir, "phrase")), ipc.ExitFailed, "/dev/net/tun", "modprobe tun")
 	if st := c.status(); len(st.Networks) > 0 {
 		t.Errorf("half a network is left: %+v", st.Networks)
 	}
 	if _, err := os.Stat(filepath.Join(c.dir, "phrase")); err == nil {
 		t.Error("the phrase's file is left")
 	}
-	c.refuse(c.kithIn(text, "join", "--device", "nas", "-"), ipc.ExitFailed, "/dev/net/tun", "modprobe tun")
+	c.refuse(c.tryIn(text, "join", "--device", "nas", "-"), ipc.ExitFailed, "/dev/net/tun", "modprobe tun")
 	if st := c.status(); len(st.Networks)+len(st.Joining) > 0 {
 		t.Errorf("half a network is left: %+v", st)
 	}
 	// The link was not used up by that.
-	c.stop()
+	c.term()
 	c.wrap = nil
 	c.start()
-	c.join(text, "nas")
-	c.ping("laptop.home.internal")
+	c.joinBy(text)
+	c.reach("laptop.home.internal", patience)
 
 	// A member whose TUN is gone says so, and comes up again with it.
-	c.stop()
+	c.term()
 	c.wrap = noTUN
 	c.start()
-	if words := c.health(ipc.HealthNoTUN); !strings.Contains(words, "home") || !strings.Contains(words, "/dev/net/tun") {
+	if words := c.warning(ipc.HealthNoTUN); !strings.Contains(words, "home") || !strings.Contains(words, "/dev/net/tun") {
 		t.Errorf("the warning is not clear: %s", words)
 	}
 	if st := c.status(); st.State != ipc.StateError || st.Networks[0].Active {
 		t.Errorf("state %q, active %v", st.State, st.Networks[0].Active)
 	}
-	c.refuse(c.kith("up"), ipc.ExitFailed, "/dev/net/tun")
-	c.stop()
+	c.refuse(c.try("up"), ipc.ExitFailed, "/dev/net/tun")
+	c.term()
 	c.wrap = nil
 	c.start()
-	c.ping("laptop.home.internal")
+	c.reach("laptop.home.internal", patience)
 }
 
 func TestNetnsIPv6SwitchedOff(t *testing.T) {
 	b := newBed(t)
-	a, c := b.node("a"), b.node("b")
+	a, c := b.node("laptop"), b.node("nas")
 	c.host.Run("sysctl", "-qw", "net.ipv6.conf.all.disable_ipv6=1", "net.ipv6.conf.default.disable_ipv6=1")
 	a.start()
 	c.start()
-	a.create("home", "laptop")
-	c.join(a.invite(), "nas")
+	a.create("home")
+	c.joinBy(a.invite())
 	only4(t, a, c)
 
 	// The other way round: on, and switched off while it runs.
@@ -72,7 +72,7 @@ func TestNetnsIPv6SwitchedOff(t *testing.T) {
 	both(t, a, c)
 	c.host.Run("sysctl", "-qw", "net.ipv6.conf.all.disable_ipv6=1", "net.ipv6.conf.default.disable_ipv6=1")
 	only4(t, a, c)
-	c.stop()
+	c.term()
 	c.start()
 	only4(t, a, c)
 }
@@ -80,7 +80,7 @@ func TestNetnsIPv6SwitchedOff(t *testing.T) {
 // only4 wants c to run on IPv4 alone, to say so, and all names to work.
 func only4(t *testing.T, a, c *node) {
 	t.Helper()
-	if words := c.health(ipc.HealthNoIPv6); !strings.Contains(words, "IPv4 alone") {
+	if words := c.warning(ipc.HealthNoIPv6); !strings.Contains(words, "IPv4 alone") {
 		t.Errorf("the warning is not clear: %s", words)
 	}
 	self := c.status().Networks[0].Self
@@ -91,10 +91,10 @@ func only4(t *testing.T, a, c *node) {
 		p := st.Networks[0].Peers
 		return len(p) == 1 && p[0].IPv6 == nil && p[0].IPv4 != nil && p[0].Online
 	})
-	c.ping("laptop.home.internal")
-	a.ping("nas.home.internal")
-	c.must("ping", "laptop", "-c", "1")
-	a.must("ping", "nas", "-c", "1")
+	c.reach("laptop.home.internal", patience)
+	a.reach("nas.home.internal", patience)
+	c.kith("ping", "laptop", "-c", "1")
+	a.kith("ping", "nas", "-c", "1")
 	if x := a.exec("", "dig", "+short", "@"+a.status().Networks[0].Self.DNS.Addr().String(), "AAAA", "nas.home.internal"); x.out != "" {
 		t.Errorf("an address that does not work is answered: %v", x)
 	}
@@ -107,7 +107,7 @@ func both(t *testing.T, a, c *node) {
 	a.await("the peer's IPv6", func(st ipc.Status) bool {
 		return len(st.Networks[0].Peers) == 1 && st.Networks[0].Peers[0].IPv6 != nil
 	})
-	c.ping("laptop.home.internal")
+	c.reach("laptop.home.internal", patience)
 	if x := a.exec("", "ping", "-6", "-c", "1", "-W", "8", "nas.home.internal"); x.code != 0 {
 		t.Errorf("IPv6 does not pass again: %v", x)
 	}
@@ -115,7 +115,7 @@ func both(t *testing.T, a, c *node) {
 
 func TestNetnsPortTaken(t *testing.T) {
 	b := newBed(t)
-	a, c := b.node("a"), b.node("b")
+	a, c := b.node("laptop"), b.node("nas")
 	hold := func(n *node, port uint16) func() {
 		t.Helper()
 		var conns []net.PacketConn
@@ -138,53 +138,53 @@ func TestNetnsPortTaken(t *testing.T) {
 	free := hold(a, 41641)
 	a.start("--port", "41641")
 	c.start()
-	a.create("home", "laptop")
-	if words := a.health(ipc.HealthPortTaken); !strings.Contains(words, "41641") {
+	a.create("home")
+	if words := a.warning(ipc.HealthPortTaken); !strings.Contains(words, "41641") {
 		t.Errorf("the warning is not clear: %s", words)
 	}
-	c.join(a.invite(), "nas")
-	c.ping("laptop.home.internal")
+	c.joinBy(a.invite())
+	c.reach("laptop.home.internal", patience)
 	free()
-	a.stop()
+	a.term()
 	a.start("--port", "41641")
 	if p := a.status().Networks[0].Self.Port; p != 41641 {
 		t.Errorf("the port asked for is free again and %d is used", p)
 	}
-	c.ping("laptop.home.internal")
+	c.reach("laptop.home.internal", patience)
 
 	// The one it had, on its next start.
-	a.stop()
+	a.term()
 	free = hold(a, 41641)
 	a.start()
-	if words := a.health(ipc.HealthPortTaken); !strings.Contains(words, "41641") {
+	if words := a.warning(ipc.HealthPortTaken); !strings.Contains(words, "41641") {
 		t.Errorf("the warning is not clear: %s", words)
 	}
-	c.ping("laptop.home.internal")
-	a.stop()
+	c.reach("laptop.home.internal", patience)
+	a.term()
 	free()
 	a.start()
 	if p := a.status().Networks[0].Self.Port; p != 41641 {
 		t.Errorf("its port is free again and %d is used", p)
 	}
-	a.ping("nas.home.internal")
+	a.reach("nas.home.internal", patience)
 }
 
 func TestNetnsSecondHelper(t *testing.T) {
 	b := newBed(t)
 	a, c := b.pair()
 	for _, socket := range []string{a.socket(), filepath.Join(a.dir, "other", "s")} {
-		x := a.exec("", "timeout", "20", filepath.Join(bin, "kithd"), "run", "--state-dir", a.state(), "--socket", socket)
+		x := a.exec("", "timeout", "20", program(b.t, "kithd"), "run", "--state-dir", a.state(), "--socket", socket)
 		if x.code != 1 || !strings.Contains(x.err, "another kithd uses this state directory") {
 			t.Errorf("socket %s: %v", socket, x)
 		}
 	}
-	x := a.exec("", "timeout", "20", filepath.Join(bin, "kithd"), "run", "--state-dir", filepath.Join(a.dir, "state2"), "--socket", a.socket())
+	x := a.exec("", "timeout", "20", program(b.t, "kithd"), "run", "--state-dir", filepath.Join(a.dir, "state2"), "--socket", a.socket())
 	if x.code != 1 || !strings.Contains(x.err, a.socket()) {
 		t.Errorf("one socket for two: %v", x)
 	}
-	if x := a.exec("", filepath.Join(bin, "kithd"), "cleanup", "--state-dir", a.state()); x.code != 1 || !strings.Contains(x.err, "another kithd") {
+	if x := a.exec("", program(b.t, "kithd"), "cleanup", "--state-dir", a.state()); x.code != 1 || !strings.Contains(x.err, "another kithd") {
 		t.Errorf("cleanup beside a running helper: %v", x)
 	}
-	a.must("status")
-	c.ping("laptop.home.internal")
+	a.kith("status")
+	c.reach("laptop.home.internal", patience)
 }

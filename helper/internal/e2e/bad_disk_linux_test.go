@@ -1,4 +1,4 @@
-package badinput
+package e2e
 
 import (
 	"bytes"
@@ -6,7 +6,6 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
-	"syscall"
 	"testing"
 
 	"kith.internal/ipc"
@@ -53,57 +52,57 @@ func (n *node) fill() func() {
 
 func TestNetnsDiskFull(t *testing.T) {
 	b := newBed(t)
-	a, c, d := b.node("a"), b.node("b"), b.node("c")
+	a, c, d := b.node("laptop"), b.node("nas"), b.node("tv")
 	a.small()
 	c.small()
 	for _, n := range []*node{a, c, d} {
 		n.start()
 	}
-	a.create("home", "laptop")
+	a.create("home")
 	text := a.invite()
 
 	// The joiner's disk: refused before anything is asked.
 	free := c.fill()
-	c.refuse(c.kithIn(text, "join", "--device", "nas", "-"), ipc.ExitFailed, "disk is full", "Free some space")
-	c.refuse(c.kith("create", "work", "--phrase-file", filepath.Join(c.dir, "p")), ipc.ExitFailed, "disk is full", "Free some space")
-	if words := c.health(ipc.HealthDiskFull); strings.Count(words, "isk is full") != 1 {
+	c.refuse(c.tryIn(text, "join", "--device", "nas", "-"), ipc.ExitFailed, "disk is full", "Free some space")
+	c.refuse(c.try("create", "work", "--phrase-file", filepath.Join(c.dir, "p")), ipc.ExitFailed, "disk is full", "Free some space")
+	if words := c.warning(ipc.HealthDiskFull); strings.Count(words, "isk is full") != 1 {
 		t.Errorf("the warning is not clear: %s", words)
 	}
 	if st := c.status(); len(st.Networks)+len(st.Joining) > 0 {
 		t.Errorf("half a network is left: %+v", st)
 	}
 	free()
-	c.join(text, "nas")
-	c.ping("laptop.home.internal")
+	c.joinBy(text)
+	c.reach("laptop.home.internal", patience)
 	c.await("no warning", func(st ipc.Status) bool { return len(st.Health) == 0 })
 
 	// The sponsor's: what runs goes on.
 	text = a.invite()
 	free = a.fill()
-	x := a.kith("invite")
+	x := a.try("invite")
 	for i := 0; x.code == 0 && i < 1000; i++ { // until the file has no free pages
-		x = a.kith("invite")
+		x = a.try("invite")
 	}
 	a.refuse(x, ipc.ExitFailed, "disk is full", "Free some space")
-	d.refuse(d.kithIn(text, "join", "--device", "tv", "--wait", "1s", "-"), ipc.ExitTimeout, "laptop", "disk is full", "goes on")
-	c.ping("laptop.home.internal")
-	a.ping("nas.home.internal")
-	a.health(ipc.HealthDiskFull)
+	d.refuse(d.tryIn(text, "join", "--device", "tv", "--wait", "1s", "-"), ipc.ExitTimeout, "laptop", "disk is full", "goes on")
+	c.reach("laptop.home.internal", patience)
+	a.reach("nas.home.internal", patience)
+	a.warning(ipc.HealthDiskFull)
 	free()
 	d.await("the network", func(st ipc.Status) bool { return len(st.Networks) == 1 && len(st.Joining) == 0 })
-	d.ping("nas.home.internal")
+	d.reach("nas.home.internal", patience)
 
 	// A start with a full disk, and space while it runs.
 	free = a.fill()
-	a.end(syscall.SIGKILL)
+	a.kill()
 	a.start()
 	if st := a.status(); len(st.Networks) != 1 {
 		t.Fatalf("the network is lost: %+v", st)
 	}
 	free()
 	a.await("the network", func(st ipc.Status) bool { return st.Networks[0].Active && len(st.Health) == 0 })
-	c.ping("laptop.home.internal")
-	a.ping("tv")
+	c.reach("laptop.home.internal", patience)
+	a.reach("tv", patience)
 }
 
 func TestNetnsStateDamaged(t *testing.T) {
@@ -114,7 +113,7 @@ func TestNetnsStateDamaged(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			b := newBed(t)
 			a, c := b.pair()
-			a.stop()
+			a.term()
 			path := filepath.Join(a.state(), name)
 			good, err := os.ReadFile(path)
 			if err != nil {
@@ -130,20 +129,17 @@ func TestNetnsStateDamaged(t *testing.T) {
 				t.Fatal(err)
 			}
 			for range 2 {
-				if a.launch() {
-					t.Fatal("kithd started with a damaged store")
-				}
-				code := a.exited()
+				code := a.refuses()
 				for _, w := range []string{"damaged", name, a.state(), "Nothing was changed", "backup", "join your networks again"} {
-					if !strings.Contains(a.log.String(), w) {
-						t.Errorf("the message does not say %q: %s", w, a.log)
+					if !strings.Contains(a.said(), w) {
+						t.Errorf("the message does not say %q: %s", w, a.said())
 					}
 				}
 				if code != 1 {
 					t.Errorf("exit %d", code)
 				}
 			}
-			x := a.exec("", filepath.Join(bin, "kithd"), "cleanup", "--state-dir", a.state())
+			x := a.exec("", program(b.t, "kithd"), "cleanup", "--state-dir", a.state())
 			if x.code != 1 || !strings.Contains(x.err, "damaged") {
 				t.Errorf("cleanup: %v", x)
 			}
@@ -155,8 +151,8 @@ func TestNetnsStateDamaged(t *testing.T) {
 				t.Fatal(err)
 			}
 			a.start()
-			a.ping("nas.home.internal")
-			c.ping("laptop.home.internal")
+			a.reach("nas.home.internal", patience)
+			c.reach("laptop.home.internal", patience)
 		})
 	}
 }
@@ -164,22 +160,19 @@ func TestNetnsStateDamaged(t *testing.T) {
 // A state directory that others could write, or that is a link, is refused.
 func TestNetnsStateUnsafe(t *testing.T) {
 	b := newBed(t)
-	a := b.node("a")
+	a := b.node("laptop")
 	if err := os.Mkdir(a.state(), 0o777); err != nil {
 		t.Fatal(err)
 	}
 	if err := os.Chmod(a.state(), 0o777); err != nil {
 		t.Fatal(err)
 	}
-	if a.launch() {
-		t.Fatal("kithd keeps keys where all can write")
-	}
-	if code := a.exited(); code != 1 || !strings.Contains(a.log.String(), "not safe") || !strings.Contains(a.log.String(), a.state()) {
-		t.Errorf("exit %d: %s", code, a.log)
+	if code := a.refuses(); code != 1 || !strings.Contains(a.said(), "not safe") || !strings.Contains(a.said(), a.state()) {
+		t.Errorf("exit %d: %s", code, a.said())
 	}
 	if err := os.Chmod(a.state(), 0o700); err != nil {
 		t.Fatal(err)
 	}
 	a.start()
-	a.create("home", "laptop")
+	a.create("home")
 }

@@ -1,4 +1,4 @@
-package badinput
+package e2e
 
 import (
 	"strings"
@@ -45,10 +45,10 @@ func share(t *testing.T, text string) string {
 
 func TestNetnsLinkThatIsNoGood(t *testing.T) {
 	b := newBed(t)
-	a, c := b.node("a"), b.node("b")
+	a, c := b.node("laptop"), b.node("nas")
 	a.start()
 	c.start()
-	a.create("home", "laptop")
+	a.create("home")
 	good := a.invite()
 	for _, tc := range []struct {
 		name, link string
@@ -69,7 +69,7 @@ func TestNetnsLinkThatIsNoGood(t *testing.T) {
 		t.Run(tc.name, func(t *testing.T) {
 			c.t = t
 			began := time.Now()
-			c.refuse(c.kithIn(tc.link, "join", "-"), tc.code, tc.words...)
+			c.refuse(c.tryIn(tc.link, "join", "-"), tc.code, tc.words...)
 			if d := time.Since(began); d > 5*time.Second {
 				t.Errorf("it took %s to say so", d)
 			}
@@ -79,15 +79,15 @@ func TestNetnsLinkThatIsNoGood(t *testing.T) {
 		})
 	}
 	c.t = t
-	c.join(good, "nas")
-	c.ping("laptop.home.internal")
+	c.joinBy(good)
+	c.reach("laptop.home.internal", patience)
 
-	d := b.node("c")
+	d := b.node("tv")
 	d.start()
-	d.refuse(d.kithIn(good, "join", "-"), ipc.ExitFailed, "has been used", "Ask for a new link")
-	c.refuse(c.kithIn(good, "join", "-"), ipc.ExitFailed, "already")
-	d.join(a.invite(), "tv")
-	d.ping("nas.home.internal")
+	d.refuse(d.tryIn(good, "join", "-"), ipc.ExitFailed, "has been used", "Ask for a new link")
+	c.refuse(c.tryIn(good, "join", "-"), ipc.ExitFailed, "already")
+	d.joinBy(a.invite())
+	d.reach("nas.home.internal", patience)
 }
 
 // swap is another letter of the same alphabet.
@@ -103,12 +103,12 @@ func swap(c byte) string {
 func TestNetnsLinkOfRemovedSponsor(t *testing.T) {
 	b := newBed(t)
 	a, c := b.pair()
-	d := b.node("c")
+	d := b.node("tv")
 	d.start()
 	link := a.invite()
-	a.must("leave", "--yes")
-	d.refuse(d.kithIn(link, "join", "--wait", "2s", "-"), ipc.ExitTimeout, "laptop", "kith leave")
-	d.must("leave")
+	a.kith("leave", "--yes")
+	d.refuse(d.tryIn(link, "join", "--wait", "2s", "-"), ipc.ExitTimeout, "laptop", "kith leave")
+	d.kith("leave")
 	if st := d.status(); len(st.Joining) > 0 {
 		t.Errorf("the request is still there: %+v", st.Joining)
 	}

@@ -1,4 +1,4 @@
-package badinput
+package e2e
 
 import (
 	"encoding/json"
@@ -8,7 +8,6 @@ import (
 	"path/filepath"
 	"runtime"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
 
@@ -19,45 +18,37 @@ import (
 
 func TestNetnsHelperAbsent(t *testing.T) {
 	b := newBed(t)
-	a := b.node("a")
+	a := b.node("laptop")
 	for _, verb := range [][]string{{"status"}, {"create", "home"}, {"join", "kith://join/AAAA"}, {"leave", "--yes"}, {"ping", "nas"}, {"diag"}} {
-		a.refuse(a.kith(verb...), ipc.ExitUnreachable, "kithd start")
+		a.refuse(a.try(verb...), ipc.ExitUnreachable, "kithd start")
 	}
-	if out := a.must("completion", "bash"); out == "" {
+	if out := a.kith("completion", "bash"); out == "" {
 		t.Error("completion needs the helper")
 	}
 	// A socket that nobody serves any more, and something else in its place.
 	a.start()
-	a.end(syscall.SIGKILL)
+	a.kill()
 	if _, err := os.Stat(a.socket()); err != nil {
 		t.Fatal(err)
 	}
-	a.refuse(a.kith("status"), ipc.ExitUnreachable, "kithd start")
+	a.refuse(a.try("status"), ipc.ExitUnreachable, "kithd start")
 	a.start()
-	a.must("status")
-	a.stop()
+	a.kith("status")
+	a.term()
 	if err := os.WriteFile(a.socket(), nil, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	a.refuse(a.kith("status"), ipc.ExitUnreachable)
-	if a.launch() {
-		t.Fatal("kithd started on a socket's path that is a file")
-	}
-	if code := a.exited(); code != 1 || !strings.Contains(a.log.String(), a.socket()) {
-		t.Errorf("exit %d: %s", code, a.log)
+	a.refuse(a.try("status"), ipc.ExitUnreachable)
+	if code := a.refuses(); code != 1 || !strings.Contains(a.said(), a.socket()) {
+		t.Errorf("exit %d: %s", code, a.said())
 	}
 }
-
-// nobody is what runs a program as a user without rights.
-var nobody = []string{"setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", "--no-new-privs"}
 
 func TestNetnsCallerWithoutPermission(t *testing.T) {
 	b := newBed(t)
 	a, c := b.pair()
-	a.ping("nas.home.internal")
-	as := func(args ...string) answer {
-		return a.exec("", append(append([]string{}, nobody...), append([]string{filepath.Join(bin, "kith"), "--socket", a.socket()}, args...)...)...)
-	}
+	a.reach("nas.home.internal", patience)
+	as := func(args ...string) answer { return a.as("65534", args...) }
 	for _, verb := range [][]string{
 		{"create", "x"}, {"invite"}, {"join", "kith://join/AAAA"}, {"leave", "--yes"}, {"up"}, {"down"}, {"ping", "nas"},
 		{"device", "rename", "nas", "x"}, {"device", "revoke", "nas", "--yes"}, {"device", "renew"}, {"device", "approve", "nas"},
@@ -86,20 +77,20 @@ func TestNetnsCallerWithoutPermission(t *testing.T) {
 			t.Fatal(err)
 		}
 		if strings.HasPrefix(path, a.state()) || strings.Contains(path, "phrase") {
-			if y := a.exec("", append(append([]string{}, nobody...), "cat", path)...); !d.IsDir() && y.code == 0 {
+			if y := a.exec("", append(user("65534"), "cat", path)...); !d.IsDir() && y.code == 0 {
 				t.Errorf("a stranger can read %s", path)
 			}
 		}
 		return nil
 	})
-	c.ping("laptop.home.internal")
+	c.reach("laptop.home.internal", patience)
 
-	a.must("operator", "add", "nobody")
+	a.kith("operator", "add", "nobody")
 	if x := as("invite"); x.code != 0 {
 		t.Errorf("an operator may not act: %v", x)
 	}
 	a.refuse(as("operator", "add", "daemon"), ipc.ExitPermission, "administrator")
-	a.must("operator", "remove", "nobody")
+	a.kith("operator", "remove", "nobody")
 	a.refuse(as("invite"), ipc.ExitPermission)
 }
 
@@ -125,10 +116,10 @@ func TestNetnsGarbageOnSocket(t *testing.T) {
 	// Another user who connects a lot and says nothing keeps nobody else out.
 	defer flood(t, a.socket(), 300)()
 	began := time.Now()
-	if a.must("status"); time.Since(began) > 3*time.Second {
+	if a.kith("status"); time.Since(began) > 3*time.Second {
 		t.Errorf("status took %s", time.Since(began))
 	}
-	c.ping("laptop.home.internal")
+	c.reach("laptop.home.internal", patience)
 }
 
 // flood opens connections as another user; the answer closes them.

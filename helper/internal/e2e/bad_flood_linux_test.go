@@ -1,4 +1,4 @@
-package badinput
+package e2e
 
 import (
 	"encoding/binary"
@@ -94,7 +94,7 @@ func udpTo(b []byte, port uint16) []byte {
 // usage is the helper's resident memory in bytes and its CPU time.
 func (n *node) usage() (rss int, cpu time.Duration) {
 	n.t.Helper()
-	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", n.proc.Process.Pid))
+	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", n.cmd.Process.Pid))
 	if err != nil {
 		n.t.Fatal(err)
 	}
@@ -115,9 +115,9 @@ func TestNetnsGarbageOnUDP(t *testing.T) {
 	port := a.status().Networks[0].Self.Port
 	// What members really send, a fresh start of one among it.
 	real := a.tap(port).during(func() {
-		c.stop()
+		c.term()
 		c.start()
-		c.ping("laptop.home.internal")
+		c.reach("laptop.home.internal", patience)
 	})
 	if len(real) < 10 {
 		t.Fatalf("%d packets were heard: nothing to repeat", len(real))
@@ -137,7 +137,7 @@ func TestNetnsGarbageOnUDP(t *testing.T) {
 	to := []netip.AddrPort{netip.AddrPortFrom(netip.MustParseAddr("192.168.77.1"), port)}
 	for _, i := range a.host.Interfaces() {
 		for _, p := range i.Prefixes {
-			if p.Addr().Is6() && p.Addr().IsLinkLocalUnicast() && i.Name == "lan0" {
+			if p.Addr().Is6() && p.Addr().IsLinkLocalUnicast() && i.Name == "lan" {
 				to = append(to, netip.AddrPortFrom(p.Addr().WithZone(x.zone()), port))
 			}
 		}
@@ -161,9 +161,9 @@ func TestNetnsGarbageOnUDP(t *testing.T) {
 	slow := time.Duration(0)
 	for range 5 {
 		at := time.Now()
-		a.must("status", "--json")
+		a.kith("status", "--json")
 		slow = max(slow, time.Since(at))
-		c.ping("laptop.home.internal")
+		c.reach("laptop.home.internal", patience)
 	}
 	wg.Wait()
 	took := time.Since(began)
@@ -188,11 +188,11 @@ func TestNetnsGarbageOnUDP(t *testing.T) {
 			t.Errorf("10,000 repeated datagrams were answered %d times", answers)
 		}
 	}
-	c.ping("laptop.home.internal")
-	a.ping("nas.home.internal")
+	c.reach("laptop.home.internal", patience)
+	a.reach("nas.home.internal", patience)
 	x.start()
-	x.join(a.invite(), "tv")
-	x.ping("nas.home.internal")
+	x.joinBy(a.invite())
+	x.reach("nas.home.internal", patience)
 	if st := a.status(); len(st.Networks[0].Peers) != 2 || st.State != ipc.StateRunning {
 		t.Errorf("status after it: %+v", st)
 	}
@@ -201,7 +201,7 @@ func TestNetnsGarbageOnUDP(t *testing.T) {
 // zone is the index of the LAN's interface on the host.
 func (n *node) zone() string {
 	for _, i := range n.host.Interfaces() {
-		if i.Name == "lan0" {
+		if i.Name == "lan" {
 			return strconv.Itoa(i.Index)
 		}
 	}

@@ -1,11 +1,10 @@
-package badinput
+package e2e
 
 import (
 	"net/netip"
 	"os/exec"
 	"path/filepath"
 	"strings"
-	"syscall"
 	"testing"
 
 	"kith.internal/ipc"
@@ -27,7 +26,7 @@ func TestNetnsFirewall(t *testing.T) {
 	}`
 	t.Run("rules", func(t *testing.T) {
 		b := newBed(t)
-		a, c := b.node("a"), b.node("b")
+		a, c := b.node("laptop"), b.node("nas")
 		a.host.NFT(rules)
 		c.host.NFT(rules)
 		behind(t, a, c)
@@ -35,7 +34,7 @@ func TestNetnsFirewall(t *testing.T) {
 	if _, err := exec.LookPath("ufw"); err == nil {
 		t.Run("ufw", func(t *testing.T) {
 			b := newBed(t)
-			a, c := b.node("a"), b.node("b")
+			a, c := b.node("laptop"), b.node("nas")
 			a.ufw()
 			c.ufw()
 			behind(t, a, c)
@@ -47,22 +46,22 @@ func behind(t *testing.T, a, c *node) {
 	t.Helper()
 	a.start()
 	c.start()
-	a.create("home", "laptop")
-	c.join(a.invite(), "nas")
-	c.ping("laptop.home.internal")
-	a.ping("nas.home.internal")
+	a.create("home")
+	c.joinBy(a.invite())
+	c.reach("laptop.home.internal", patience)
+	a.reach("nas.home.internal", patience)
 	for range 2 {
-		a.end(syscall.SIGKILL)
-		c.end(syscall.SIGKILL)
+		a.kill()
+		c.kill()
 		a.start()
 		c.start()
-		c.ping("laptop.home.internal")
-		a.ping("nas.home.internal")
+		c.reach("laptop.home.internal", patience)
+		a.reach("nas.home.internal", patience)
 	}
-	a.stop()
-	c.must("status")
+	a.term()
+	c.kith("status")
 	a.start()
-	c.ping("laptop.home.internal")
+	c.reach("laptop.home.internal", patience)
 	if p := c.status().Networks[0].Peers[0]; p.Path != ipc.PathLAN {
 		t.Errorf("the path is %q", p.Path)
 	}
@@ -80,7 +79,7 @@ func TestNetnsFirewallDropsAll(t *testing.T) {
 		}
 	}`
 	b := newBed(t)
-	a, c := b.node("a"), b.node("b")
+	a, c := b.node("laptop"), b.node("nas")
 	a.host.NFT(rules)
 	c.host.NFT(rules)
 	behind(t, a, c)
@@ -98,7 +97,7 @@ func TestNetnsFirewallLinkLocal(t *testing.T) {
 		}
 	}`
 	b := newBed(t)
-	a, c := b.bare("a"), b.bare("b")
+	a, c := b.bare("laptop"), b.bare("nas")
 	for _, n := range []*node{a, c} {
 		n.host.Attach(b.lan, []netip.Prefix{}...)
 		n.host.NFT(rules)

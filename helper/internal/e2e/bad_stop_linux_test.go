@@ -1,4 +1,4 @@
-package badinput
+package e2e
 
 import (
 	"os"
@@ -63,19 +63,19 @@ func (n *node) journal() int {
 func TestNetnsStopRestoresAll(t *testing.T) {
 	b := newBed(t)
 	const mine = "# written by hand\nsearch lan\nnameserver 192.168.77.9\noptions timeout:1\n"
-	a, c := b.node("a"), b.node("b")
+	a, c := b.node("laptop"), b.node("nas")
 	if err := os.WriteFile(a.resolv(), []byte(mine), 0o644); err != nil {
 		t.Fatal(err)
 	}
 	a.start()
 	c.start()
-	a.create("home", "laptop")
-	c.join(a.invite(), "nas")
-	a.ping("nas")
+	a.create("home")
+	c.joinBy(a.invite())
+	a.reach("nas", patience)
 	if a.resolvConf() == mine || len(a.own()) != 1 {
 		t.Fatalf("nothing to restore: %q, %v", a.resolvConf(), a.own())
 	}
-	a.stop()
+	a.term()
 	a.clean(mine)
 	if _, err := os.Stat(a.socket()); err == nil {
 		t.Error("the socket is left")
@@ -84,40 +84,40 @@ func TestNetnsStopRestoresAll(t *testing.T) {
 		t.Errorf("%d entries are left in the journal", left)
 	}
 	a.start()
-	a.ping("nas")
+	a.reach("nas", patience)
 
 	// Nobody restores anything at a kill: cleanup does.
-	a.end(syscall.SIGKILL)
+	a.kill()
 	if a.journal() == 0 {
 		t.Error("the test proves nothing: a killed program left no entries in the journal")
 	}
 	if a.resolvConf() == mine {
 		t.Error("the test proves nothing: resolv.conf was restored by a killed program")
 	}
-	if x := a.exec("", filepath.Join(bin, "kithd"), "cleanup", "--state-dir", a.state()); x.code != 0 {
+	if x := a.exec("", program(b.t, "kithd"), "cleanup", "--state-dir", a.state()); x.code != 0 {
 		t.Errorf("cleanup: %v", x)
 	}
 	a.clean(mine)
 	if left := a.journal(); left > 0 {
 		t.Errorf("%d entries are left in the journal after cleanup", left)
 	}
-	if x := a.exec("", filepath.Join(bin, "kithd"), "cleanup", "--state-dir", a.state()); x.code != 0 || x.out+x.err != "" {
+	if x := a.exec("", program(b.t, "kithd"), "cleanup", "--state-dir", a.state()); x.code != 0 || x.out+x.err != "" {
 		t.Errorf("cleanup with nothing to do: %v", x)
 	}
 	a.start()
-	a.ping("nas")
+	a.reach("nas", patience)
 	// The next start cleans up as well.
-	a.end(syscall.SIGKILL)
+	a.kill()
 	a.start()
-	a.ping("nas")
-	a.stop()
+	a.reach("nas", patience)
+	a.term()
 	a.clean(mine)
 	// With down there is nothing on the host while it runs.
 	a.start()
-	a.must("down")
+	a.kith("down")
 	a.clean(mine)
-	a.must("up")
-	a.ping("nas")
+	a.kith("up")
+	a.reach("nas", patience)
 	// kithd started by Ctrl-C's signal ends the same way.
 	if code := a.end(syscall.SIGINT); code != 0 {
 		t.Errorf("interrupted: exit %d", code)
@@ -131,7 +131,7 @@ func TestNetnsServiceManager(t *testing.T) {
 		t.Skip("systemd runs here: this test would change the machine")
 	}
 	b := newBed(t)
-	a := b.node("a")
+	a := b.node("laptop")
 	for _, tc := range []struct {
 		args  []string
 		code  int
@@ -147,7 +147,7 @@ func TestNetnsServiceManager(t *testing.T) {
 		{[]string{"run", "--port", "70000"}, 2, []string{"--port"}},
 		{[]string{"version"}, 0, []string{"kithd"}},
 	} {
-		x := a.exec("", append([]string{"timeout", "20", filepath.Join(bin, "kithd")}, tc.args...)...)
+		x := a.exec("", append([]string{"timeout", "20", program(b.t, "kithd")}, tc.args...)...)
 		if x.code != tc.code {
 			t.Errorf("kithd %v: %v", tc.args, x)
 		}
@@ -163,5 +163,5 @@ func TestNetnsServiceManager(t *testing.T) {
 		}
 	}
 	a.start()
-	a.create("home", "laptop")
+	a.create("home")
 }
