@@ -13,7 +13,6 @@ import (
 	"testing"
 	"text/tabwriter"
 	"time"
-
 )
 
 func median[T int64 | float64 | time.Duration](v []T) T {
