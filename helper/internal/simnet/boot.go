@@ -131,8 +131,11 @@ func (b *boot) OS() string { return "linux" }
 // conn is a port that falls silent when its process is killed.
 type conn struct {
 	udp.Conn
-	b *boot
+	b     *boot
+	close func() error
 }
+
+func (c conn) Close() error { return c.close() }
 
 func (c conn) WriteBatch(bufs [][]byte, to netip.AddrPort, src udp.Source) error {
 	if c.b.isDead() {
@@ -146,8 +149,7 @@ func (b *boot) Listen(port uint16) (udp.Conn, error) {
 	if err != nil {
 		return nil, err
 	}
-	b.hold(c.Close)
-	return conn{c, b}, nil
+	return conn{c, b, b.dies(c.Close)}, nil
 }
 
 func (b *boot) PortMapper(engine.Monitor) engine.PortMapper { return nil }

@@ -54,7 +54,7 @@ const lanDelay = 200 * time.Microsecond
 func (n *Net) LAN(name string) *LAN {
 	l := n.LinkLocal(name)
 	n.lans++
-	l.prefix = netip.MustParsePrefix(fmt.Sprintf("10.%d.0.0/24", n.lans))
+	l.prefix = netip.MustParsePrefix(fmt.Sprintf("10.%d.%d.0/24", n.lans%250, n.lans/250))
 	l.next = l.prefix.Addr().Next()
 	return l
 }

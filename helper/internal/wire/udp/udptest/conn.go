@@ -11,22 +11,12 @@ import (
 	"kith.internal/helper/internal/wire/udp"
 )
 
-// backlog is how many datagrams a socket holds; what comes beyond is lost.
-const backlog = 4096
-
-// arrival is a datagram in a socket's buffer.
-type arrival struct {
-	from    netip.AddrPort
-	to      udp.Source
-	payload []byte
-}
-
 // conn is a udp.Conn on a Host.
 type conn struct {
 	host       *Host
 	port       uint16
-	in4, in6   chan arrival // nil where the family is off
-	mu         sync.Mutex   // guards what follows
+	in4, in6   *inbox     // nil where the family is off
+	mu         sync.Mutex // guards what follows
 	interrupt  chan struct{}
 	suspended  bool
 	closed     chan struct{}
@@ -49,10 +39,10 @@ func (h *Host) Listen(port uint16) (udp.Conn, error) {
 	}
 	c := &conn{host: h, port: port, interrupt: make(chan struct{}), closed: make(chan struct{})}
 	if !h.no4 {
-		c.in4 = make(chan arrival, backlog)
+		c.in4 = newInbox()
 	}
 	if !h.no6 {
-		c.in6 = make(chan arrival, backlog)
+		c.in6 = newInbox()
 	}
 	h.conns[port] = c
 	return c, nil
@@ -63,7 +53,7 @@ func (c *conn) Has4() bool   { return c.in4 != nil }
 func (c *conn) Has6() bool   { return c.in6 != nil }
 
 func (c *conn) Readers() (out []func([]udp.Packet) (int, error)) {
-	for _, in := range []chan arrival{c.in4, c.in6} {
+	for _, in := range []*inbox{c.in4, c.in6} {
 		if in != nil {
 			out = append(out, func(pkts []udp.Packet) (int, error) { return c.read(in, pkts) })
 		}
@@ -71,40 +61,30 @@ func (c *conn) Readers() (out []func([]udp.Packet) (int, error)) {
 	return out
 }
 
-func (c *conn) read(in chan arrival, pkts []udp.Packet) (int, error) {
-	c.mu.Lock()
-	interrupt := c.interrupt
-	c.mu.Unlock()
-	select {
-	case <-c.closed:
-		return 0, net.ErrClosed
-	default:
-	}
-	select {
-	case <-interrupt:
-		return 0, os.ErrDeadlineExceeded
-	default:
-	}
-	if len(pkts) == 0 {
-		return 0, nil
-	}
-	select {
-	case <-c.closed:
-		return 0, net.ErrClosed
-	case <-interrupt:
-		return 0, os.ErrDeadlineExceeded
-	case a := <-in:
-		fill(&pkts[0], a)
-	}
-	for n := 1; n < len(pkts) && n < udp.MaxBatch; n++ {
+func (c *conn) read(in *inbox, pkts []udp.Packet) (int, error) {
+	for {
+		c.mu.Lock()
+		interrupt := c.interrupt
+		c.mu.Unlock()
 		select {
-		case a := <-in:
-			fill(&pkts[n], a)
+		case <-c.closed:
+			return 0, net.ErrClosed
 		default:
+		}
+		select {
+		case <-interrupt:
+			return 0, os.ErrDeadlineExceeded
+		default:
+		}
+		if n := in.take(min(len(pkts), udp.MaxBatch), func(i int, a arrival) { fill(&pkts[i], a) }); n > 0 || len(pkts) == 0 {
 			return n, nil
 		}
+		select {
+		case <-c.closed:
+		case <-interrupt:
+		case <-in.some:
+		}
 	}
-	return min(len(pkts), udp.MaxBatch), nil
 }
 
 func fill(p *udp.Packet, a arrival) {
@@ -131,18 +111,15 @@ func (c *conn) WriteBatch(bufs [][]byte, to netip.AddrPort, src udp.Source) erro
 
 // receive puts a datagram into its socket's buffer. The net is locked.
 func (c *conn) receive(in *iface, d Datagram) {
-	ch := c.in4
+	b := c.in4
 	if d.To.Addr().Is6() {
-		ch = c.in6
+		b = c.in6
 	}
 	from := d.From.Addr()
 	if from.Is6() && from.IsLinkLocalUnicast() {
 		from = udp.WithIndex(from, in.index)
 	}
-	select {
-	case ch <- arrival{netip.AddrPortFrom(from, d.From.Port()), udp.Source{Addr: d.To.Addr(), Index: in.index}, d.Payload}:
-	default:
-	}
+	b.put(arrival{netip.AddrPortFrom(from, d.From.Port()), udp.Source{Addr: d.To.Addr(), Index: in.index}, d.Payload})
 }
 
 func (c *conn) Interrupt() {

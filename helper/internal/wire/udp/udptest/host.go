@@ -140,6 +140,9 @@ func (h *Host) emit(w way, d Datagram) {
 	if h.asleep {
 		return
 	}
+	if h.net.tap != nil {
+		h.net.tap(h.name, d)
+	}
 	h.wall.remember(d)
 	if w.via.segment == nil {
 		h.receive(w.via, d)

@@ -29,7 +29,7 @@ type Multicast interface {
 type multicast struct {
 	host       *Host
 	joined     map[int]bool // guarded by the net's mutex
-	in         chan arrival
+	in         *inbox
 	closed     chan struct{}
 	closedOnce sync.Once
 }
@@ -39,7 +39,7 @@ type multicast struct {
 func (h *Host) Multicast() Multicast {
 	h.net.mu.Lock()
 	defer h.net.mu.Unlock()
-	m := &multicast{host: h, joined: map[int]bool{}, in: make(chan arrival, backlog), closed: make(chan struct{})}
+	m := &multicast{host: h, joined: map[int]bool{}, in: newInbox(), closed: make(chan struct{})}
 	h.multicasts = append(h.multicasts, m)
 	return m
 }
@@ -83,6 +83,9 @@ func (m *multicast) Send(b []byte, ifindex int) error {
 		if from := i.source(group.Addr()); from.IsValid() && !m.host.off(from) {
 			d := Datagram{From: netip.AddrPortFrom(from, group.Port()), To: group}
 			d.Payload = slices.Clone(b)
+			if m.host.net.tap != nil {
+				m.host.net.tap(m.host.name, d)
+			}
 			i.segment.carry(i, d, group.Addr())
 			for _, own := range m.host.multicasts { // as IP_MULTICAST_LOOP does
 				own.receive(i, d)
@@ -101,18 +104,24 @@ func (m *multicast) receive(in *iface, d Datagram) {
 	if from.Is6() && from.IsLinkLocalUnicast() {
 		from = udp.WithIndex(from, in.index)
 	}
-	select {
-	case m.in <- arrival{netip.AddrPortFrom(from, d.From.Port()), udp.Source{Index: in.index}, d.Payload}:
-	default:
-	}
+	m.in.put(arrival{netip.AddrPortFrom(from, d.From.Port()), udp.Source{Index: in.index}, d.Payload})
 }
 
 func (m *multicast) Read(b []byte) (int, netip.AddrPort, int, error) {
-	select {
-	case <-m.closed:
-		return 0, netip.AddrPort{}, 0, net.ErrClosed
-	case a := <-m.in:
-		return copy(b, a.payload), a.from, a.to.Index, nil
+	for {
+		select {
+		case <-m.closed:
+			return 0, netip.AddrPort{}, 0, net.ErrClosed
+		default:
+		}
+		var got arrival
+		if m.in.take(1, func(_ int, a arrival) { got = a }) > 0 {
+			return copy(b, got.payload), got.from, got.to.Index, nil
+		}
+		select {
+		case <-m.closed:
+		case <-m.in.some:
+		}
 	}
 }
 

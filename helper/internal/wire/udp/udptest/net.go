@@ -24,6 +24,7 @@ type Net struct {
 	timer  *time.Timer
 	sent   uint64
 	names  map[string][]netip.Addr
+	tap    func(host string, d Datagram)
 }
 
 // NewNet is an empty network.
@@ -36,6 +37,14 @@ func (n *Net) Seed(seed uint64) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	n.rng = rand.New(rand.NewPCG(seed, 2))
+}
+
+// SetTap shows what each host sends, once, whatever becomes of it; nil ends
+// that. It must not call the net.
+func (n *Net) SetTap(see func(host string, d Datagram)) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.tap = see
 }
 
 // Datagram is one packet on a segment.
