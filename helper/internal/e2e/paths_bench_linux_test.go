@@ -66,10 +66,13 @@ func TestBenchPaths(t *testing.T) {
 		gap    func(t *testing.T) time.Duration
 		budget time.Duration
 	}{
+		{"5 symmetric and home: relayed to direct", func(t *testing.T) time.Duration { return born(t, symmetricAndHome) }, 10 * time.Second},
+		{"6 symmetric and firewall: relayed to direct", func(t *testing.T) time.Duration { return born(t, symmetricAndFirewall) }, 10 * time.Second},
 		{"14 another public address: gap", addressChanges, time.Second},
 		{"15 another LAN: gap", anotherLAN, time.Second},
 		{"16 restart without internet: gap", noInternet, 2 * time.Second},
 		{"20 uplink unplugged: gap", uplinkUnplugged, time.Second},
+		{"20 uplink silent: gap", uplinkSilent, 3 * time.Second},
 		{"23 relay killed: gap", relayKilled, time.Second},
 	} {
 		var gaps []time.Duration

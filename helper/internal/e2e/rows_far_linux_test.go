@@ -181,3 +181,58 @@ func TestNetnsPath12BothThroughProxy(t *testing.T) {
 		}
 	}
 }
+
+// birthday lets two nodes, one of them behind a symmetric NAT, meet three
+// times: at once by the relay, in at least two of three directly after that.
+func birthday(t *testing.T, p place) {
+	t.Helper()
+	const runs, least = 3, 2
+	direct := 0
+	for range runs {
+		t.Run("", func(t *testing.T) {
+			if born(t, p) < 10*time.Second {
+				direct++
+			}
+		})
+	}
+	if direct < least {
+		t.Errorf("direct in %d of %d runs", direct, runs)
+	}
+}
+
+// born is how long the path took from relayed to direct; it waits ten seconds.
+func born(t *testing.T, p place) time.Duration {
+	t.Helper()
+	w := newWorld(t)
+	s, a, b := p(w)
+	a.join(s)
+	a.meets(s)
+	w.meet(s, a, b, time.Second, ipc.PathRelayed, ipc.PathDirect)
+	start := time.Now()
+	pass := a.passTo(b)
+	for a.sees("b").Path != ipc.PathDirect && time.Since(start) < 10*time.Second {
+		<-time.After(20 * time.Millisecond)
+	}
+	took := time.Since(start)
+	t.Logf("after %v: %s", took, way(a.sees("b")))
+	pass.settle()
+	pass.smooth("relayed turns direct")
+	pass.tcp.whole()
+	return took
+}
+
+func symmetricAndHome(w *world) (s, a, b *node) {
+	one, two := w.site("a", netnstest.SymmetricNAT), w.site("b", netnstest.HomeNAT)
+	return w.founder(), w.member("a", one.lan), w.member("b", two.lan)
+}
+
+func TestNetnsPath05SymmetricAndHome(t *testing.T) { birthday(t, symmetricAndHome) }
+
+func symmetricAndFirewall(w *world) (s, a, b *node) {
+	one := w.site("a", netnstest.SymmetricNAT)
+	s, a, b = w.founder(), w.member("a", one.lan), w.public("b")
+	b.host.Load(netnstest.Firewall("net-b"))
+	return s, a, b
+}
+
+func TestNetnsPath06SymmetricAndFirewall(t *testing.T) { birthday(t, symmetricAndFirewall) }

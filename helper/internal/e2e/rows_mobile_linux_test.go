@@ -179,3 +179,17 @@ func relayKilled(t *testing.T) (gap time.Duration) {
 func TestNetnsPath23TwoRelays(t *testing.T) {
 	within(t, "the relay in use is killed", relayKilled(t), time.Second)
 }
+
+func uplinkSilent(t *testing.T) (gap time.Duration) {
+	w, first, a, b := twoUplinks(t)
+	pass := a.passTo(b)
+	first.router.Load(netnstest.Silent())
+	pass.settle()
+	gap = pass.over("the uplink is silent")
+	w.between(a, b, patience, ipc.PathDirect)
+	return gap
+}
+
+func TestNetnsPath20UplinkSilent(t *testing.T) {
+	within(t, "an uplink falls silent", uplinkSilent(t), 3*time.Second)
+}
