@@ -30,8 +30,15 @@ func (p *peer) probeSize(now time.Time, out *outbox, next *agenda) {
 		next.at(q.sizeDue)
 		return
 	}
-	if q.mtu >= top || q.sizeTries >= sizeTries {
+	switch {
+	case q.mtu >= top:
 		q.sizeTries = 0
+	case q.sizeTries == sizeTries: // what has not answered by now does not
+		q.mtu = max(q.mtu, maxDatagram)
+		q.sizeTries, q.sizeDue = 0, now.Add(sizeEvery)
+		p.settle(now, out)
+		next.at(q.sizeDue)
+		return
 	}
 	try := sizes[:]
 	if q.sizeTries == 0 {
@@ -44,7 +51,7 @@ func (p *peer) probeSize(now time.Time, out *outbox, next *agenda) {
 	}
 	q.sizeTries++
 	wait := sizeAgain * time.Duration(q.sizeTries)
-	if q.mtu >= top || q.sizeTries >= sizeTries {
+	if q.mtu >= top {
 		wait = sizeEvery
 	}
 	q.sizeDue = now.Add(wait)

@@ -42,7 +42,7 @@ type Path struct {
 	Transport Transport
 	RTT       time.Duration // smoothed
 	Since     time.Time     // when it became the best path
-	MTU       int           // bytes of a datagram that it carries whole
+	MTU       int           // bytes of a datagram that it carries whole; 0: not known
 }
 
 const (

@@ -165,7 +165,7 @@ func (p *peer) settle(now time.Time, out *outbox) {
 	}
 	p.publish(now)
 	told := p.path()
-	if told.Kind != c.notified.Kind || told.Addr != c.notified.Addr || told.Transport != c.notified.Transport || !slices.Equal(told.Via, c.notified.Via) {
+	if told.Kind != c.notified.Kind || told.Addr != c.notified.Addr || told.Transport != c.notified.Transport || told.MTU != c.notified.MTU || !slices.Equal(told.Via, c.notified.Via) {
 		c.notified = told
 		p.wire.events.add(func(h Handler) { h.PathChanged(p.id, told) })
 	}

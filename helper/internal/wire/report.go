@@ -130,17 +130,30 @@ func (w *Wire) complaints(now time.Time) (out []Complaint) {
 }
 
 // MTU is the size of the largest IP packet that reaches the peer whole inside
-// WireGuard, at least 1,280.
+// WireGuard by the path of the moment, at least 1,280; 0 while nothing is known
+// of it, or where whatever a TUN of 1,420 takes passes.
 func (w *Wire) MTU(id key.Public) int {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	p := w.dir.Load().byID[id]
-	if p == nil || p.c == nil {
-		return minMTU
+	if p == nil || p.c == nil || p.c.paths.best == nil {
+		return 0
+	}
+	mtu := p.path().MTU
+	if p.c.paths.best.isChain() {
+		// The hops beyond the first are mostly on paths of 1,500 bytes, too.
+		mtu = min(mtu, sizes[0]-headLen(p.c.paths.best.chain.len()+1))
 	}
 	// WireGuard adds 32 bytes and pads to a multiple of 16.
-	return max(minMTU, (p.path().MTU-32)&^15)
+	mtu = (mtu - 32) &^ 15
+	if mtu < 0 || mtu >= tunMTU&^15 {
+		return 0
+	}
+	return max(minMTU, mtu)
 }
+
+// tunMTU is what a TUN carries that says nothing else.
+const tunMTU = 1420
 
 // minMTU is what every path carries, in pieces if it must (RFC 8200 §5).
 const minMTU = 1280

@@ -100,7 +100,7 @@ func (p *peer) path() Path {
 	if b == nil {
 		return Path{}
 	}
-	out := Path{Kind: b.kind, Addr: b.addr, RTT: b.rtt, Since: p.c.since, MTU: b.carries()}
+	out := Path{Kind: b.kind, Addr: b.addr, RTT: b.rtt, Since: p.c.since, MTU: b.mtu}
 	first := b.place
 	if b.isChain() {
 		out.Via = p.wire.names(&b.chain)
