@@ -84,8 +84,11 @@ func (p *peer) seekHops(now time.Time) {
 // answer to its own question must get there first, or it would not know us.
 func (p *peer) hopFound(now time.Time) {
 	p.wire.eachContact(func(q *peer) {
-		if q.c.seeking(now) && q.helpless() && slices.ContainsFunc(q.chains, func(c chain) bool { return c[0] == p.tag }) {
-			q.c.round, q.c.nextRound = 0, now.Add(hopSettles)
+		if q.c.seeking(now) && (q.helpless() || q.c.isActive(now)) && slices.ContainsFunc(q.chains, func(c chain) bool { return c[0] == p.tag }) {
+			q.c.nextRound = now.Add(hopSettles)
+			if q.helpless() {
+				q.c.round = 0
+			}
 			p.wire.soon(q, now)
 		}
 	})

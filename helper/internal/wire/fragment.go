@@ -105,7 +105,7 @@ func (p *peer) takeFragment(body []byte, now time.Time) {
 		return
 	}
 	if len(packet) >= busyPacket {
-		p.c.active = now
+		p.c.works(now)
 	}
 	if !p.wire.quic.conn.put(packet, p.c.addr) {
 		p.wire.drops.queue.Add(1)

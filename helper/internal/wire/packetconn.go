@@ -132,7 +132,7 @@ func (w *Wire) sendPacket(p *peer, packet []byte) {
 	c.lastSent = now
 	if len(packet) >= busyPacket {
 		c.spoke(now)
-		c.active = now
+		c.works(now)
 	}
 	c.packets++
 	id := c.packets

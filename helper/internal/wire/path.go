@@ -52,7 +52,7 @@ const (
 	pathForgotten = 5 * time.Minute // not confirmed again
 	maxPaths      = 8
 
-	firmAfter = time.Second
+	firmAfter = 2 * time.Second
 
 	betterBy    = 2 * time.Millisecond // and by a third
 	betterHolds = 3                    // probes

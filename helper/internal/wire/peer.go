@@ -86,6 +86,7 @@ type contact struct {
 	answers    bucket // to pings that prove nothing
 	challenges bucket
 
+	wasActive  bool
 	want       bool
 	configured bool
 	soughtTill time.Time
@@ -93,6 +94,7 @@ type contact struct {
 	sessions   map[*session]struct{}
 	dialing    map[*dialing]struct{}
 	handshakes bucket
+	gossip     bucket        // session packets that are no sign of activity
 	packets    uint32        // QUIC packets sent
 	ready      chan struct{} // closed when there is a path, nil if nobody waits
 
@@ -146,6 +148,7 @@ func (p *peer) contact() *contact {
 			toldLimit:  bucket{rate: 2, burst: 4},
 			tells:      bucket{rate: 1, burst: 3},
 			handshakes: bucket{rate: 1, burst: 8},
+			gossip:     bucket{rate: 1, burst: 6},
 			addr:       newPeerAddr(p),
 		}
 	}

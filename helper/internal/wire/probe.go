@@ -47,6 +47,14 @@ func (c *contact) isActive(now time.Time) bool {
 	return !c.active.IsZero() && now.Sub(c.active) < activeFor
 }
 
+// works notes a session's packet of some size: many of them are activity, the
+// odd announcement is not.
+func (c *contact) works(now time.Time) {
+	if !c.gossip.allow(now) {
+		c.active = now
+	}
+}
+
 // spoke notes that packets have gone out that will have an answer, if all is
 // well.
 func (c *contact) spoke(now time.Time) {
@@ -67,6 +75,12 @@ func (p *peer) step(now time.Time, out *outbox) time.Time {
 	p.sample(now, &next)
 	p.judge(now, out, &next)
 	p.pushHeld(now, out, &next)
+	if active := c.isActive(now); active != c.wasActive {
+		c.wasActive = active
+		if active { // whatever may be needed shall be at hand
+			c.round, c.nextRound = max(c.round, len(backoff)-2), now
+		}
+	}
 	p.endMeeting()
 	if !c.seeking(now) && !c.isActive(now) {
 		c.round, c.nextRound = 0, time.Time{}
