@@ -40,6 +40,77 @@ func oneBehindNAT(w *world) (s, a, b *node) {
 
 func TestNetnsPath03OneBehindNAT(t *testing.T) { contact(t, oneBehindNAT, ipc.PathDirect) }
 
+func bothBehindNAT(w *world) (s, a, b *node) {
+	one, two := w.site("a", netnstest.HomeNAT), w.site("b", netnstest.HomeNAT)
+	return w.founder(), w.member("a", one.lan), w.member("b", two.lan)
+}
+
+func TestNetnsPath04BothBehindNAT(t *testing.T) { contact(t, bothBehindNAT, ipc.PathDirect) }
+
+// birthday lets two nodes, one of them behind a symmetric NAT, meet three
+// times: at once by the relay, in at least two of three directly after that.
+func birthday(t *testing.T, p place) {
+	t.Helper()
+	const runs, least = 3, 2
+	direct := 0
+	for range runs {
+		t.Run("", func(t *testing.T) {
+			if born(t, p) < 10*time.Second {
+				direct++
+			}
+		})
+	}
+	if direct < least {
+		t.Errorf("direct in %d of %d runs", direct, runs)
+	}
+}
+
+// born is how long the path took from relayed to direct; it waits ten seconds.
+func born(t *testing.T, p place) time.Duration {
+	t.Helper()
+	w := newWorld(t)
+	s, a, b := p(w)
+	a.join(s)
+	a.meets(s)
+	w.meet(s, a, b, time.Second, ipc.PathRelayed, ipc.PathDirect)
+	start := time.Now()
+	pass := a.passTo(b)
+	for a.sees("b").Path != ipc.PathDirect && time.Since(start) < 10*time.Second {
+		<-time.After(20 * time.Millisecond)
+	}
+	took := time.Since(start)
+	t.Logf("after %v: %s", took, way(a.sees("b")))
+	pass.settle()
+	pass.smooth("relayed turns direct")
+	pass.tcp.whole()
+	return took
+}
+
+func symmetricAndHome(w *world) (s, a, b *node) {
+	one, two := w.site("a", netnstest.SymmetricNAT), w.site("b", netnstest.HomeNAT)
+	return w.founder(), w.member("a", one.lan), w.member("b", two.lan)
+}
+
+func TestNetnsPath05SymmetricAndHome(t *testing.T) { birthday(t, symmetricAndHome) }
+
+func symmetricAndFirewall(w *world) (s, a, b *node) {
+	one := w.site("a", netnstest.SymmetricNAT)
+	s, a, b = w.founder(), w.member("a", one.lan), w.public("b")
+	b.host.Load(netnstest.Firewall("net-b"))
+	return s, a, b
+}
+
+func TestNetnsPath06SymmetricAndFirewall(t *testing.T) { birthday(t, symmetricAndFirewall) }
+
+func bothSymmetric(w *world) (s, a, b *node) {
+	one, two := w.site("a", netnstest.SymmetricNAT), w.site("b", netnstest.SymmetricNAT)
+	return w.founder(), w.member("a", one.lan), w.member("b", two.lan)
+}
+
+func TestNetnsPath07BothSymmetric(t *testing.T) {
+	contact(t, bothSymmetric, ipc.PathRelayed, ipc.PathForwarded)
+}
+
 // carrier adds a carrier's NAT; it returns what makes a customer's uplink.
 func (w *world) carrier(name string, hairpin bool) func(customer string) *netnstest.Subnet {
 	w.t.Helper()
@@ -51,22 +122,6 @@ func (w *world) carrier(name string, hairpin bool) func(customer string) *netnst
 		customers++
 		return r.Subnet("wan-"+customer, fmt.Sprintf("100.64.%d.0/24", customers))
 	}
-}
-
-func bothBehindNAT(w *world) (s, a, b *node) {
-	one, two := w.site("a", netnstest.HomeNAT), w.site("b", netnstest.HomeNAT)
-	return w.founder(), w.member("a", one.lan), w.member("b", two.lan)
-}
-
-func TestNetnsPath04BothBehindNAT(t *testing.T) { contact(t, bothBehindNAT, ipc.PathDirect) }
-
-func bothSymmetric(w *world) (s, a, b *node) {
-	one, two := w.site("a", netnstest.SymmetricNAT), w.site("b", netnstest.SymmetricNAT)
-	return w.founder(), w.member("a", one.lan), w.member("b", two.lan)
-}
-
-func TestNetnsPath07BothSymmetric(t *testing.T) {
-	contact(t, bothSymmetric, ipc.PathRelayed, ipc.PathForwarded)
 }
 
 func twoCarriers(w *world) (s, a, b *node) {
@@ -91,26 +146,6 @@ func TestNetnsPath09OneCarrier(t *testing.T) { contact(t, noHairpin, ipc.PathRel
 func hairpin(w *world) (s, a, b *node) { return oneCarrier(w, true) }
 
 func TestNetnsPath10OneCarrierHairpin(t *testing.T) { contact(t, hairpin, ipc.PathDirect) }
-
-// A has IPv6 alone, B both families; both have addresses of their own and a
-// firewall before them, B a NAT for IPv4 as well.
-func onlyIPv6(w *world) (s, a, b *node) {
-	var nodes []*node
-	for i, prefixes := range [][]string{{"2001:db8:a::/64"}, {"2001:db8:b::/64", "192.168.77.0/24"}} {
-		name := string(rune('a' + i))
-		r := w.bed.Router("r" + name)
-		external := w.internet.Subnet("wan-"+name).Join(r, 0)
-		r.Load(netnstest.Firewall("wan-" + name))
-		if len(prefixes) > 1 {
-			r.Load(netnstest.HomeNAT("wan-" + name))
-		}
-		w.internet.Core.Route(netip.MustParsePrefix(prefixes[0]), external[1])
-		nodes = append(nodes, w.member(name, r.Subnet("lan-"+name, prefixes...)))
-	}
-	return w.founder(), nodes[0], nodes[1]
-}
-
-func TestNetnsPath13OnlyIPv6(t *testing.T) { contact(t, onlyIPv6, ipc.PathDirect) }
 
 // overTLS wants the path relayed, and the node's own part of it to be TLS.
 func (w *world) overTLS(s, a, b *node, nodes ...*node) {
@@ -182,57 +217,22 @@ func TestNetnsPath12BothThroughProxy(t *testing.T) {
 	}
 }
 
-// birthday lets two nodes, one of them behind a symmetric NAT, meet three
-// times: at once by the relay, in at least two of three directly after that.
-func birthday(t *testing.T, p place) {
-	t.Helper()
-	const runs, least = 3, 2
-	direct := 0
-	for range runs {
-		t.Run("", func(t *testing.T) {
-			if born(t, p) < 10*time.Second {
-				direct++
-			}
-		})
+// A has IPv6 alone, B both families; both have addresses of their own and a
+// firewall before them, B a NAT for IPv4 as well.
+func onlyIPv6(w *world) (s, a, b *node) {
+	var nodes []*node
+	for i, prefixes := range [][]string{{"2001:db8:a::/64"}, {"2001:db8:b::/64", "192.168.77.0/24"}} {
+		name := string(rune('a' + i))
+		r := w.bed.Router("r" + name)
+		external := w.internet.Subnet("wan-"+name).Join(r, 0)
+		r.Load(netnstest.Firewall("wan-" + name))
+		if len(prefixes) > 1 {
+			r.Load(netnstest.HomeNAT("wan-" + name))
+		}
+		w.internet.Core.Route(netip.MustParsePrefix(prefixes[0]), external[1])
+		nodes = append(nodes, w.member(name, r.Subnet("lan-"+name, prefixes...)))
 	}
-	if direct < least {
-		t.Errorf("direct in %d of %d runs", direct, runs)
-	}
+	return w.founder(), nodes[0], nodes[1]
 }
 
-// born is how long the path took from relayed to direct; it waits ten seconds.
-func born(t *testing.T, p place) time.Duration {
-	t.Helper()
-	w := newWorld(t)
-	s, a, b := p(w)
-	a.join(s)
-	a.meets(s)
-	w.meet(s, a, b, time.Second, ipc.PathRelayed, ipc.PathDirect)
-	start := time.Now()
-	pass := a.passTo(b)
-	for a.sees("b").Path != ipc.PathDirect && time.Since(start) < 10*time.Second {
-		<-time.After(20 * time.Millisecond)
-	}
-	took := time.Since(start)
-	t.Logf("after %v: %s", took, way(a.sees("b")))
-	pass.settle()
-	pass.smooth("relayed turns direct")
-	pass.tcp.whole()
-	return took
-}
-
-func symmetricAndHome(w *world) (s, a, b *node) {
-	one, two := w.site("a", netnstest.SymmetricNAT), w.site("b", netnstest.HomeNAT)
-	return w.founder(), w.member("a", one.lan), w.member("b", two.lan)
-}
-
-func TestNetnsPath05SymmetricAndHome(t *testing.T) { birthday(t, symmetricAndHome) }
-
-func symmetricAndFirewall(w *world) (s, a, b *node) {
-	one := w.site("a", netnstest.SymmetricNAT)
-	s, a, b = w.founder(), w.member("a", one.lan), w.public("b")
-	b.host.Load(netnstest.Firewall("net-b"))
-	return s, a, b
-}
-
-func TestNetnsPath06SymmetricAndFirewall(t *testing.T) { birthday(t, symmetricAndFirewall) }
+func TestNetnsPath13OnlyIPv6(t *testing.T) { contact(t, onlyIPv6, ipc.PathDirect) }

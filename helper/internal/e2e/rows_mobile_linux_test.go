@@ -8,30 +8,6 @@ import (
 	"kith.internal/ipc"
 )
 
-// The uplink and S vanish under two nodes on one LAN, which then restart.
-func noInternet(t *testing.T) (restart time.Duration) {
-	w := newWorld(t)
-	s := w.founder()
-	home := w.site("home", netnstest.HomeNAT)
-	a, b := w.member("a", home.lan), w.member("b", home.lan)
-	a.join(s)
-	w.meet(s, a, b, patience, ipc.PathLAN)
-	pass := a.passTo(b)
-	home.wan.Unplug(home.router)
-	s.kill()
-	pass.settle()
-	<-time.After(5 * time.Second) // what was known of s grows old
-	pass.smooth("S vanishes")
-	restart = pass.restarted(b)
-	w.between(a, b, patience, ipc.PathLAN)
-	pass.tcp.whole()
-	return restart
-}
-
-func TestNetnsPath16NoInternet(t *testing.T) {
-	within(t, "restart without internet", noInternet(t), 2*time.Second)
-}
-
 // The provider gives a's router another address; what the NAT had mapped is gone.
 func addressChanges(t *testing.T) (gap time.Duration) {
 	w := newWorld(t)
@@ -69,6 +45,30 @@ func anotherLAN(t *testing.T) (gap time.Duration) {
 }
 
 func TestNetnsPath15AnotherLAN(t *testing.T) { within(t, "another LAN", anotherLAN(t), time.Second) }
+
+// The uplink and S vanish under two nodes on one LAN, which then restart.
+func noInternet(t *testing.T) (restart time.Duration) {
+	w := newWorld(t)
+	s := w.founder()
+	home := w.site("home", netnstest.HomeNAT)
+	a, b := w.member("a", home.lan), w.member("b", home.lan)
+	a.join(s)
+	w.meet(s, a, b, patience, ipc.PathLAN)
+	pass := a.passTo(b)
+	home.wan.Unplug(home.router)
+	s.kill()
+	pass.settle()
+	<-time.After(5 * time.Second) // what was known of s grows old
+	pass.smooth("S vanishes")
+	restart = pass.restarted(b)
+	w.between(a, b, patience, ipc.PathLAN)
+	pass.tcp.whole()
+	return restart
+}
+
+func TestNetnsPath16NoInternet(t *testing.T) {
+	within(t, "restart without internet", noInternet(t), 2*time.Second)
+}
 
 // S is killed, then both restart behind NATs that still know their mappings.
 func TestNetnsPath17NoSponsor(t *testing.T) {
@@ -113,6 +113,20 @@ func uplinkUnplugged(t *testing.T) (gap time.Duration) {
 
 func TestNetnsPath20UplinkUnplugged(t *testing.T) {
 	within(t, "an uplink unplugged", uplinkUnplugged(t), time.Second)
+}
+
+func uplinkSilent(t *testing.T) (gap time.Duration) {
+	w, first, a, b := twoUplinks(t)
+	pass := a.passTo(b)
+	first.router.Load(netnstest.Silent())
+	pass.settle()
+	gap = pass.over("the uplink is silent")
+	w.between(a, b, patience, ipc.PathDirect)
+	return gap
+}
+
+func TestNetnsPath20UplinkSilent(t *testing.T) {
+	within(t, "an uplink falls silent", uplinkSilent(t), 3*time.Second)
 }
 
 // Loss both ways, which no path choice can help.
@@ -178,18 +192,4 @@ func relayKilled(t *testing.T) (gap time.Duration) {
 
 func TestNetnsPath23TwoRelays(t *testing.T) {
 	within(t, "the relay in use is killed", relayKilled(t), time.Second)
-}
-
-func uplinkSilent(t *testing.T) (gap time.Duration) {
-	w, first, a, b := twoUplinks(t)
-	pass := a.passTo(b)
-	first.router.Load(netnstest.Silent())
-	pass.settle()
-	gap = pass.over("the uplink is silent")
-	w.between(a, b, patience, ipc.PathDirect)
-	return gap
-}
-
-func TestNetnsPath20UplinkSilent(t *testing.T) {
-	within(t, "an uplink falls silent", uplinkSilent(t), 3*time.Second)
 }
