@@ -19,6 +19,7 @@ ExecStart={{Path | cmdEscape}}{{range Arguments}} {{. | cmd}}{{end}}
 ExecStopPost={{Path | cmdEscape}} cleanup
 Restart=on-failure
 RestartSec=500ms
+KillMode=mixed
 StateDirectory=kith
 StateDirectoryMode=0700
 RuntimeDirectory=kith

@@ -35,26 +35,6 @@ func (c Config) saveBackup(s snapshot) error {
 	return nil
 }
 
-func writeState(path string, data []byte) error {
-	f, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+"-*") // 0600
-	if err != nil {
-		return err
-	}
-	_, err = f.Write(data)
-	if err == nil {
-		err = f.Sync()
-	}
-	err = errors.Join(err, f.Close())
-	if err == nil {
-		err = os.Rename(f.Name(), path)
-	}
-	if err != nil {
-		os.Remove(f.Name())
-		return err
-	}
-	return syncDir(filepath.Dir(path))
-}
-
 // loadBackup returns nil if there is none.
 func (c Config) loadBackup() (*snapshot, error) {
 	data, err := os.ReadFile(filepath.Join(c.StateDir, backupName))
@@ -110,10 +90,11 @@ func (c Config) byHand(s snapshot) []string {
 // that another program has written since is left alone. With nothing to put
 // back it does nothing.
 func Restore(cfg Config) error {
-	if err := restoreRecord(cfg); err != nil {
-		return fmt.Errorf("take our record from resolvconf: %w", err)
+	err := restoreRecord(cfg)
+	if err != nil {
+		err = fmt.Errorf("take our record from resolvconf: %w", err)
 	}
-	return restoreFile(cfg)
+	return errors.Join(err, restoreFile(cfg))
 }
 
 // restoreFile puts back resolv.conf itself.

@@ -191,18 +191,6 @@ func writeInPlace(path string, data []byte) error {
 	return f.Sync()
 }
 
-func syncDir(dir string) error {
-	f, err := os.Open(dir)
-	if err != nil {
-		return err
-	}
-	defer f.Close()
-	if err := f.Sync(); err != nil && !errors.Is(err, unix.EINVAL) && !errors.Is(err, unix.EROFS) {
-		return err
-	}
-	return nil
-}
-
 // sweep removes temporary files that a crash left beside path.
 func sweep(path string) error {
 	entries, err := os.ReadDir(filepath.Dir(path))

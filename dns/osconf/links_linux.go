@@ -12,9 +12,6 @@ import (
 // maxLinks bounds a chain of links, as the kernel does.
 const maxLinks = 40
 
-// inRoot is path below the root that tests have; "" is the real one.
-func (c Config) inRoot(path string) string { return filepath.Join("/", c.Root, path) }
-
 func (c Config) anyExists(paths []string) bool {
 	for _, p := range paths {
 		if _, err := os.Lstat(c.inRoot(p)); err == nil {

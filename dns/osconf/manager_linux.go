@@ -47,7 +47,10 @@ type switcher struct {
 // left of ours is put back first.
 func New(cfg Config) (Manager, error) {
 	cfg.Log = cfg.logger()
-	if err := Restore(cfg); err != nil {
+	if err := restoreRecord(cfg); err != nil {
+		cfg.Log.Warn("a record of ours stays with resolvconf", "err", err)
+	}
+	if err := restoreFile(cfg); err != nil {
 		return nil, fmt.Errorf("restore the resolver's configuration after a crash: %w", err)
 	}
 	s := &switcher{cfg: cfg, kick: make(chan struct{}, 1), quit: make(chan struct{}), beyond: map[Mode]string{}}

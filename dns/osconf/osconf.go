@@ -31,6 +31,8 @@ const (
 // ErrUnsupported is in the chain of what Set returns in ModeUnsupported.
 var ErrUnsupported = errors.New("unsupported resolver setup, names resolve through self.dns only")
 
+var errClosed = errors.New("resolver configuration is closed")
+
 // ErrGivenUp is in the chain of what Set returns once another program has
 // rewritten the file too often; a changed configuration is tried again.
 var ErrGivenUp = errors.New("another program keeps rewriting the resolver configuration")

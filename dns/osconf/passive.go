@@ -39,7 +39,7 @@ func (m *passive) Set(c plan.OSConfig) error {
 
 // Base is read anew at each call.
 func (m *passive) Base() Base {
-	data, err := os.ReadFile(filepath.Join(m.cfg.Root, "/", resolvPath))
+	data, err := os.ReadFile(m.cfg.inRoot(resolvPath))
 	if err != nil {
 		return Base{}
 	}
@@ -49,6 +49,9 @@ func (m *passive) Base() Base {
 func (m *passive) Mode() (Mode, string)      { return m.mode, m.why }
 func (m *passive) Abilities() plan.Abilities { return m.able }
 func (m *passive) Close() error              { return nil }
+
+// inRoot is path below the root that tests have; "" is the real one.
+func (c Config) inRoot(path string) string { return filepath.Join("/", c.Root, path) }
 
 const resolvPath = "etc/resolv.conf"
 

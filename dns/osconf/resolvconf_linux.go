@@ -23,6 +23,7 @@ const (
 
 	recordBackup = "resolvconf.backup"
 	recordKind   = "resolvconf"
+	recordTries  = 3 // to take it away
 )
 
 // record is what is needed to take ours away again.
@@ -197,12 +198,19 @@ func restoreRecord(cfg Config) error {
 	if r.Mode == ModeOpenresolv {
 		args = []string{"-f", "-d", recordName}
 	}
-	// It may be uninstalled by now: then only the file is left to mend.
-	if out, err := cfg.run(nil, r.Program, args...); err != nil {
-		cfg.logger().Warn("resolvconf does not take our record away", "err", err, "said", lastLine(out))
+	// A signal to all of our service's processes ends resolvconf too.
+	var out []byte
+	for range recordTries {
+		if out, err = cfg.run(nil, r.Program, args...); err == nil || errors.Is(err, fs.ErrNotExist) {
+			break
+		}
 	}
-	if err := r.mend(cfg); err != nil {
-		return err
+	if mend := r.mend(cfg); mend != nil {
+		return mend
+	}
+	// Uninstalled by now: then only the file was left to mend.
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("%s does not take our record away: %w: %s", r.Program, err, lastLine(out))
 	}
 	if err := cfg.done(Entry{Kind: recordKind, Path: r.Program, Backup: cfg.StateDir}); err != nil {
 		return err
@@ -343,13 +351,6 @@ func othersRecords(list []byte) []byte {
 
 func (b Base) equal(o Base) bool {
 	return slices.Equal(b.Nameservers, o.Nameservers) && slices.Equal(b.Search, o.Search) && slices.Equal(b.Options, o.Options)
-}
-
-// lastLine is the end of what a program said, fit for a log.
-func lastLine(out []byte) string {
-	line := string(bytes.TrimSpace(out))
-	line = line[strings.LastIndexByte(line, '\n')+1:]
-	return strings.ToValidUTF8(line[:min(len(line), 200)], "?")
 }
 
 func (m *resolvconf) Base() Base {

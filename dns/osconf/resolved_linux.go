@@ -1,7 +1,6 @@
 package osconf
 
 import (
-	"errors"
 	"fmt"
 	"net/netip"
 	"slices"
@@ -271,5 +270,3 @@ func (m *resolved) Close() error {
 	m.closed = true
 	return m.undo()
 }
-
-var errClosed = errors.New("resolver configuration is closed")

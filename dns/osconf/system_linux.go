@@ -2,17 +2,10 @@ package osconf
 
 import (
 	"context"
-	"errors"
 	"net/netip"
-	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
-	"time"
 )
-
-// commandTimeout is for resolvconf, whose hooks restart other programs.
-const commandTimeout = 10 * time.Second
 
 // system is what is asked of the OS beside files; nil members are the OS's own,
 // or nothing for a Config with a Root.
@@ -37,29 +30,6 @@ func (c Config) linkOf(a netip.Addr) (link, error) {
 		return c.system.link(a)
 	}
 	return linkOf(a)
-}
-
-// run starts the program at path, without a shell and with an environment of
-// ours, and gives what it said.
-func (c Config) run(stdin []byte, path string, args ...string) ([]byte, error) {
-	ctx, cancel := context.WithTimeout(context.Background(), commandTimeout)
-	defer cancel()
-	if c.system.run != nil {
-		return c.system.run(ctx, stdin, path, args...)
-	}
-	if c.Root != "" {
-		return nil, os.ErrNotExist
-	}
-	cmd := exec.CommandContext(ctx, path, args...)
-	cmd.Stdin = strings.NewReader(string(stdin))
-	cmd.Env = []string{"PATH=/usr/sbin:/usr/bin:/sbin:/bin", "LANG=C"}
-	cmd.Dir = "/"
-	cmd.WaitDelay = time.Second // for what a hook leaves running with our pipe
-	out, err := cmd.CombinedOutput()
-	if errors.Is(err, exec.ErrWaitDelay) {
-		err = nil
-	}
-	return out, err
 }
 
 // look reads what detection needs; b is nil where there is no bus.

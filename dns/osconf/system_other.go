@@ -1,6 +1,10 @@
-//go:build !linux && !windows && !darwin
+//go:build !linux && !windows
 
 package osconf
 
-// system is what is asked of the OS; here nothing is.
-type system struct{}
+import "context"
+
+// system is what is asked of the OS beside files; a nil member is the OS's own.
+type system struct {
+	run func(ctx context.Context, stdin []byte, path string, args ...string) ([]byte, error)
+}

@@ -1,4 +1,4 @@
 package osconf
 
-// system is what is asked of the OS; here nothing is yet.
+// system is what Windows is asked beside its registry.
 type system struct{}
