@@ -40,6 +40,8 @@ type Input struct {
 	Zones      *dns.Zones
 	Stub       []netip.Addr // where the stub answers now, the preferred first
 	BaseSearch []string     // the host's own search domains
+	Domains    []string     // further domains that the stub answers or forwards by itself: records, split DNS
+	Domains    []string     // further domains to send to the stub: with resolvers or records of ours
 	TakeAll    bool         // every query is to pass the stub: an exit node, a records' override
 }
 
@@ -90,6 +92,16 @@ func Make(in Input, os Abilities) Plan {
 				p.OS.Match = append(p.OS.Match, strings.TrimSuffix(r, "."))
 			}
 		}
+		seen := make(map[string]bool, len(in.Domains))
+		for _, d := range in.Domains {
+			if dns.ValidDomain(d) == nil && !seen[d] {
+				seen[d] = true
+				p.OS.Match = append(p.OS.Match, d)
+			}
+		}
+		if os.MaxMatch > 0 && len(p.OS.Match) > os.MaxMatch {
+			p.OS.Match = nil // all come here, and what is not ours goes on
+		}
 	}
 	// Ours first: the stub refuses a name at once, so a miss costs the host's
 	// own domains nothing, while theirs would cost ours a trip to the internet.
@@ -98,6 +110,33 @@ func Make(in Input, os Abilities) Plan {
 	}
 	p.OS.Search, p.Dropped = limitSearch(search, os)
 	return p
+}
+
+// match are the domains whose names are to come to us: the networks', the
+// further ones, and those of addresses as far as the OS takes so many. Where not
+// even the others fit, nil: all names come, and the stub passes the rest on.
+func match(zones []*dns.Zone, further []string, most int) []string {
+	var out []string
+	for _, z := range zones {
+		out = append(out, z.Search())
+	}
+	for _, d := range further {
+		d = strings.ToLower(strings.TrimSuffix(d, "."))
+		if dns.ValidDomain(d) == nil && !slices.ContainsFunc(out, func(o string) bool { return d == o || strings.HasSuffix(d, "."+o) }) {
+			out = append(out, d)
+		}
+	}
+	if most > 0 && len(out) > most {
+		return nil
+	}
+	for _, z := range zones {
+		for _, r := range z.Reverse() {
+			if most == 0 || len(out) < most {
+				out = append(out, strings.TrimSuffix(r, "."))
+			}
+		}
+	}
+	return out
 }
 
 func limit(addrs []netip.Addr, n int) []netip.Addr {

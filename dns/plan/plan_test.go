@@ -47,18 +47,26 @@ func TestPlanGolden(t *testing.T) {
 	searches := map[string][]string{
 		"none": nil, "corp": {"corp.example", "HOME.internal"}, "long": {long, "b.example"}, "bad": {"a\nnameserver 6.6.6.6", ".", "x y"},
 	}
-	oses := map[string]Abilities{"plain": PlainFile, "split": {Split: true}, "unlimited": {}}
+	oses := map[string]Abilities{
+		"plain": PlainFile, "split": {Split: true}, "unlimited": {},
+		"resolved": Resolved, "windows": Windows, "darwin": Darwin, "small": {Split: true, MaxMatch: 3},
+	}
+	further := map[string][]string{
+		"": nil, " domains": {"Corp.Example.", "www.corp.example", "nas.home.internal", "a b", "lab.example", "lab.example"},
+	}
 	got := make(map[string]Plan)
 	for n, z := range nets {
 		for s, addrs := range stubs {
 			for b, search := range searches {
 				for o, able := range oses {
 					for _, all := range []bool{false, true} {
-						name := "net=" + n + " stub=" + s + " search=" + b + " os=" + o
-						if all {
-							name += " all"
+						for f, domains := range further {
+							name := "net=" + n + " stub=" + s + " search=" + b + " os=" + o + f
+							if all {
+								name += " all"
+							}
+							got[name] = Make(Input{Zones: z, Stub: addrs, BaseSearch: search, TakeAll: all, Domains: domains}, able)
 						}
-						got[name] = Make(Input{Zones: z, Stub: addrs, BaseSearch: search, TakeAll: all}, able)
 					}
 				}
 			}
@@ -99,6 +107,12 @@ func TestPlan(t *testing.T) {
 		{"an OS that can split gets our domains, never internal itself", Input{Zones: two, Stub: []netip.Addr{v4}, BaseSearch: []string{"corp.example"}}, Abilities{Split: true},
 			Plan{OS: OSConfig{Nameservers: []netip.Addr{v4}, Search: []string{"home.internal", "work.internal"}, Match: []string{
 				"home.internal", "work.internal", "101.100.in-addr.arpa", "0.0.0.0.0.0.0.0.1.0.d.f.ip6.arpa", "102.100.in-addr.arpa", "0.0.0.0.0.0.0.0.2.0.d.f.ip6.arpa"}}}},
+		{"further domains, once each, none below another", Input{Zones: zones(t, "home"), Stub: []netip.Addr{v4}, Domains: []string{"Corp.example.", "a.corp.example", "nas.home.internal"}}, Abilities{Split: true},
+			Plan{OS: OSConfig{Nameservers: []netip.Addr{v4}, Search: []string{"home.internal"}, Match: []string{"home.internal", "corp.example", "101.100.in-addr.arpa", "0.0.0.0.0.0.0.0.1.0.d.f.ip6.arpa"}}}},
+		{"names of addresses are left out first", Input{Zones: zones(t, "home"), Stub: []netip.Addr{v4}, Domains: []string{"corp.example"}}, Abilities{Split: true, MaxMatch: 2},
+			Plan{OS: OSConfig{Nameservers: []netip.Addr{v4}, Search: []string{"home.internal"}, Match: []string{"home.internal", "corp.example"}}}},
+		{"with more domains than the OS takes all names come", Input{Zones: zones(t, "home"), Stub: []netip.Addr{v4}, Domains: []string{"corp.example"}}, Abilities{Split: true, MaxMatch: 1},
+			Plan{OS: OSConfig{Nameservers: []netip.Addr{v4}, Search: []string{"home.internal"}}}},
 		{"search domains beyond the limit are told", Input{Zones: two, Stub: []netip.Addr{v4}, BaseSearch: []string{"a", "b", "c", "d", "e", "f"}}, PlainFile,
 			Plan{OS: OSConfig{Nameservers: []netip.Addr{v4}, Search: []string{"home.internal", "work.internal", "a", "b", "c", "d"}}, Dropped: []string{"e", "f"}}},
 	}
@@ -109,5 +123,23 @@ func TestPlan(t *testing.T) {
 	}
 	if !(OSConfig{}).IsZero() || !tests[2].want.OS.Equal(tests[2].want.OS) || tests[2].want.OS.Equal(tests[3].want.OS) {
 		t.Error("IsZero or Equal is wrong")
+	}
+}
+
+// TestDomains: names outside our zones come to the stub where the OS can send
+// them, and all do where they are too many for it.
+func TestDomains(t *testing.T) {
+	in := Input{Zones: zones(t, "home"), Stub: []netip.Addr{netip.MustParseAddr("100.101.0.1")}, Domains: []string{"corp.example", "www.example.com", "corp.example", "a\nb"}}
+	able := Abilities{Split: true, MaxMatch: 5}
+	want := []string{"home.internal", "101.100.in-addr.arpa", "0.0.0.0.0.0.0.0.1.0.d.f.ip6.arpa", "corp.example", "www.example.com"}
+	if d := cmp.Diff(want, Make(in, able).OS.Match); d != "" {
+		t.Error(d)
+	}
+	able.MaxMatch = 4
+	if got := Make(in, able).OS; got.Match != nil || len(got.Nameservers) == 0 {
+		t.Errorf("too many domains: %+v", got)
+	}
+	if got := Make(in, PlainFile).OS.Match; got != nil {
+		t.Errorf("an OS that cannot split: %v", got)
 	}
 }
