@@ -40,7 +40,6 @@ type Input struct {
 	Zones      *dns.Zones
 	Stub       []netip.Addr // where the stub answers now, the preferred first
 	BaseSearch []string     // the host's own search domains
-	Domains    []string     // further domains that the stub answers or forwards by itself: records, split DNS
 	Domains    []string     // further domains to send to the stub: with resolvers or records of ours
 	TakeAll    bool         // every query is to pass the stub: an exit node, a records' override
 }
@@ -86,22 +85,7 @@ func Make(in Input, os Abilities) Plan {
 		search = append(search, z.Search())
 	}
 	if os.Split && !in.TakeAll {
-		p.OS.Match = slices.Clone(search)
-		for _, z := range zones {
-			for _, r := range z.Reverse() {
-				p.OS.Match = append(p.OS.Match, strings.TrimSuffix(r, "."))
-			}
-		}
-		seen := make(map[string]bool, len(in.Domains))
-		for _, d := range in.Domains {
-			if dns.ValidDomain(d) == nil && !seen[d] {
-				seen[d] = true
-				p.OS.Match = append(p.OS.Match, d)
-			}
-		}
-		if os.MaxMatch > 0 && len(p.OS.Match) > os.MaxMatch {
-			p.OS.Match = nil // all come here, and what is not ours goes on
-		}
+		p.OS.Match = match(zones, in.Domains, os.MaxMatch)
 	}
 	// Ours first: the stub refuses a name at once, so a miss costs the host's
 	// own domains nothing, while theirs would cost ours a trip to the internet.

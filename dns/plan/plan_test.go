@@ -131,11 +131,11 @@ func TestPlan(t *testing.T) {
 func TestDomains(t *testing.T) {
 	in := Input{Zones: zones(t, "home"), Stub: []netip.Addr{netip.MustParseAddr("100.101.0.1")}, Domains: []string{"corp.example", "www.example.com", "corp.example", "a\nb"}}
 	able := Abilities{Split: true, MaxMatch: 5}
-	want := []string{"home.internal", "101.100.in-addr.arpa", "0.0.0.0.0.0.0.0.1.0.d.f.ip6.arpa", "corp.example", "www.example.com"}
+	want := []string{"home.internal", "corp.example", "www.example.com", "101.100.in-addr.arpa", "0.0.0.0.0.0.0.0.1.0.d.f.ip6.arpa"}
 	if d := cmp.Diff(want, Make(in, able).OS.Match); d != "" {
 		t.Error(d)
 	}
-	able.MaxMatch = 4
+	able.MaxMatch = 2
 	if got := Make(in, able).OS; got.Match != nil || len(got.Nameservers) == 0 {
 		t.Errorf("too many domains: %+v", got)
 	}
