@@ -11,10 +11,25 @@ import (
 	"golang.org/x/sys/unix"
 
 	"kith.internal/helper/internal/netnstest"
+	"kith.internal/helper/internal/osnet/netmon"
 	"kith.internal/helper/internal/wire/udp"
 )
 
 const wallOff = `table inet wall { chain input { type filter hook input priority 0; policy drop; icmpv6 type { nd-neighbor-solicit, nd-neighbor-advert } accept; }; }`
+
+// seenOn is what netmon would see on the host.
+func seenOn(h *netnstest.Host) (out []netmon.Interface) {
+	for _, i := range h.Interfaces() {
+		out = append(out, netmon.Interface{
+			Index: i.Index, Name: i.Name, MTU: i.MTU, Prefixes: i.Prefixes,
+			Up:           i.Up(),
+			Multicast:    i.Flags&net.FlagMulticast != 0,
+			PointToPoint: i.Flags&net.FlagPointToPoint != 0,
+			Loopback:     i.Flags&net.FlagLoopback != 0,
+		})
+	}
+	return out
+}
 
 // inNamespace opens the host's multicast and announces in one group on it.
 func inNamespace(t *testing.T, h *netnstest.Host, id byte, heard chan<- Heard) *Announcer {
@@ -26,7 +41,7 @@ func inNamespace(t *testing.T, h *netnstest.Host, id byte, heard chan<- Heard) *
 		t.Fatal(err)
 	}
 	a := announcer(t, m)
-	a.Set(h.Interfaces(), []Group{{Secret: [32]byte{1}, Speak: true, Port: 20000 + uint16(id), ID: [8]byte{id}, Handle: func(h Heard) {
+	a.Set(seenOn(h), []Group{{Secret: [32]byte{1}, Speak: true, Port: 20000 + uint16(id), ID: [8]byte{id}, Handle: func(h Heard) {
 		select {
 		case heard <- h:
 		default:
@@ -150,7 +165,7 @@ func TestNetnsTwoProcessesShareThePort(t *testing.T) {
 	inNamespace(t, far, 3, farHeard)
 	h.Detach(lan)
 	h.Attach(late)
-	one.Set(h.Interfaces(), []Group{{Secret: [32]byte{1}, Speak: true, Port: 20001, ID: [8]byte{1}, Handle: func(h Heard) { heard <- h }}})
+	one.Set(seenOn(h), []Group{{Secret: [32]byte{1}, Speak: true, Port: 20001, ID: [8]byte{1}, Handle: func(h Heard) { heard <- h }}})
 	if p := one.Problems(); p != nil {
 		t.Errorf("after the change: %v", p)
 	}
@@ -215,7 +230,7 @@ func TestNetnsWithoutRawSockets(t *testing.T) {
 		t.Fatal(err)
 	}
 	a := announcer(t, m)
-	a.Set(h.Interfaces(), []Group{{Secret: [32]byte{1}, ID: [8]byte{1}, Handle: func(h Heard) { heard <- h }}})
+	a.Set(seenOn(h), []Group{{Secret: [32]byte{1}, ID: [8]byte{1}, Handle: func(h Heard) { heard <- h }}})
 	if p := a.Problems(); len(p) != 1 || !errors.Is(p[0], unix.EPERM) {
 		t.Errorf("problems: %v", p)
 	}
@@ -247,7 +262,7 @@ func TestNetnsMulticast(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		s[i].ifaces = h.Interfaces()
+		s[i].ifaces = seenOn(h)
 	}
 	testMulticast(t, s[0], s[1])
 }

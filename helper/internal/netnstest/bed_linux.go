@@ -1,6 +1,7 @@
 // Package netnstest makes hosts and LANs for a test out of the kernel's network
 // namespaces, veth pairs and bridges, and removes them at the test's end. It is
-// imported by tests alone and imports nothing of ours but netmon's types.
+// imported by tests alone and imports nothing of ours. Run makes a namespace for
+// a test that needs no more than one.
 package netnstest
 
 import (
@@ -29,15 +30,21 @@ type Bed struct {
 // KITH_NETNS=0 skips the test instead.
 func New(t testing.TB) *Bed {
 	t.Helper()
+	needsRoot(t)
+	b := &Bed{t: t, prefix: fmt.Sprintf("kith%d-%d", os.Getpid(), beds.Add(1))}
+	b.fabric = b.namespace("fabric")
+	return b
+}
+
+// needsRoot skips the test or ends it, unless there can be namespaces.
+func needsRoot(t testing.TB) {
+	t.Helper()
 	if os.Getenv("KITH_NETNS") == "0" {
 		t.Skip("the netns tier is off: KITH_NETNS=0")
 	}
 	if os.Geteuid() != 0 {
 		t.Fatal("the netns tier needs root: run make test as root or with KITH_NETNS=0")
 	}
-	b := &Bed{t: t, prefix: fmt.Sprintf("kith%d-%d", os.Getpid(), beds.Add(1))}
-	b.fabric = b.namespace("fabric")
-	return b
 }
 
 // namespace adds a namespace that lives as long as the test.

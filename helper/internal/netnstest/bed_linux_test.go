@@ -47,7 +47,7 @@ func TestNetnsInterfaces(t *testing.T) {
 	h.Attach(lan, netip.MustParsePrefix("192.0.2.1/24"))
 	var up []string
 	for _, i := range h.Interfaces() {
-		if i.Up && i.Multicast && !i.Loopback {
+		if i.Up() && i.Flags&net.FlagMulticast != 0 && i.Flags&net.FlagLoopback == 0 {
 			up = append(up, i.Name)
 			if len(i.Prefixes) != 2 || !i.Prefixes[1].Addr().IsLinkLocalUnicast() {
 				t.Errorf("addresses of %s: %v", i.Name, i.Prefixes)

@@ -12,8 +12,6 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
-
-	"kith.internal/helper/internal/osnet/netmon"
 )
 
 // Host is a network namespace.
@@ -79,7 +77,7 @@ func (h *Host) await(name string) {
 	defer tick.Stop()
 	for start := time.Now(); time.Since(start) < 10*time.Second; <-tick.C {
 		for _, i := range h.Interfaces() {
-			if i.Name == name && i.Up && (h.lacks6(name) || slices.ContainsFunc(i.Prefixes, isLinkLocal)) {
+			if i.Name == name && i.Up() && (h.lacks6(name) || slices.ContainsFunc(i.Prefixes, isLinkLocal)) {
 				return
 			}
 		}
@@ -156,8 +154,17 @@ func (h *Host) NFT(rules string) {
 	output(h.bed.t, cmd)
 }
 
-// Interfaces is what netmon would see on the host.
-func (h *Host) Interfaces() (out []netmon.Interface) {
+// Interface is one of a host's, with its addresses.
+type Interface struct {
+	net.Interface
+	Prefixes []netip.Prefix
+}
+
+// Up tells whether it is up and has a carrier.
+func (i Interface) Up() bool { return i.Flags&net.FlagUp != 0 && i.Flags&net.FlagRunning != 0 }
+
+// Interfaces is the host's interfaces.
+func (h *Host) Interfaces() (out []Interface) {
 	h.bed.t.Helper()
 	var err error
 	h.Do(func() { out, err = interfaces() })
@@ -167,7 +174,7 @@ func (h *Host) Interfaces() (out []netmon.Interface) {
 	return out
 }
 
-func interfaces() (out []netmon.Interface, err error) {
+func interfaces() (out []Interface, err error) {
 	all, err := net.Interfaces()
 	if err != nil {
 		return nil, err
@@ -177,13 +184,7 @@ func interfaces() (out []netmon.Interface, err error) {
 		if err != nil {
 			return nil, err
 		}
-		n := netmon.Interface{
-			Index: i.Index, Name: i.Name, MTU: i.MTU,
-			Up:           i.Flags&net.FlagUp != 0 && i.Flags&net.FlagRunning != 0,
-			Multicast:    i.Flags&net.FlagMulticast != 0,
-			PointToPoint: i.Flags&net.FlagPointToPoint != 0,
-			Loopback:     i.Flags&net.FlagLoopback != 0,
-		}
+		n := Interface{Interface: i}
 		for _, a := range addrs {
 			p, err := netip.ParsePrefix(a.String())
 			if err != nil {

@@ -4,7 +4,7 @@ import (
 	"strings"
 	"testing"
 
-	"kith.internal/helper/internal/osnet/internal/nstest"
+	"kith.internal/helper/internal/netnstest"
 )
 
 // blocks ends them as nft wants it where they share a line.
@@ -48,11 +48,11 @@ func TestNetnsBlocked4(t *testing.T) {
 		{"the network device's own hook", `ip tuntap add dev kith0 mode tun; nft 'table netdev f { chain in { type filter hook ingress device kith0 priority 0; ip saddr 100.64.0.0/10 drop; }; }'`, ""},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			nstest.Run(t, func(t *testing.T) {
-				nstest.Sh(t, c.setup)
+			netnstest.Run(t, func(t *testing.T) {
+				netnstest.Sh(t, c.setup)
 				rule, blocked, err := Blocked4(network, "kith0")
 				if err != nil || rule != c.want || blocked != (c.want != "") {
-					t.Errorf("got %q, %t, %v, want %q\n%s", rule, blocked, err, c.want, nstest.Sh(t, "nft --debug=netlink list ruleset"))
+					t.Errorf("got %q, %t, %v, want %q\n%s", rule, blocked, err, c.want, netnstest.Sh(t, "nft --debug=netlink list ruleset"))
 				}
 			})
 		})

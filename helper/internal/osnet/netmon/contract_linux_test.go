@@ -3,15 +3,15 @@ package netmon_test
 import (
 	"testing"
 
-	"kith.internal/helper/internal/osnet/internal/nstest"
+	"kith.internal/helper/internal/netnstest"
 	"kith.internal/helper/internal/osnet/netmon"
 	"kith.internal/helper/internal/osnet/netmon/netmontest"
 )
 
 func TestNetnsContract(t *testing.T) {
-	nstest.Run(t, func(t *testing.T) {
-		nstest.Sh(t, "ip link set lo up; ip link add eth0 type veth peer far; ip link set eth0 up")
-		sh := func(line string) func() { return func() { nstest.Sh(t, line) } }
+	netnstest.Run(t, func(t *testing.T) {
+		netnstest.Sh(t, "ip link set lo up; ip link add eth0 type veth peer far; ip link set eth0 up")
+		sh := func(line string) func() { return func() { netnstest.Sh(t, line) } }
 		w, err := netmon.New()
 		if err != nil {
 			t.Fatal(err)

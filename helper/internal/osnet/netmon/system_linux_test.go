@@ -11,7 +11,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"kith.internal/helper/internal/osnet/internal/nstest"
+	"kith.internal/helper/internal/netnstest"
 )
 
 // await waits for the watcher to say that ok holds.
@@ -48,7 +48,7 @@ func has(i Interface, prefix string) bool {
 }
 
 func TestNetnsWatch(t *testing.T) {
-	nstest.Run(t, func(t *testing.T) {
+	netnstest.Run(t, func(t *testing.T) {
 		w, err := New()
 		if err != nil {
 			t.Fatal(err)
@@ -88,7 +88,7 @@ func TestNetnsWatch(t *testing.T) {
 			{"ip link del eth0", func(s State, _ []Route) bool { return find(s, "eth0").Index == 0 && find(s, "eth1").Index == 0 }},
 		}
 		for _, step := range steps {
-			nstest.Sh(t, step.do)
+			netnstest.Sh(t, step.do)
 			await(t, w, step.do, step.ok)
 		}
 	})
@@ -97,14 +97,14 @@ func TestNetnsWatch(t *testing.T) {
 // TestNetnsFlap loses a carrier and finds it again, faster than the state is
 // read: it is told all the same.
 func TestNetnsFlap(t *testing.T) {
-	nstest.Run(t, func(t *testing.T) {
-		nstest.Sh(t, "ip link add eth0 type veth peer eth1; ip link set eth0 up; ip link set eth1 up")
+	netnstest.Run(t, func(t *testing.T) {
+		netnstest.Sh(t, "ip link add eth0 type veth peer eth1; ip link set eth0 up; ip link set eth1 up")
 		s, err := open()
 		if err != nil {
 			t.Fatal(err)
 		}
 		defer s.Close()
-		nstest.Sh(t, "ip link set eth0 mtu 1400; ip link set eth1 down; ip link set eth1 up")
+		netnstest.Sh(t, "ip link set eth0 mtu 1400; ip link set eth1 down; ip link set eth1 up")
 		kinds := map[Kind]bool{}
 		for !kinds[Surely] {
 			k, err := s.Wait()
@@ -122,8 +122,8 @@ func TestNetnsFlap(t *testing.T) {
 // TestNetnsOverflow has more messages than the socket holds: that is heard,
 // and the watcher goes on.
 func TestNetnsOverflow(t *testing.T) {
-	nstest.Run(t, func(t *testing.T) {
-		nstest.Sh(t, "ip link add eth0 type veth peer eth1; ip link set eth0 up; ip link set eth1 up")
+	netnstest.Run(t, func(t *testing.T) {
+		netnstest.Sh(t, "ip link add eth0 type veth peer eth1; ip link set eth0 up; ip link set eth1 up")
 		s, err := open()
 		if err != nil {
 			t.Fatal(err)
@@ -136,7 +136,7 @@ func TestNetnsOverflow(t *testing.T) {
 		if err := os.WriteFile(file, []byte(batch.String()), 0o600); err != nil {
 			t.Fatal(err)
 		}
-		nstest.Sh(t, "ip -batch "+file)
+		netnstest.Sh(t, "ip -batch "+file)
 		// Of the messages themselves none is as weighty as their loss.
 		for heard := 0; ; heard++ {
 			k, err := s.Wait()
@@ -152,24 +152,24 @@ func TestNetnsOverflow(t *testing.T) {
 		}
 		w := Watch(s)
 		defer w.Close()
-		nstest.Sh(t, "ip address add 192.0.2.7/24 dev eth0")
+		netnstest.Sh(t, "ip address add 192.0.2.7/24 dev eth0")
 		await(t, w, "after the overflow", func(s State, r []Route) bool { return has(find(s, "eth0"), "192.0.2.7/24") && len(r) > 3000 })
 	})
 }
 
 func TestNetnsTentativeIsNotUsable(t *testing.T) {
-	nstest.Run(t, func(t *testing.T) {
+	netnstest.Run(t, func(t *testing.T) {
 		w, err := New()
 		if err != nil {
 			t.Fatal(err)
 		}
 		defer w.Close()
-		nstest.Sh(t, "ip link add eth0 type veth peer eth1; ip link set eth0 up; ip link set eth1 up")
+		netnstest.Sh(t, "ip link add eth0 type veth peer eth1; ip link set eth0 up; ip link set eth1 up")
 		linkLocal := func(s State) bool {
 			return slices.ContainsFunc(find(s, "eth0").Prefixes, func(p netip.Prefix) bool { return p.Addr().IsLinkLocalUnicast() })
 		}
 		await(t, w, "link-local address", func(s State, _ []Route) bool { return linkLocal(s) })
-		if out := nstest.Sh(t, "ip -6 -o address show dev eth0 tentative"); out != "" {
+		if out := netnstest.Sh(t, "ip -6 -o address show dev eth0 tentative"); out != "" {
 			t.Errorf("told before it could be used: %s", out)
 		}
 	})
@@ -177,13 +177,13 @@ func TestNetnsTentativeIsNotUsable(t *testing.T) {
 
 // TestNetnsReadIsStable reads twice what did not change.
 func TestNetnsReadIsStable(t *testing.T) {
-	nstest.Run(t, func(t *testing.T) {
+	netnstest.Run(t, func(t *testing.T) {
 		s, err := open()
 		if err != nil {
 			t.Fatal(err)
 		}
 		defer s.Close()
-		nstest.Sh(t, `ip link set lo up; ip link add eth0 type veth peer eth1; ip link set eth0 up; ip link set eth1 up
+		netnstest.Sh(t, `ip link set lo up; ip link add eth0 type veth peer eth1; ip link set eth0 up; ip link set eth1 up
 			ip address add 192.0.2.9/24 dev eth0; ip address add 192.0.2.7/24 dev eth0
 			ip route add 10.0.0.0/8 nexthop via 192.0.2.1 nexthop via 192.0.2.2; ip route add blackhole 10.1.0.0/16`)
 		a, ar, err1 := s.Read()

@@ -11,7 +11,7 @@ import (
 	"github.com/google/go-cmp/cmp/cmpopts"
 	"github.com/vishvananda/netlink"
 
-	"kith.internal/helper/internal/osnet/internal/nstest"
+	"kith.internal/helper/internal/netnstest"
 	"kith.internal/helper/internal/osnet/router"
 	"kith.internal/helper/internal/osnet/router/routertest"
 	"kith.internal/helper/internal/osnet/tun"
@@ -31,7 +31,7 @@ func look(t *testing.T, name string) router.Config {
 			Noprefix  bool `json:"noprefixroute"`
 		} `json:"addr_info"`
 	}
-	if err := json.Unmarshal([]byte(nstest.Sh(t, "ip -json address show dev "+name)), &links); err != nil {
+	if err := json.Unmarshal([]byte(netnstest.Sh(t, "ip -json address show dev "+name)), &links); err != nil {
 		t.Fatal(err)
 	}
 	c := router.Config{MTU: links[0].MTU}
@@ -49,7 +49,7 @@ func look(t *testing.T, name string) router.Config {
 	}
 	for _, family := range []string{"-4", "-6"} {
 		var routes []struct{ Dst, Dev, Protocol string }
-		out := nstest.Sh(t, "ip -json "+family+" route show table main dev "+name)
+		out := netnstest.Sh(t, "ip -json "+family+" route show table main dev "+name)
 		if err := json.Unmarshal([]byte(out), &routes); out != "" && err != nil {
 			t.Fatalf("%v: %s", err, out)
 		}
@@ -65,7 +65,7 @@ func look(t *testing.T, name string) router.Config {
 
 // bed makes a TUN of ours in a fresh namespace.
 func bed(t *testing.T, f func(t *testing.T, b routertest.Bed)) {
-	nstest.Run(t, func(t *testing.T) {
+	netnstest.Run(t, func(t *testing.T) {
 		dev, name, index, err := tun.Create("", 0)
 		if err != nil {
 			t.Fatal(err)
@@ -79,7 +79,7 @@ func bed(t *testing.T, f func(t *testing.T, b routertest.Bed)) {
 		f(t, routertest.Bed{
 			Router:      r,
 			Look:        func() router.Config { return look(t, name) },
-			DisableIPv6: func() { nstest.Sh(t, "sysctl -qw net.ipv6.conf.all.disable_ipv6=1") },
+			DisableIPv6: func() { netnstest.Sh(t, "sysctl -qw net.ipv6.conf.all.disable_ipv6=1") },
 			Delete: func() {
 				if err := netlink.LinkDel(&netlink.GenericLink{LinkAttrs: netlink.LinkAttrs{Index: index}}); err != nil {
 					t.Fatal(err)
@@ -103,9 +103,9 @@ func prefixes(list ...string) []netip.Prefix {
 
 func TestNetnsRouteOfAnother(t *testing.T) {
 	bed(t, func(t *testing.T, b routertest.Bed) {
-		nstest.Sh(t, `ip link add other type bridge; ip link set other up
+		netnstest.Sh(t, `ip link add other type bridge; ip link set other up
 			ip route add 100.80.0.0/16 dev other; ip -6 route add fd12::/48 dev other`)
-		before := nstest.Sh(t, "ip route show dev other; ip -6 route show dev other")
+		before := netnstest.Sh(t, "ip route show dev other; ip -6 route show dev other")
 		c := router.Config{Addrs: prefixes("100.80.0.1/32"), Routes: prefixes("100.80.0.0/16", "10.9.0.0/16"), Up: true}
 		if err := b.Router.Set(c); !errors.Is(err, router.ErrTaken) {
 			t.Errorf("got %v, want %v", err, router.ErrTaken)
@@ -113,7 +113,7 @@ func TestNetnsRouteOfAnother(t *testing.T) {
 		if got := b.Look().Routes; len(got) != 1 || got[0] != netip.MustParsePrefix("10.9.0.0/16") {
 			t.Errorf("the other route was not set: %v", got)
 		}
-		if after := nstest.Sh(t, "ip route show dev other; ip -6 route show dev other"); after != before {
+		if after := netnstest.Sh(t, "ip route show dev other; ip -6 route show dev other"); after != before {
 			t.Errorf("another interface's routes changed:\n%s\nbecame\n%s", before, after)
 		}
 	})
@@ -122,24 +122,24 @@ func TestNetnsRouteOfAnother(t *testing.T) {
 func TestNetnsLeavesOthersAlone(t *testing.T) {
 	bed(t, func(t *testing.T, b routertest.Bed) {
 		const state = `ip -o address; ip route show table all | grep -v kith0; ip rule; ip -6 rule; sysctl -a 2>/dev/null | grep -v kith0 | grep -e '^net.ipv[46].conf'`
-		nstest.Sh(t, "ip link set lo up; ip link add eth0 type veth peer eth1; ip link set eth1 up; ip address add 192.0.2.7/24 dev eth0; ip link set eth0 up; sleep 0.1")
-		before := nstest.Sh(t, state)
+		netnstest.Sh(t, "ip link set lo up; ip link add eth0 type veth peer eth1; ip link set eth1 up; ip address add 192.0.2.7/24 dev eth0; ip link set eth0 up; sleep 0.1")
+		before := netnstest.Sh(t, state)
 		c := router.Config{Addrs: prefixes("100.80.0.1/32", "fd12::1/128"), Routes: prefixes("100.80.0.0/16", "fd12::/48"), MTU: 1420, Up: true}
 		if err := b.Router.Set(c); err != nil {
 			t.Fatal(err)
 		}
-		nstest.Sh(t, "ip route add 198.51.100.0/24 dev kith0")
+		netnstest.Sh(t, "ip route add 198.51.100.0/24 dev kith0")
 		if err := b.Router.Set(c); err != nil {
 			t.Fatal(err)
 		}
-		if got := nstest.Sh(t, "ip route show 198.51.100.0/24"); got == "" {
+		if got := netnstest.Sh(t, "ip route show 198.51.100.0/24"); got == "" {
 			t.Error("an administrator's route into our interface was removed")
 		}
 		if err := b.Router.Set(router.Config{}); err != nil {
 			t.Fatal(err)
 		}
 		// The kernel leaves multicast routes of a link that was up, and renumbers nothing.
-		if after := nstest.Sh(t, state); after != before {
+		if after := netnstest.Sh(t, state); after != before {
 			t.Errorf("the host is not as before:\n%s\nbecame\n%s", before, after)
 		}
 	})
@@ -166,7 +166,7 @@ func TestNetnsHeals(t *testing.T) {
 					t.Fatal(err)
 				}
 				before := b.Look()
-				nstest.Sh(t, harm)
+				netnstest.Sh(t, harm)
 				if err := b.Router.Set(c); err != nil {
 					t.Fatal(err)
 				}
@@ -182,7 +182,7 @@ func TestNetnsHeals(t *testing.T) {
 // TestNetnsTooSmallForIPv6 keeps an MTU that somebody else made too small.
 func TestNetnsTooSmallForIPv6(t *testing.T) {
 	bed(t, func(t *testing.T, b routertest.Bed) {
-		nstest.Sh(t, "ip link set kith0 mtu 1200")
+		netnstest.Sh(t, "ip link set kith0 mtu 1200")
 		c := router.Config{Addrs: prefixes("100.80.0.1/32", "fd12::1/128"), Routes: prefixes("100.80.0.0/16", "fd12::/48"), Up: true}
 		if err := b.Router.Set(c); !errors.Is(err, router.ErrNoIPv6) {
 			t.Errorf("got %v, want %v", err, router.ErrNoIPv6)
@@ -196,7 +196,7 @@ func TestNetnsTooSmallForIPv6(t *testing.T) {
 // BenchmarkSetAgain is what a change of the network costs when nothing of
 // ours changed.
 func BenchmarkSetAgain(b *testing.B) {
-	nstest.Run(b, func(b *testing.B) {
+	netnstest.Run(b, func(b *testing.B) {
 		dev, name, index, err := tun.Create("", 0)
 		if err != nil {
 			b.Fatal(err)

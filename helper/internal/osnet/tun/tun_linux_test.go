@@ -10,11 +10,11 @@ import (
 	"golang.org/x/sys/unix"
 	"golang.zx2c4.com/wireguard/tun"
 
-	"kith.internal/helper/internal/osnet/internal/nstest"
+	"kith.internal/helper/internal/netnstest"
 )
 
 func TestNetnsCreate(t *testing.T) {
-	nstest.Run(t, func(t *testing.T) {
+	netnstest.Run(t, func(t *testing.T) {
 		for i, want := range []string{"kith0", "kith1", "kith2"} {
 			dev, name, index, err := Create([]string{"", AnyName, "kith2"}[i], []int{0, 1280, 9000}[i])
 			if err != nil {
@@ -34,7 +34,7 @@ func TestNetnsCreate(t *testing.T) {
 		if _, _, _, err := Create("kith1", 0); !errors.Is(err, ErrExists) {
 			t.Errorf("got %v, want %v", err, ErrExists)
 		}
-		nstest.Sh(t, "ip link add bridge7 type bridge")
+		netnstest.Sh(t, "ip link add bridge7 type bridge")
 		if _, _, _, err := Create("bridge7", 0); !errors.Is(err, ErrExists) {
 			t.Errorf("got %v, want %v", err, ErrExists)
 		}
@@ -42,12 +42,12 @@ func TestNetnsCreate(t *testing.T) {
 }
 
 func TestNetnsCloseRemoves(t *testing.T) {
-	nstest.Run(t, func(t *testing.T) {
+	netnstest.Run(t, func(t *testing.T) {
 		dev, name, _, err := Create("", 0)
 		if err != nil {
 			t.Fatal(err)
 		}
-		nstest.Sh(t, "ip address add 100.80.0.1/16 dev "+name+" && ip link set up dev "+name)
+		netnstest.Sh(t, "ip address add 100.80.0.1/16 dev "+name+" && ip link set up dev "+name)
 		read := make(chan error)
 		go func() {
 			bufs := make([][]byte, dev.BatchSize())
@@ -70,20 +70,20 @@ func TestNetnsCloseRemoves(t *testing.T) {
 		if _, open := <-dev.Events(); open {
 			t.Error("the events are not closed")
 		}
-		if out := nstest.Sh(t, "ip -o link; ip route"); strings.Contains(out, name) {
+		if out := netnstest.Sh(t, "ip -o link; ip route"); strings.Contains(out, name) {
 			t.Errorf("something is left:\n%s", out)
 		}
 	})
 }
 
 func TestNetnsRemove(t *testing.T) {
-	nstest.Run(t, func(t *testing.T) {
+	netnstest.Run(t, func(t *testing.T) {
 		dev, _, _, err := Create("kith0", 0)
 		if err != nil {
 			t.Fatal(err)
 		}
 		defer dev.Close()
-		nstest.Sh(t, "ip link add kith1 type bridge; ip tuntap add dev kith2 mode tap; ip tuntap add dev kith3 mode tun; ip address add 100.80.0.1/16 dev kith3; ip link set kith3 up")
+		netnstest.Sh(t, "ip link add kith1 type bridge; ip tuntap add dev kith2 mode tap; ip tuntap add dev kith3 mode tun; ip address add 100.80.0.1/16 dev kith3; ip link set kith3 up")
 		for name, want := range map[string]error{
 			"kith0": ErrInUse, "kith1": ErrNotTUN, "kith2": ErrNotTUN, "kith3": nil, "kith4": nil, "": ErrName,
 		} {
@@ -91,7 +91,7 @@ func TestNetnsRemove(t *testing.T) {
 				t.Errorf("remove %q: got %v, want %v", name, err, want)
 			}
 		}
-		out := nstest.Sh(t, "ip -o link")
+		out := netnstest.Sh(t, "ip -o link")
 		for _, name := range []string{"kith0", "kith1", "kith2"} {
 			if !strings.Contains(out, name) {
 				t.Errorf("%s was removed", name)
@@ -109,12 +109,12 @@ func TestNetnsCrash(t *testing.T) {
 		if _, _, _, err := Create("kith0", 0); err != nil {
 			t.Fatal(err)
 		}
-		nstest.Sh(t, "ip address add 100.80.0.1/32 dev kith0; ip link set kith0 up; ip route add 100.80.0.0/16 dev kith0; ip -6 route add fd12::/48 dev kith0")
+		netnstest.Sh(t, "ip address add 100.80.0.1/32 dev kith0; ip link set kith0 up; ip route add 100.80.0.0/16 dev kith0; ip -6 route add fd12::/48 dev kith0")
 		os.Stdout.WriteString("ready\n")
 		select {}
 	}
-	nstest.Run(t, func(t *testing.T) {
-		before := nstest.Sh(t, "ip -o link; ip route show table all; ip rule")
+	netnstest.Run(t, func(t *testing.T) {
+		before := netnstest.Sh(t, "ip -o link; ip route show table all; ip rule")
 		c := exec.Command(os.Args[0], "-test.run=^TestNetnsCrash$")
 		c.Env = append(os.Environ(), "KITH_TEST_HOLD=1")
 		out, err := c.StdoutPipe()
@@ -129,7 +129,7 @@ func TestNetnsCrash(t *testing.T) {
 		}
 		c.Process.Kill()
 		c.Wait()
-		if after := nstest.Sh(t, "ip -o link; ip route show table all; ip rule"); after != before {
+		if after := netnstest.Sh(t, "ip -o link; ip route show table all; ip rule"); after != before {
 			t.Errorf("something is left:\n%s\nbecame\n%s", before, after)
 		}
 	})
@@ -138,7 +138,7 @@ func TestNetnsCrash(t *testing.T) {
 // TestNetnsNoTUN takes the device away, in a mount namespace, and then the
 // rights, on the thread alone.
 func TestNetnsNoTUN(t *testing.T) {
-	nstest.Run(t, func(t *testing.T) {
+	netnstest.Run(t, func(t *testing.T) {
 		must := func(err error) {
 			t.Helper()
 			if err != nil {

@@ -1,11 +1,6 @@
-// Package nstest runs a whole test inside a network namespace without a name,
-// which ends with the test. Where hosts and LANs are wanted there is netnstest;
-// that one imports netmon, so netmon's own tests cannot. It is imported by
-// tests alone and imports nothing of ours.
-package nstest
+package netnstest
 
 import (
-	"os"
 	"os/exec"
 	"runtime"
 	"strings"
@@ -19,12 +14,7 @@ import (
 // test: Run's caller has nothing left to do but to return.
 func Run[T testing.TB](t T, f func(t T)) {
 	t.Helper()
-	if os.Getenv("KITH_NETNS") == "0" {
-		t.Skip("KITH_NETNS=0: the netns tier is switched off")
-	}
-	if os.Geteuid() != 0 {
-		t.Fatal("the netns tier needs root: run the tests as root or with KITH_NETNS=0")
-	}
+	needsRoot(t)
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
