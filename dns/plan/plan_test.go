@@ -1,11 +1,12 @@
 package plan
 
 import (
-	"encoding/json"
 	"flag"
+	"fmt"
 	"net/netip"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -54,7 +55,7 @@ func TestPlanGolden(t *testing.T) {
 	further := map[string][]string{
 		"": nil, " domains": {"Corp.Example.", "www.corp.example", "nas.home.internal", "a b", "lab.example", "lab.example"},
 	}
-	got := make(map[string]Plan)
+	var lines []string
 	for n, z := range nets {
 		for s, addrs := range stubs {
 			for b, search := range searches {
@@ -65,20 +66,19 @@ func TestPlanGolden(t *testing.T) {
 							if all {
 								name += " all"
 							}
-							got[name] = Make(Input{Zones: z, Stub: addrs, BaseSearch: search, TakeAll: all, Domains: domains}, able)
+							p := Make(Input{Zones: z, Stub: addrs, BaseSearch: search, TakeAll: all, Domains: domains}, able)
+							lines = append(lines, fmt.Sprintf("%s: servers %v search %q match %q dropped %q", name, p.OS.Nameservers, p.OS.Search, p.OS.Match, p.Dropped))
 						}
 					}
 				}
 			}
 		}
 	}
-	data, err := json.MarshalIndent(got, "", " ") // maps are written in order of their keys
-	if err != nil {
-		t.Fatal(err)
-	}
+	slices.Sort(lines)
+	data := strings.Join(lines, "\n") + "\n"
 	golden := filepath.Join("testdata", "plan.golden")
 	if *update {
-		if err := os.WriteFile(golden, append(data, '\n'), 0o644); err != nil {
+		if err := os.WriteFile(golden, []byte(data), 0o644); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -86,7 +86,7 @@ func TestPlanGolden(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if d := cmp.Diff(string(want), string(data)+"\n"); d != "" {
+	if d := cmp.Diff(string(want), data); d != "" {
 		t.Error(d)
 	}
 }
