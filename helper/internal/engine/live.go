@@ -41,9 +41,10 @@ type live struct {
 	hasty   allowance
 	telling *time.Timer // says our presence again when it is due
 
-	mapped  []netip.AddrPort    // by the gateways
-	minute  *time.Timer         // looks after what changes without a word
-	minutes int                 // since the start
+	mapped  []netip.AddrPort // by the gateways
+	minute  *time.Timer      // looks after what changes without a word
+	minutes int              // since the start
+	near    map[key.Public]nearby
 	wanted  map[key.Public]bool // WireGuard sessions
 	chains  map[key.Public][][]key.Public
 	routing *time.Timer // computes the chains when it is due
@@ -59,7 +60,7 @@ type live struct {
 // startLive takes the port and the TUN and starts the network's parts.
 func (e *Engine) startLive(n *network) (_ *live, err error) {
 	on := &live{n: n, log: e.log.With("network", n.alias), use4: true, use6: true, saved: map[key.Public][]store.Endpoint{}, joiners: make(chan struct{}, joinersMost),
-		wanted: map[key.Public]bool{}, chains: map[key.Public][][]key.Public{}}
+		near: map[key.Public]nearby{}, wanted: map[key.Public]bool{}, chains: map[key.Public][][]key.Public{}}
 	if on.keys, err = n.currentKeys(); err != nil {
 		return nil, err
 	}

@@ -303,6 +303,7 @@ func (n *network) networkChanged() {
 	if n.e.checkIPv4(); n.on == nil {
 		return
 	}
+	clear(n.on.near) // who was near here may not be there
 	n.on.wire.SetLocal(n.e.local())
 	n.on.wire.NetworkChanged()
 	n.on.replica.Redial()

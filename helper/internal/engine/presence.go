@@ -1,6 +1,8 @@
 package engine
 
 import (
+	"bytes"
+	"cmp"
 	"net/netip"
 	"slices"
 	"time"
@@ -46,24 +48,70 @@ func (n *network) endpoints() []netip.AddrPort {
 	return out[:min(len(out), 16)]
 }
 
-// neighbours is whom this device reaches without help: relays first, which
-// others come through, then the nearest.
-func (n *network) neighbours() []replica.Neighbour {
+// near is whom this device reaches without help: what the wire says now, and who
+// has only become idle since. Otherwise each device of a LAN would tell, again
+// and again, of all that nobody has talked with for a while.
+func (n *network) near() []replica.Neighbour {
+	on := n.on
 	v := n.book.View()
-	var relays, others []replica.Neighbour
-	for _, o := range n.on.wire.Neighbours() {
-		m := v.Member(o.ID)
-		if m == nil {
+	now := time.Now()
+	var out []replica.Neighbour
+	found := map[key.Public]bool{}
+	for _, o := range on.wire.Neighbours() {
+		if v.Member(o.ID) == nil {
 			continue
 		}
-		q := replica.Neighbour{ID: o.ID, RTT: uint32(max(1, min(o.RTT.Milliseconds(), 60_000)))}
-		if m.Relay != nil {
-			relays = append(relays, q)
-		} else {
-			others = append(others, q)
-		}
+		rtt := uint32(max(1, min(o.RTT.Milliseconds(), 60_000)))
+		out = append(out, replica.Neighbour{ID: o.ID, RTT: rtt})
+		on.near[o.ID] = nearby{rtt, now}
+		found[o.ID] = true
 	}
-	out := append(relays, others...)
+	for id, q := range on.near {
+		if found[id] {
+			continue
+		}
+		st, ok := on.wire.PeerStatus(id)
+		idle := ok && (st.Reason == wire.Idle || st.Path.Kind >= wire.Direct)
+		if !idle || now.Sub(q.at) > idleFor || v.Member(id) == nil {
+			delete(on.near, id)
+			continue
+		}
+		out = append(out, replica.Neighbour{ID: id, RTT: q.rtt})
+	}
+	return out
+}
+
+// nearby is when a device was reached without help last.
+type nearby struct {
+	rtt uint32 // milliseconds
+	at  time.Time
+}
+
+// idleFor is how long a device that nobody talks with counts as near.
+const idleFor = 15 * time.Minute
+
+// neighbours is what is told of near: relays first, which others come through,
+// then whom it named before, or where there are many each change of a round trip
+// would be told, then the nearest.
+func (n *network) neighbours() []replica.Neighbour {
+	v := n.book.View()
+	named := map[key.Public]bool{}
+	for _, q := range n.on.said.Neighbours {
+		named[q.ID] = true
+	}
+	order := func(q replica.Neighbour) int {
+		switch {
+		case v.Member(q.ID).Relay != nil:
+			return 0
+		case named[q.ID]:
+			return 1
+		}
+		return 2
+	}
+	out := n.near()
+	slices.SortFunc(out, func(a, b replica.Neighbour) int {
+		return cmp.Or(cmp.Compare(order(a), order(b)), cmp.Compare(a.RTT, b.RTT), bytes.Compare(a.ID[:], b.ID[:]))
+	})
 	return out[:min(len(out), replica.MaxNeighbours)]
 }
 
@@ -282,10 +330,8 @@ func (n *network) mesh() *mesh {
 			m.relays[o.Key] = true
 		}
 	}
-	for _, o := range n.on.wire.Neighbours() {
-		if v.Member(o.ID) != nil {
-			m.link(n.self, o.ID, max(o.RTT, time.Millisecond))
-		}
+	for _, q := range n.near() {
+		m.link(n.self, q.ID, time.Duration(q.RTT)*time.Millisecond)
 	}
 	for id, l := range n.learnt {
 		if v.Member(id) != nil && now.Sub(l.at) < replica.PresenceTTL {
