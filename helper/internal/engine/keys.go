@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"kith.internal/helper/internal/frame"
+	"kith.internal/helper/internal/key"
 	"kith.internal/helper/internal/replica"
 	"kith.internal/helper/internal/roster"
 	"kith.internal/helper/internal/store"
@@ -38,8 +39,28 @@ func (n *network) checkKeys() {
 	}
 	n.dropAsks(replica.AskRenew)
 	n.e.log.Info("new keys are in force", "network", n.alias, "n", k.N)
-	n.stop()
-	n.start()
+	n.on.keys = k
+	n.on.wire.Rekey(k.Control)
+	if err := n.on.tunnel.SetKey(k.WireGuard); err != nil {
+		n.e.log.Error("go on with new keys", "network", n.alias, "err", err)
+		n.stop()
+		n.start()
+	}
+}
+
+// formerControl is the control key before those keys, nil if there was none: a
+// member that was away when they came into force knows no other.
+func (n *network) formerControl(k store.Keys) *key.ExchangePrivate {
+	var former *store.Keys
+	for i, old := range n.secrets.Keys {
+		if old.N < k.N && (former == nil || old.N > former.N) {
+			former = &n.secrets.Keys[i]
+		}
+	}
+	if former == nil {
+		return nil
+	}
+	return &former.Control
 }
 
 func dropAsk(asks []replica.Ask, kind string) []replica.Ask {

@@ -74,7 +74,7 @@ func (e *Engine) startLive(n *network) (_ *live, err error) {
 	}
 	n.checkFamilies(on)
 	on.wire, err = wire.New(wire.Config{
-		Conn: on.conn, Device: n.device, Control: on.keys.Control, Handler: handler{on}, Log: on.log,
+		Conn: on.conn, Device: n.device, Control: on.keys.Control, Former: n.formerControl(on.keys), Handler: handler{on}, Log: on.log,
 		DialLink: e.dialLink, Listen: e.cfg.Host.Listen, STUN: e.cfg.STUN, AnswerSTUN: on.answers.answer,
 	})
 	if err != nil {

@@ -104,8 +104,22 @@ func New(t tun.Device, private key.ExchangePrivate, w Wire, log *slog.Logger) (*
 	return tn, nil
 }
 
-// SetPeers says who may have a session. One who is gone, or whose WireGuard key
-// changed, loses it at once.
+// SetKey puts another key of ours in force. Sessions begin anew with it when the
+// next packet leaves.
+func (t *Tunnel) SetKey(private key.ExchangePrivate) error {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.closed {
+		return nil
+	}
+	if err := t.dev.IpcSet("private_key=" + hex.EncodeToString(private[:])); err != nil {
+		return fmt.Errorf("set the tunnel's key: %w", err)
+	}
+	return nil
+}
+
+// SetPeers says who may have a session. One who is gone loses it at once; with
+// one whose WireGuard key has changed it begins anew.
 func (t *Tunnel) SetPeers(peers []Peer) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -120,8 +134,7 @@ func (t *Tunnel) SetPeers(peers []Peer) {
 		case s == nil:
 			s = &session{Peer: p}
 		case s.WG != p.WG:
-			t.drop(s)
-			s.Peer = p
+			t.renew(s, p)
 		case !sameAddrs(s.Addrs, p.Addrs):
 			s.Peer = p
 			if s.configured.Load() {
@@ -193,12 +206,21 @@ func (t *Tunnel) Reset(id key.Public) {
 	if s == nil || t.closed || !s.configured.Load() {
 		return
 	}
-	wanted := s.wanted.Load()
+	t.renew(s, s.Peer)
+}
+
+// renew configures a session, if there is one, afresh, as it is with p.
+func (t *Tunnel) renew(s *session, p Peer) {
+	configured, wanted := s.configured.Load(), s.wanted.Load()
 	t.drop(s)
+	s.Peer = p
+	if !configured {
+		return
+	}
 	t.configure(s)
 	if wanted {
 		s.wanted.Store(s.configured.Load())
-		t.wire.Want(id, true)
+		t.wire.Want(s.ID, true)
 	}
 }
 

@@ -268,8 +268,36 @@ func TestReset(t *testing.T) {
 	})
 }
 
-// TestRemoval cuts a session at once; so does another WireGuard key. Another
-// address does not.
+// TestKeys: a session goes on when either side gets another key, once both know.
+func TestKeys(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		a, b := ends(t)
+		if !a.sends(time.Second) || !b.sends(time.Second) {
+			t.Fatal("a packet is lost")
+		}
+		for _, e := range []*end{a, b, a} {
+			e.wg = key.NewExchange()
+			e.far.tn.SetPeers([]Peer{e.peer()})
+			if err := e.tn.SetKey(e.wg); err != nil {
+				t.Fatal(err)
+			}
+			if !e.sends(time.Second) || !e.far.sends(time.Second) {
+				t.Error("with another key a packet is lost")
+			}
+			e.wg = key.NewExchange() // the other way around
+			if err := e.tn.SetKey(e.wg); err != nil {
+				t.Fatal(err)
+			}
+			e.far.tn.SetPeers([]Peer{e.peer()})
+			if !e.far.sends(time.Second) || !e.sends(time.Second) {
+				t.Error("with another key, known to its holder first, a packet is lost")
+			}
+		}
+	})
+}
+
+// TestRemoval cuts a session at once; another WireGuard key begins it anew,
+// another address does nothing.
 func TestRemoval(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		a, b := ends(t)
@@ -285,8 +313,8 @@ func TestRemoval(t *testing.T) {
 		rekeyed := b.peer()
 		rekeyed.WG = key.NewExchange().Public()
 		a.tn.SetPeers([]Peer{rekeyed})
-		if _, have := a.state(); len(have) != 0 || b.sends(time.Second) {
-			t.Error("another key has not cut the session")
+		if _, have := a.state(); len(have) != 1 || b.sends(time.Second) {
+			t.Error("another key has not begun the session anew")
 		}
 		a.tn.SetPeers([]Peer{b.peer()})
 		if !a.sends(10 * time.Second) {

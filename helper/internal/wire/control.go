@@ -93,7 +93,7 @@ func appendTxid(b []byte, txid uint64) []byte { return binary.BigEndian.AppendUi
 // What it returns is a WireGuard packet that was inside, and where it is from.
 func (w *Wire) receive(b []byte, from place, src udp.Source, t *transit) (inner []byte, at place) {
 	now := time.Now()
-	p, h, body, ok := w.open(b, from, now)
+	p, own, h, body, ok := w.open(b, from, now)
 	if !ok {
 		return nil, place{}
 	}
@@ -101,7 +101,7 @@ func (w *Wire) receive(b []byte, from place, src udp.Source, t *transit) (inner 
 	var d delivery
 	w.mu.Lock()
 	if !p.cut.Load() && !w.closed {
-		w.handle(p, h, body, arrival{from, src, now, t, &d}, &out)
+		w.handle(p, h, body, arrival{from, src, now, t, &d, own}, &out)
 	}
 	w.mu.Unlock()
 	w.transmit(&out)
@@ -112,35 +112,35 @@ func (w *Wire) receive(b []byte, from place, src udp.Source, t *transit) (inner 
 }
 
 // open opens a datagram that a peer has sealed, in place.
-func (w *Wire) open(b []byte, from place, now time.Time) (p *peer, h header, body []byte, ok bool) {
+func (w *Wire) open(b []byte, from place, now time.Time) (p *peer, own *ownKey, h header, body []byte, ok bool) {
 	if len(b) < minSealed || len(b) > ownBuffer {
 		w.drops.malformed.Add(1)
-		return nil, h, nil, false
+		return nil, nil, h, nil, false
 	}
-	p = w.dir.Load().byTag[w.mask.apply(tag(b[:tagLen]), b[tagLen:outerLen])]
+	p, own = w.sealedBy(b)
 	link, _ := from.via.(*wireLink)
 	if p == nil || w.local.Load().forbids(from) || link != nil && link.id != p.id {
 		w.drops.strangers.Add(1)
-		return nil, h, nil, false
+		return nil, nil, h, nil, false
 	}
 	if (*w.owners.Load())[from] == nil && !w.limits.unknown.allow(now) ||
-		p.sealed.Load() == nil && !w.limits.derive.allow(now) {
+		p.keys.Load().with(own) == nil && !w.limits.derive.allow(now) {
 		w.drops.limited.Add(1)
-		return nil, h, nil, false
+		return nil, nil, h, nil, false
 	}
-	s, err := p.sealer()
+	s, err := p.sealerWith(own)
 	if err != nil {
-		return nil, h, nil, false
+		return nil, nil, h, nil, false
 	}
 	if b, err = s.open(b); err != nil {
 		w.drops.forged.Add(1)
-		return nil, h, nil, false
+		return nil, nil, h, nil, false
 	}
 	if h, body, err = parseInner(b); err != nil {
 		w.drops.malformed.Add(1)
-		return nil, h, nil, false
+		return nil, nil, h, nil, false
 	}
-	return p, h, body, true
+	return p, own, h, body, true
 }
 
 // arrival is where and when a datagram came in, and what becomes of a frame.
@@ -150,6 +150,7 @@ type arrival struct {
 	now     time.Time
 	transit *transit
 	inner   *delivery
+	own     *ownKey // with which it was sealed
 }
 
 // handle acts on a datagram that the peer has sealed, some time, for someone
@@ -159,6 +160,9 @@ type arrival struct {
 func (w *Wire) handle(p *peer, h header, body []byte, a arrival, out *outbox) {
 	if q := p.instance(h.from); q != nil {
 		p = q
+	}
+	if p.speaks.Load() != a.own {
+		p.speaks.Store(a.own)
 	}
 	c := p.contact()
 	switch {

@@ -131,7 +131,7 @@ func TestStrangers(t *testing.T) {
 		defer b.stop()
 		b.wire.SetPeers([]Peer{a.peer()})
 		stranger := key.NewExchange()
-		s, err := newSealer(stranger, stranger.Public(), b.control.Public())
+		s, err := newSealer(newOwnKey(stranger), b.control.Public())
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -181,7 +181,7 @@ func TestPingFlood(t *testing.T) {
 		defer a.stop()
 		defer b.stop()
 		b.wire.SetPeers([]Peer{a.peer()})
-		s, err := newSealer(a.control, a.control.Public(), b.control.Public())
+		s, err := newSealer(newOwnKey(a.control), b.control.Public())
 		if err != nil {
 			t.Fatal(err)
 		}

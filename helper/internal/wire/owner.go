@@ -8,8 +8,9 @@ import (
 
 // directory finds peers. It is replaced whole when the set of peers changes.
 type directory struct {
-	byID  map[key.Public]*peer
-	byTag map[tag]*peer
+	byID   map[key.Public]*peer
+	byTag  map[tag]*peer // as nodes
+	bySeal map[tag]*peer // by their control keys
 	// Those with a shared key, and those with the relay role in the order of
 	// their keys.
 	shared, relays []*peer

@@ -30,15 +30,14 @@ type counter struct {
 
 // peer is one peer. An idle one costs little more than its keys.
 type peer struct {
-	id      key.Public
-	control key.Exchange
-	tag     tag
-	shared  bool
-	only    key.Public // guarded by Wire.mu, as are
-	relay   *Relay
-	chains  []chain
-	wire    *Wire
-	ep      Endpoint
+	id     key.Public
+	tag    tag // as a node
+	shared bool
+	only   key.Public // guarded by Wire.mu, as are
+	relay  *Relay
+	chains []chain
+	wire   *Wire
+	ep     Endpoint
 
 	// What follows is used on the packet path, without a lock.
 	sent    counter
@@ -47,7 +46,8 @@ type peer struct {
 	watched atomic.Bool           // the schedule looks at what is sent
 	failed  atomic.Bool           // the system refused to send
 	cut     atomic.Bool
-	sealed  atomic.Pointer[sealer] // nil until it is needed
+	keys    atomic.Pointer[theirs]
+	speaks  atomic.Pointer[ownKey] // the key of ours that it has last used; nil: not yet
 	counter atomic.Uint64          // of the last datagram sealed
 	frames  atomic.Uint64          // of the last frame
 	pieces  atomic.Uint64          // frames cut
@@ -133,7 +133,8 @@ type route struct {
 }
 
 func newPeer(w *Wire, q Peer) *peer {
-	p := &peer{id: q.ID, control: q.Control, tag: tagOf(q.Control), shared: q.Shared, wire: w}
+	p := &peer{id: q.ID, tag: nodeTag(q.ID), shared: q.Shared, wire: w}
+	p.keys.Store(newTheirs(q.Control))
 	p.ep.p = p
 	p.due.at = -1
 	return p
@@ -153,19 +154,6 @@ func (p *peer) contact() *contact {
 		}
 	}
 	return p.c
-}
-
-// sealer gives the keys shared with the peer, derived on first use.
-func (p *peer) sealer() (*sealer, error) {
-	if s := p.sealed.Load(); s != nil {
-		return s, nil
-	}
-	s, err := newSealer(p.wire.control, p.wire.public, p.control)
-	if err != nil {
-		return nil, err
-	}
-	p.sealed.CompareAndSwap(nil, s)
-	return p.sealed.Load(), nil
 }
 
 // instance gives the peer that is the life b of a shared key, nil if there is
@@ -192,8 +180,9 @@ func (p *peer) addInstance(b boot, now time.Time) *peer {
 	if len(c.instances) >= maxInstances {
 		return nil
 	}
-	q := newPeer(p.wire, Peer{ID: p.id, Control: p.control})
-	q.sealed.Store(p.sealed.Load())
+	q := newPeer(p.wire, Peer{ID: p.id})
+	q.keys.Store(p.keys.Load())
+	q.speaks.Store(p.speaks.Load())
 	q.contact().base = p
 	c.instances[b] = q
 	return q

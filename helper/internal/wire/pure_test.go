@@ -19,11 +19,11 @@ import (
 // sealers is both ends of a pair of keys, and the recipient's mask key.
 func sealers(t testing.TB) (a, b *sealer, maskB maskKey) {
 	ka, kb := key.NewExchange(), key.NewExchange()
-	a, err := newSealer(ka, ka.Public(), kb.Public())
+	a, err := newSealer(newOwnKey(ka), kb.Public())
 	if err != nil {
 		t.Fatal(err)
 	}
-	b, err = newSealer(kb, kb.Public(), ka.Public())
+	b, err = newSealer(newOwnKey(kb), ka.Public())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -334,7 +334,7 @@ func FuzzReceive(f *testing.F) {
 	peer := key.NewExchange()
 	id := key.New().Public()
 	own := key.NewExchange()
-	s, err := newSealer(peer, peer.Public(), own.Public())
+	s, err := newSealer(newOwnKey(peer), own.Public())
 	if err != nil {
 		f.Fatal(err)
 	}

@@ -74,26 +74,27 @@ func (m *maskKey) apply(t tag, nonce []byte) tag {
 
 // sealer seals to and opens from one peer. It is immutable.
 type sealer struct {
+	own  *ownKey
 	self tag
 	mask maskKey // the peer's
 	send cipher.AEAD
 	recv cipher.AEAD
 }
 
-func newSealer(own key.ExchangePrivate, ownPub, peer key.Exchange) (*sealer, error) {
-	shared, err := own.Shared(peer)
+func newSealer(own *ownKey, peer key.Exchange) (*sealer, error) {
+	shared, err := own.private.Shared(peer)
 	if err != nil {
 		return nil, fmt.Errorf("derive control keys: %w", err)
 	}
-	send, err := direction(shared, ownPub, peer)
+	send, err := direction(shared, own.public, peer)
 	if err != nil {
 		return nil, err
 	}
-	recv, err := direction(shared, peer, ownPub)
+	recv, err := direction(shared, peer, own.public)
 	if err != nil {
 		return nil, err
 	}
-	return &sealer{self: tagOf(ownPub), mask: maskKeyOf(peer), send: send, recv: recv}, nil
+	return &sealer{own: own, self: tagOf(own.public), mask: maskKeyOf(peer), send: send, recv: recv}, nil
 }
 
 func direction(shared [32]byte, from, to key.Exchange) (cipher.AEAD, error) {

@@ -11,7 +11,7 @@ import (
 // what both ends of the stream alone know.
 func (w *Wire) OpenToken(token, binding []byte) (key.Public, bool) {
 	b := append([]byte(nil), token...)
-	p, h, body, ok := w.open(b, place{}, time.Now())
+	p, _, h, body, ok := w.open(b, place{}, time.Now())
 	if !ok || h.kind != kindToken || p.cut.Load() || len(binding) == 0 || subtle.ConstantTimeCompare(body, binding) != 1 {
 		return key.Public{}, false
 	}

@@ -24,6 +24,9 @@ type Config struct {
 	Handler Handler
 	Log     *slog.Logger
 
+	// Former is the control key before Control, which who has not heard of that
+	// may still use; nil if there was none.
+	Former *key.ExchangePrivate
 	// DialLink connects to a relay by a stream; token proves to it who asks, given
 	// what binds the proof to the stream. Without it there are no links.
 	DialLink func(ctx context.Context, r Relay, token func(binding []byte) ([]byte, error)) (Link, error)
@@ -78,15 +81,13 @@ type Relay struct {
 type Wire struct {
 	conn    udp.Conn
 	device  key.Private
-	control key.ExchangePrivate
-	public  key.Exchange // of control
-	tag     tag          // ours
-	mask    maskKey      // ours
+	tag     tag // ours, as a node
 	boot    boot
 	handler Handler
 	log     *slog.Logger
 
 	// The packet path reads these without a lock.
+	keys   atomic.Pointer[ownKeys]
 	dir    atomic.Pointer[directory]
 	owners atomic.Pointer[owners]
 	local  atomic.Pointer[local]
@@ -139,7 +140,7 @@ type limits struct {
 // New starts a wire on the sockets. It has no peers.
 func New(cfg Config) (*Wire, error) {
 	w := &Wire{
-		conn: cfg.Conn, device: cfg.Device, control: cfg.Control, handler: cfg.Handler, log: cfg.Log,
+		conn: cfg.Conn, device: cfg.Device, handler: cfg.Handler, log: cfg.Log,
 		wake:      make(chan struct{}, 1),
 		watchq:    make(chan *peer, 64),
 		strangers: make(chan place, 16),
@@ -156,8 +157,12 @@ func New(cfg Config) (*Wire, error) {
 	w.limits.answers.b = bucket{rate: 400, burst: 800}
 	w.limits.meet.b = bucket{rate: 10, burst: 20}
 	w.limits.stun.b = bucket{rate: 2000, burst: 4000}
-	w.public = cfg.Control.Public()
-	w.mask, w.tag = maskKeyOf(w.public), tagOf(w.public)
+	own := ownKeys{newOwnKey(cfg.Control)}
+	if cfg.Former != nil {
+		own[1] = newOwnKey(*cfg.Former)
+	}
+	w.keys.Store(&own)
+	w.tag = nodeTag(cfg.Device.Public())
 	for w.boot == 0 {
 		var b [8]byte
 		rand.Read(b[:])
@@ -209,7 +214,7 @@ func (w *Wire) Close() {
 }
 
 // SetPeers sets who may talk to us, all of them. Who is gone is cut at once;
-// who is unchanged keeps paths and sessions.
+// who stays keeps paths and sessions, with a new control key too.
 func (w *Wire) SetPeers(peers []Peer) {
 	now := time.Now()
 	w.mu.Lock()
@@ -218,16 +223,19 @@ func (w *Wire) SetPeers(peers []Peer) {
 		return
 	}
 	old := w.dir.Load()
-	next := &directory{byID: make(map[key.Public]*peer, len(peers)), byTag: make(map[tag]*peer, len(peers))}
+	next := &directory{byID: make(map[key.Public]*peer, len(peers)), byTag: make(map[tag]*peer, len(peers)), bySeal: make(map[tag]*peer, len(peers))}
 	for _, q := range peers {
 		p := old.byID[q.ID]
-		if p == nil || p.control != q.Control || p.shared != q.Shared {
-			p = newPeer(w, q)
-		}
-		if next.byID[q.ID] != nil || next.byTag[p.tag] != nil || q.Control == w.public {
+		t := tagOf(q.Control)
+		if next.byID[q.ID] != nil || next.bySeal[t] != nil || q.Control == w.keys.Load()[0].public {
 			continue // named twice, or ourselves
 		}
-		next.byID[q.ID], next.byTag[p.tag] = p, p
+		if p == nil || p.shared != q.Shared {
+			p = newPeer(w, q)
+		} else if p.keys.Load().control != q.Control {
+			p.renew(q.Control, now)
+		}
+		next.byID[q.ID], next.byTag[p.tag], next.bySeal[t] = p, p, p
 		p.only, p.relay = q.Only, q.Relay
 		if p.shared {
 			next.shared = append(next.shared, p)
