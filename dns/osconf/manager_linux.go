@@ -35,8 +35,10 @@ type switcher struct {
 	ended sync.WaitGroup
 	late  bool // a service has left the bus, or is only just there; follow's own
 
+	busMu sync.Mutex // guards bus; a Manager asks for it while mu is held
+	bus   bus        // nil: none
+
 	mu     sync.Mutex // guards what follows
-	bus    bus        // nil: none
 	found  finding
 	cur    Manager
 	beyond map[Mode]string // setups that turned out not to work, and why
@@ -58,14 +60,14 @@ func New(cfg Config) (Manager, error) {
 		if b, err := cfg.dialBus(); err != nil {
 			cfg.Log.Debug("the resolver is not asked over D-Bus", "err", err)
 		} else {
-			s.bus = b
+			s.setBus(b)
 		}
 	}
 	s.found = s.look()
 	var err error
 	if s.cur, err = s.manager(s.found); err != nil {
-		if s.bus != nil {
-			s.bus.close()
+		if b := s.busNow(); b != nil {
+			b.close()
 		}
 		return nil, err
 	}
@@ -75,7 +77,7 @@ func New(cfg Config) (Manager, error) {
 
 // look decides anew. The caller holds mu, or is New.
 func (s *switcher) look() finding {
-	f := decide(s.cfg.look(s.bus))
+	f := decide(s.cfg.look(s.busNow()))
 	if why, not := s.beyond[f.mode]; not {
 		return finding{mode: ModePlain, why: f.why + ", but " + why}
 	}
@@ -115,9 +117,15 @@ func (s *switcher) elsewhere() *UnsupportedError {
 
 // busNow is the connection, nil while there is none.
 func (s *switcher) busNow() bus {
-	s.mu.Lock()
-	defer s.mu.Unlock()
+	s.busMu.Lock()
+	defer s.busMu.Unlock()
 	return s.bus
+}
+
+func (s *switcher) setBus(b bus) {
+	s.busMu.Lock()
+	defer s.busMu.Unlock()
+	s.bus = b
 }
 
 // notify passes a Manager's event on. If it gave up because something else
@@ -187,8 +195,8 @@ func (s *switcher) follow() {
 	slow := time.NewTimer(pause)
 	defer slow.Stop()
 	for {
+		b := s.busNow()
 		s.mu.Lock()
-		b := s.bus
 		mode := s.found.mode
 		s.mu.Unlock()
 		var signals <-chan *dbus.Signal
@@ -236,8 +244,8 @@ func (s *switcher) connect() bool {
 	if err != nil {
 		return false
 	}
+	s.setBus(b)
 	s.mu.Lock()
-	s.bus = b
 	evs := s.turn()
 	s.mu.Unlock()
 	if len(evs) == 0 {
@@ -250,9 +258,7 @@ func (s *switcher) connect() bool {
 // lostBus forgets a connection that ended.
 func (s *switcher) lostBus(b bus) {
 	b.close()
-	s.mu.Lock()
-	s.bus = nil
-	s.mu.Unlock()
+	s.setBus(nil)
 }
 
 // heard takes up a signal.
@@ -361,8 +367,8 @@ func (s *switcher) Close() error {
 	close(s.quit)
 	s.ended.Wait()
 	err := s.cur.Close()
-	if s.bus != nil {
-		s.bus.close()
+	if b := s.busNow(); b != nil {
+		b.close()
 	}
 	return err
 }
