@@ -58,7 +58,8 @@ var benchServers = []benchServer{
 }
 
 // TestBenchDNS measures the stub beside two others with the same zone: queries a
-// second on one core, and the latency at a fixed rate.
+// second on one core, and the latency at a fixed rate. Where other work runs
+// beside it, have it run under "chrt -r 5", so that all three get their core.
 func TestBenchDNS(t *testing.T) {
 	if at := os.Getenv(benchEnv); at != "" {
 		serveBench(t, netip.MustParseAddrPort(at))

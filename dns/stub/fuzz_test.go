@@ -1,7 +1,10 @@
 package stub
 
 import (
+	"bytes"
+	"context"
 	"net"
+	"strings"
 	"testing"
 
 	mdns "github.com/miekg/dns"
@@ -9,7 +12,7 @@ import (
 
 // FuzzAnswer feeds raw packets to the answer path.
 func FuzzAnswer(f *testing.F) {
-	for _, name := range []string{"laptop.home.internal.", "laptop.", "x.home.internal.", "1.0.101.100.in-addr.arpa.", "example.com.", "."} {
+	for _, name := range []string{"laptop.home.internal.", "laptop.", "x.home.internal.", "1.0.101.100.in-addr.arpa.", "example.com.", ".", "x.example.com.", "big.example.com.", "out.home.internal."} {
 		m := new(mdns.Msg).SetQuestion(name, mdns.TypeANY)
 		m.SetEdns0(1232, true)
 		b, err := m.Pack()
@@ -19,13 +22,27 @@ func FuzzAnswer(f *testing.F) {
 		f.Add(b)
 	}
 	f.Add([]byte{0, 1, 1, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0xc0, 12, 0, 1, 0, 1})
-	zones := testZones(f)
-	sc := newScratch()
+	zones := customZones(f, rec("*.example.com", "CNAME", "laptop.home.internal"), rec("out.home.internal", "CNAME", "www.example.org"),
+		rec("big.example.com", "TXT", strings.Repeat("a", 1000), strings.Repeat(`\`, 1000)), rec("_s._tcp.home.internal", "SRV", "1 2 3 laptop.home.internal"))
+	sc, kept := newScratch(), newScratch()
+	kept.memo.on = true
 	f.Fuzz(func(t *testing.T, in []byte) {
 		if len(in) > maxQuery {
 			return
 		}
 		out, foreign := sc.answer(zones, in)
+		for range 2 {
+			again, f := kept.answer(zones, in)
+			if f != foreign || !bytes.Equal(again, out) {
+				t.Errorf("%x is answered with %x, and when kept with %x", in, out, again)
+			}
+		}
+		if foreign && sc.over.query != nil {
+			var m mdns.Msg
+			if err := m.Unpack(sc.over.query); err != nil || len(m.Question) != 1 {
+				t.Errorf("%x is handed over as %x", in, sc.over.query)
+			}
+		}
 		if foreign && out != nil {
 			t.Error("an answer to what is not ours")
 		}
@@ -38,6 +55,38 @@ func FuzzAnswer(f *testing.F) {
 		var m mdns.Msg
 		if err := m.Unpack(out); err != nil {
 			t.Errorf("the answer to %x does not unpack: %v", in, err)
+		}
+	})
+}
+
+// FuzzHandOver feeds what upstreams may answer to where our CNAMEs lead.
+func FuzzHandOver(f *testing.F) {
+	zones := customZones(f, rec("out.home.internal", "CNAME", "www.example.org"))
+	in, err := new(mdns.Msg).SetQuestion("out.home.internal.", mdns.TypeA).Pack()
+	if err != nil {
+		f.Fatal(err)
+	}
+	good, err := publicWorld(context.Background(), in)
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Add(good)
+	f.Add([]byte{0, 1, 0x81, 0x83, 0, 1, 0, 0, 0, 0, 0, 0, 0xc0, 12, 0, 1, 0, 1})
+	sc := newScratch()
+	f.Fuzz(func(t *testing.T, upstream []byte) {
+		if _, foreign := sc.answer(zones, in); !foreign {
+			t.Fatal("not handed over")
+		}
+		out, err := sc.over.finish(upstream)
+		if err != nil {
+			return
+		}
+		var m mdns.Msg
+		if err := m.Unpack(out); err != nil || len(out) > sc.limit() {
+			t.Fatalf("%d bytes, %v", len(out), err)
+		}
+		if m.Question[0].Name != "out.home.internal." || len(m.Answer) > 0 && m.Answer[0].Header().Rrtype != mdns.TypeCNAME {
+			t.Errorf("%v", &m)
 		}
 	})
 }

@@ -3,7 +3,7 @@ package stub
 import "kith.internal/dns"
 
 const (
-	maxMemo     = 4 << 20 // bytes, a socket
+	maxMemo     = 2 << 20 // bytes, a socket
 	memoEach    = 96      // what an entry costs beside its bytes, roughly
 	maxMemoized = 512     // bytes of a query or answer that is kept
 )
