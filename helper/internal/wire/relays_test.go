@@ -193,9 +193,11 @@ func TestLinkDialled(t *testing.T) {
 		time.Sleep(2 * time.Minute)
 		n.wantPath(s.relays[0], LAN, "")
 		time.Sleep(linkSpare)
+		n.wire.mu.Lock()
 		if len(n.wire.carriers.links) != 0 {
 			t.Error("the link is open yet")
 		}
+		n.wire.mu.Unlock()
 		n.wantPath(b.n, Relayed, "")
 		s.segs[[2]int{0, 0}].SetLoss(1)
 		if gap := talk(a, b, 5*time.Second); gap > 2*time.Second {
