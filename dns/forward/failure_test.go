@@ -104,6 +104,26 @@ func TestOneDeadOfMany(t *testing.T) {
 	}
 }
 
+// TestStorm: programs that all ask for one name at once all get it.
+func TestStorm(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f, _ := cached(t, answering(100*time.Millisecond, 0))
+		var failed atomic.Int32
+		var work sync.WaitGroup
+		for range maxSame {
+			work.Go(func() {
+				if _, err := f.Forward(t.Context(), query("a.example.")); err != nil {
+					failed.Add(1)
+				}
+			})
+		}
+		work.Wait()
+		if failed.Load() > 0 {
+			t.Errorf("%d of %d failed", failed.Load(), maxSame)
+		}
+	})
+}
+
 // TestSpelling: names go out in random case; who answers otherwise is asked over
 // TCP, and in small letters from then on.
 func TestSpelling(t *testing.T) {

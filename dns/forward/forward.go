@@ -195,7 +195,8 @@ func isLocal(a netip.Addr, local []netip.Addr) bool {
 
 const (
 	totalTime = 4500 * time.Millisecond // less than the 5 s after which clients ask again
-	maxSame   = 8                       // one question so often at once is a loop, or a storm
+	manySame  = 8                       // one question so often at once may be a loop
+	maxSame   = 64                      // and is not asked once more
 )
 
 // Forward returns the answer to a query, whatever its RCODE, with the query's ID
@@ -268,15 +269,17 @@ func (f *Forwarder) begin(q question) (servers []*server, generation uint64, don
 		servers = append(servers, s)
 	}
 	key := q.name + string(q.tail[:])
+	if f.asked[key] == manySame {
+		for _, s := range servers {
+			f.probeLoop(s)
+		}
+	}
 	switch {
 	case len(servers) == 0 && looping:
 		return nil, 0, nil, ErrLoop
 	case len(servers) == 0:
 		return nil, 0, nil, ErrNoUpstream
 	case f.asked[key] >= maxSame:
-		for _, s := range servers {
-			f.probeLoop(s)
-		}
 		return nil, 0, nil, ErrLoop
 	}
 	f.asked[key]++
