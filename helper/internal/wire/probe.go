@@ -78,7 +78,7 @@ func (p *peer) step(now time.Time, out *outbox) time.Time {
 	if active := c.isActive(now); active != c.wasActive {
 		c.wasActive = active
 		if active { // whatever may be needed shall be at hand
-			c.round, c.nextRound = max(c.round, len(backoff)-2), now
+			c.round, c.nextRound = min(c.round, len(backoff)-2), now
 		}
 	}
 	p.endMeeting()
