@@ -163,6 +163,14 @@ func (s *switcher) turn() []Event {
 	if f.equal(s.found) {
 		return nil
 	}
+	// Not everybody replaces the file whole: no half of one decides.
+	s.mu.Unlock()
+	time.Sleep(2 * settle)
+	s.mu.Lock()
+	if g := s.look(); !g.equal(f) {
+		s.wake()
+		return nil
+	}
 	s.cfg.Log.Info("the resolver is ruled by something else now", "was", s.found.mode, "is", f.mode, "why", f.why)
 	// The old one's watch must not end while it waits for mu.
 	old := s.cur

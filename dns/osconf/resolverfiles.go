@@ -9,7 +9,6 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 	"sync"
 
@@ -177,7 +176,7 @@ func removeOwn(dir string, keep map[string]bool) error {
 		case errors.Is(err, fs.ErrNotExist):
 		case err != nil:
 			errs = append(errs, err)
-		case isOurs(data), strings.HasPrefix(e.Name(), ".") && slices.Contains([]byte(e.Name()), '-') && len(data) == 0:
+		case isOurs(data), strings.HasPrefix(e.Name(), ".") && strings.HasPrefix(marker, string(data)): // whole, or a crash's beginning of one
 			errs = append(errs, os.Remove(path))
 		}
 	}
