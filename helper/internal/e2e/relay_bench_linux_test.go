@@ -39,6 +39,7 @@ func TestBenchRelay(t *testing.T) {
 			}
 			*n = w.member(name, site.lan)
 			(*n).join(s)
+			(*n).kith("forward", "off") // or members on the way are preferred to the relay
 		}
 		from[i].meets(to[i])
 		w.between(from[i], to[i], patience, way.want)
