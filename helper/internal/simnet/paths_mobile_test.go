@@ -106,6 +106,31 @@ func TestPath20LinkLost(t *testing.T) {
 	uplinks(t, time.Second, func(a *Host, first *Site, works bool) { a.SetUp(first.LAN, works) })
 }
 
+func TestPath20Silent(t *testing.T) {
+	uplinks(t, 3*time.Second, func(_ *Host, first *Site, works bool) { first.Router.SetSilent(!works) })
+}
+
+func TestPath21Loss(t *testing.T) {
+	row(t, func(t *testing.T, n *Net) {
+		_, a, b, home := homes(t, n)
+		for _, loss := range []float64{0.05, 0.2} {
+			home.Access.SetLoss(loss)
+			p := a.Pings(b.name)
+			time.Sleep(2 * time.Minute)
+			p.Stop()
+			t.Logf("loss %v each way: %.3f answered, longest gap %v, paths %v", loss, p.Answered(), p.Gap(), p.Paths())
+			if got, want := p.Answered(), (1-loss)*(1-loss)-0.07; got < want {
+				t.Errorf("loss %v each way: %.3f answered, want %.3f at least", loss, got, want)
+			}
+			// At the higher loss a third of all pings is lost: for once the path may
+			// look dead for a moment, and is back.
+			if paths := p.Paths(); len(paths) > 1+int(loss*10) || p.Gap() > 3*time.Second {
+				t.Errorf("loss %v each way: longest gap %v, paths %v", loss, p.Gap(), paths)
+			}
+		}
+	})
+}
+
 func TestPathSleep(t *testing.T) {
 	row(t, func(t *testing.T, n *Net) {
 		_, a, b, _ := homes(t, n)
