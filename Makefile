@@ -98,8 +98,9 @@ lint: go-version ## gofmt, go mod tidy, staticcheck
 vuln: ## known vulnerabilities in what we use (needs the vulnerability database)
 	$(GO) run $(GOVULNCHECK) $(PURE)
 
-e2e: $(BIN)/kithd $(BIN)/kith ## booted systems: the service installed, killed, rebooted, uninstalled (root)
+e2e: $(BIN)/kithd $(BIN)/kith ## booted systems: the service installed, killed, rebooted, uninstalled; every resolver setup (root)
 	@installer/linux/e2e.sh $(BIN)
+	@installer/linux/dns.sh $(BIN)
 
 fuzz-short: go-version ## each fuzz target for FUZZTIME
 	@FUZZTIME=$(FUZZTIME) .ci/fuzz

@@ -14,7 +14,7 @@ import (
 const (
 	busRetryFirst = time.Second      // until a bus that was not there is tried again
 	busRetryMost  = time.Minute      // at longest
-	lookFirst     = time.Second      // until a setup that could not be asked is looked at again
+	lookFirst     = time.Second / 4  // until a setup that could not be asked is looked at again
 	lookMost      = 30 * time.Second // at longest
 )
 
@@ -235,6 +235,11 @@ func (s *switcher) follow() {
 		case <-slow.C:
 			pause = min(2*pause, lookMost)
 			slow.Reset(pause)
+			if s.late && pause < lookMost && b != nil && busOwned(b, nmName) {
+				if _, err := askNM(b); err != nil { // it has its name before it answers
+					continue
+				}
+			}
 			if mode == ModeUnsupported || s.late {
 				s.late = false
 				s.lookAfter(mode)
@@ -281,8 +286,8 @@ func (s *switcher) heard(sig *dbus.Signal) {
 		return
 	}
 	name, owner := nameOwner(sig)
-	// Whether it is gone or restarts shows in a while; NetworkManager has its
-	// name before it answers. Resolved is ready.
+	// Whether it is gone or restarts shows in a while, NetworkManager's answers
+	// take one too. Resolved is ready.
 	if s.late = owner == "" || name == nmName; !s.late {
 		s.mu.Lock()
 		mode := s.found.mode

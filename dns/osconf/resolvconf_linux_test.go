@@ -263,3 +263,21 @@ func TestResolvconfFails(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// FuzzRecords: whatever resolvconf and nsswitch.conf hold, no name with a blank
+// comes of it.
+func FuzzRecords(f *testing.F) {
+	f.Add([]byte("# resolv.conf from lan0\n" + lanRecord + "\n# resolv.conf from " + recordName + "\nnameserver 100.101.0.1\n"))
+	f.Add([]byte("hosts: files resolve [!UNAVAIL=return] dns # x\nhosts:"))
+	f.Fuzz(func(t *testing.T, in []byte) {
+		if len(othersRecords(in)) > len(in) {
+			t.Errorf("%q grew", in)
+		}
+		for _, s := range append(parseRecords(in).search, hostServices(in)...) {
+			if strings.ContainsAny(s, " \n") {
+				t.Errorf("%q in %q", s, in)
+			}
+		}
+		between(string(in), "1.26.0", "1.26.5")
+	})
+}

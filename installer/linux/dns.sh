@@ -7,7 +7,7 @@ set -euo pipefail
 bin=$(cd "$1" && pwd)
 here=$(cd "$(dirname "$0")" && pwd)
 shift
-setups=(resolved nm-resolved nm nm-dnsmasq openresolv resolvconf resolvconf-dnsmasq dnsmasq file)
+setups=(resolved resolved-list nm-resolved nm nm-dnsmasq openresolv resolvconf resolvconf-dnsmasq dnsmasq file)
 [ $# -eq 0 ] || setups=("$@")
 if [ "$(id -u)" -ne 0 ]; then
   echo "Booting machines needs root; sudo may ask for your password."
@@ -27,7 +27,7 @@ layers() {
   local s
   for s in "${setups[@]}"; do
     case $s in
-    resolved) layer resolved "$base-dns:$base" systemd-resolved libnss-resolve ;;
+    resolved | resolved-list) layer resolved "$base-dns:$base" systemd-resolved libnss-resolve ;;
     nm-resolved) layer nm-resolved "$base-dns:$base" systemd-resolved libnss-resolve network-manager libpam-systemd ;;
     nm | nm-dnsmasq) layer nm "$base-dns:$base" network-manager libpam-systemd ;;
     openresolv) layer openresolv "$base-dns:$base" openresolv ;;
@@ -79,6 +79,7 @@ disk() {
   local m=$1 dirs=$work/layers/$1 root=$work/$1/root lower=$base-dns:$base
   case $m in
   nm-dnsmasq) lower=$base-nm:$lower ;;
+  resolved-list) lower=$base-resolved:$lower ;;
   dnsmasq | file) ;;
   *) lower=$base-$m:$lower ;;
   esac
@@ -90,8 +91,11 @@ disk() {
   rm -f "$root/etc/resolv.conf"
   install -m 0755 "$bin/kithd" "$bin/kith" "$root/usr/local/bin/"
   case $m in
-  resolved)
-    ln -s ../run/systemd/resolve/stub-resolv.conf "$root/etc/resolv.conf"
+  resolved*)
+    case $m in
+    resolved) ln -s ../run/systemd/resolve/stub-resolv.conf "$root/etc/resolv.conf" ;;
+    *) ln -s ../run/systemd/resolve/resolv.conf "$root/etc/resolv.conf" ;; # its list of servers
+    esac
     printf '[Match]\nName=lan0\n[Network]\nDHCP=ipv4\nLinkLocalAddressing=no\nIPv6AcceptRA=no\n[DHCPv4]\nUseDomains=yes\n' >"$root/etc/systemd/network/10-lan.network"
     ln -sf /lib/systemd/system/systemd-networkd.service "$root/etc/systemd/system/multi-user.target.wants/systemd-networkd.service"
     ;;
@@ -112,7 +116,7 @@ disk() {
     chmod 600 "$root/etc/NetworkManager/system-connections/lan.nmconnection"
     rm -f "$root/usr/lib/NetworkManager/conf.d/10-globally-managed-devices.conf"
     ;;
-  resolved) ;;
+  resolved*) ;;
   *) ln -sf /dev/null "$root/etc/systemd/system/systemd-networkd.service" ;;
   esac
 }
@@ -124,7 +128,7 @@ cable() {
   ip -n "$net" link add "v$n" type veth peer name lan0 netns "$tag$m"
   ip -n "$net" link set "v$n" master br0 up
   ip -n "$tag$m" link set lan0 up
-  case $m in resolved | nm*) return ;; esac
+  case $m in resolved* | nm*) return ;; esac
   ip -n "$tag$m" addr add "192.168.79.$((n + 10))/24" dev lan0
   ip -n "$tag$m" route add default via 192.168.79.1
 }
@@ -163,7 +167,7 @@ mode_of() {
 }
 restart_of() {
   case $1 in
-  resolved | nm-resolved) echo "systemctl restart systemd-resolved" ;;
+  resolved* | nm-resolved) echo "systemctl restart systemd-resolved" ;;
   nm | nm-dnsmasq) echo "systemctl restart NetworkManager" ;;
   dnsmasq | resolvconf-dnsmasq) echo "systemctl restart dnsmasq" ;;
   openresolv | resolvconf) echo "resolvconf -u" ;;
@@ -172,7 +176,7 @@ restart_of() {
 }
 renew() {
   case $1 in
-  resolved) on "$1" networkctl renew lan0 ;;
+  resolved*) on "$1" networkctl renew lan0 ;;
   nm*) on "$1" nmcli -w 20 connection up lan ;;
   openresolv | resolvconf*) lease "$1" ;;
   *) on "$1" sh -c 'cp /etc/resolv.conf /etc/r && mv /etc/r /etc/resolv.conf' ;;
@@ -206,17 +210,19 @@ setup() {
   check "$m: a member is found" within 10 says "^$hub4 " on "$m" getent ahostsv4 hub.home.internal
   mark=$(wc -l <"$work/net/log")
   names "$m" ""
+  check "$m: no member's name went upstream" lacks 'query.*home\.internal' sent
   # shellcheck disable=SC2046
   on "$m" $(restart_of "$m") || true
   names "$m" ", its resolver restarted"
   on "$m" ip link set lan0 down && sleep 0.3 && on "$m" ip link set lan0 up
-  case $m in resolved | nm*) ;; *) on "$m" ip route replace default via 192.168.79.1 ;; esac
+  case $m in resolved* | nm*) ;; *) on "$m" ip route replace default via 192.168.79.1 ;; esac
   check "$m, link down and up: public names" within 30 public "$m"
   names "$m" ", link down and up"
   renew "$m" >/dev/null || true
   names "$m" ", lease renewed"
-  # Not later: without a network its names are anybody's.
-  check "$m: no member's name went upstream" lacks 'query.*home\.internal' sent
+  # Not later: without a network its names are anybody's. NetworkManager's own
+  # dnsmasq starts without ours.
+  case $m in nm | nm-dnsmasq) ;; *) check "$m: still no member's name went upstream" lacks 'query.*home\.internal' sent ;; esac
   before=$(main_pid "$m")
   on "$m" systemctl kill -s KILL kithd
   check "$m, kithd killed: systemd starts it again" within 10 changed_pid "$m" "$before"
