@@ -130,14 +130,17 @@ func (w *Wire) sendPacket(p *peer, packet []byte) {
 	c := p.c
 	h := header{kind: kindFragment, flags: c.ownWord(), from: w.boot, to: c.boot}
 	c.lastSent = now
-	if len(packet) >= busyPacket {
+	busy := len(packet) >= busyPacket
+	if busy {
 		c.spoke(now)
 		c.works(now)
 	}
 	c.packets++
 	id := c.packets
 	w.mu.Unlock()
-	p.watch()
+	if busy {
+		p.watch()
+	}
 
 	var bufs [][]byte
 	var body [maxBody]byte

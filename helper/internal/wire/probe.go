@@ -20,7 +20,8 @@ const (
 	doubtEvery    = 300 * time.Millisecond
 	holdEvery     = 250 * time.Millisecond // while an initiation waits
 	keepNAT       = 25 * time.Second
-	allEvery      = time.Minute // all candidates, while active
+	sessionQuiet  = 8 * time.Second // more than a session's keep-alive takes
+	allEvery      = time.Minute     // all candidates, while active
 	activeBackoff = 2 * time.Second
 	chainBackoff  = 10 * time.Second // while active without a path of our own
 	streakEvery   = time.Second      // a path that has begun to be better
@@ -286,6 +287,8 @@ func (p *peer) keepAlive(now time.Time, out *outbox, next *agenda) {
 		next.at(now.Add(best.patience()))
 	case c.isActive(now):
 		p.pingEvery(best, activeEvery, now, out, next)
+	case len(c.sessions) > 0 && unheard >= sessionQuiet:
+		p.pingEvery(best, suspectEvery, now, out, next)
 	case best.kind != LAN || c.relaying.sought(now):
 		last := best.pinged
 		if c.lastSent.After(last) {
@@ -297,6 +300,9 @@ func (p *peer) keepAlive(now time.Time, out *outbox, next *agenda) {
 			next.at(now.Add(best.patience()))
 		}
 		next.at(last.Add(keepNAT))
+	}
+	if at := best.heard.Add(sessionQuiet); len(c.sessions) > 0 && now.Before(at) {
+		next.at(at) // a session's keep-alives are answered, or the peer is gone
 	}
 }
 

@@ -72,6 +72,7 @@ func (w *Wire) loop() {
 	timer := time.NewTimer(time.Hour)
 	defer timer.Stop()
 	for {
+		w.turns.Add(1)
 		timer.Reset(w.steps())
 		select {
 		case <-timer.C:

@@ -110,6 +110,7 @@ type Wire struct {
 	wake      chan struct{} // the schedule has an earlier time
 	watchq    chan *peer    // has begun to send
 	strangers chan place    // unknown, that WireGuard sends to
+	turns     atomic.Uint64 // of the loop
 	done      chan struct{}
 	wg        sync.WaitGroup
 

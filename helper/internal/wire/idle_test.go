@@ -1,0 +1,41 @@
+package wire
+
+import (
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"kith.internal/helper/internal/wire/udp/udptest"
+)
+
+// TestIdleSession: a session over which nothing passes but keep-alives costs
+// hardly anything, and its end that dies is noticed all the same.
+func TestIdleSession(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		_, seg, a, b := lan(t)
+		defer a.stop()
+		defer b.stop()
+		seg.SetDelay(5 * time.Millisecond)
+		a.wire.SetPeers([]Peer{b.peer(addr("10.0.0.2:30000"))})
+		b.wire.SetPeers([]Peer{a.peer()})
+		echo(t, a, b)
+		time.Sleep(3 * time.Minute)
+
+		sent := 0
+		seg.SetFilter(func(udptest.Datagram) bool { sent++; return true })
+		turns := a.wire.turns.Load() + b.wire.turns.Load()
+		const minutes = 10
+		time.Sleep(minutes * time.Minute)
+		seg.SetFilter(nil)
+		turns = (a.wire.turns.Load() + b.wire.turns.Load() - turns) / 2
+		t.Logf("%d turns and %d datagrams a minute", turns/minutes, sent/minutes)
+		if turns > minutes*20 {
+			t.Errorf("%d turns in %d minutes", turns, minutes)
+		}
+
+		seg.SetDown(true)
+		time.Sleep(15 * time.Second)
+		a.wantPath(b, None, "")
+		b.wantPath(a, None, "")
+	})
+}
