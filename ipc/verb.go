@@ -5,28 +5,33 @@ package ipc
 type Verb string
 
 const (
-	VerbVersion        Verb = "version"        // GET
-	VerbStatus         Verb = "status"         // GET -> Status
-	VerbWatch          Verb = "watch"          // GET -> stream of Event, one a line
-	VerbCreate         Verb = "create"         // CreateRequest -> CreateAnswer
-	VerbInvite         Verb = "invite"         // InviteRequest -> InviteAnswer
-	VerbPreview        Verb = "preview"        // LinkRequest -> Preview
-	VerbJoin           Verb = "join"           // JoinRequest -> NetworkAnswer
-	VerbLeave          Verb = "leave"          // NetworkRequest -> NetworkAnswer; also ends a join under way
-	VerbUp             Verb = "up"             // NetworkRequest -> Status
-	VerbDown           Verb = "down"           // NetworkRequest -> Status
-	VerbPing           Verb = "ping"           // PingRequest -> stream of PingReply, one a line
-	VerbDeviceList     Verb = "device/list"    // NetworkRequest -> DeviceList
-	VerbDeviceRename   Verb = "device/rename"  // DeviceRequest -> DeviceAnswer
-	VerbDeviceRevoke   Verb = "device/revoke"  // DeviceRequest -> DeviceAnswer
-	VerbDeviceRenew    Verb = "device/renew"   // DeviceRequest -> DeviceAnswer: new WireGuard and control keys
-	VerbDeviceApprove  Verb = "device/approve" // DeviceRequest -> DeviceAnswer
-	VerbRelayOn        Verb = "relay/on"       // RelayRequest -> RelayAnswer
-	VerbRelayOff       Verb = "relay/off"      // NetworkRequest -> RelayAnswer
-	VerbForward        Verb = "forward"        // ForwardRequest -> ForwardAnswer
-	VerbRoster         Verb = "roster"         // NetworkRequest -> RosterList
-	VerbRecover        Verb = "recover"        // RecoverRequest -> RecoverAnswer
-	VerbOperatorAdd    Verb = "operator/add"   // OperatorRequest -> OperatorList
+	VerbVersion        Verb = "version"            // GET
+	VerbStatus         Verb = "status"             // GET -> Status
+	VerbWatch          Verb = "watch"              // GET -> stream of Event, one a line
+	VerbCreate         Verb = "create"             // CreateRequest -> CreateAnswer
+	VerbInvite         Verb = "invite"             // InviteRequest -> InviteAnswer
+	VerbPreview        Verb = "preview"            // LinkRequest -> Preview
+	VerbJoin           Verb = "join"               // JoinRequest -> NetworkAnswer
+	VerbLeave          Verb = "leave"              // NetworkRequest -> NetworkAnswer; also ends a join under way
+	VerbUp             Verb = "up"                 // NetworkRequest -> Status
+	VerbDown           Verb = "down"               // NetworkRequest -> Status
+	VerbPing           Verb = "ping"               // PingRequest -> stream of PingReply, one a line
+	VerbDeviceList     Verb = "device/list"        // NetworkRequest -> DeviceList
+	VerbDeviceRename   Verb = "device/rename"      // DeviceRequest -> DeviceAnswer
+	VerbDeviceRevoke   Verb = "device/revoke"      // DeviceRequest -> DeviceAnswer
+	VerbDeviceRenew    Verb = "device/renew"       // DeviceRequest -> DeviceAnswer: new WireGuard and control keys
+	VerbDeviceApprove  Verb = "device/approve"     // DeviceRequest -> DeviceAnswer
+	VerbRelayOn        Verb = "relay/on"           // RelayRequest -> RelayAnswer
+	VerbRelayOff       Verb = "relay/off"          // NetworkRequest -> RelayAnswer
+	VerbForward        Verb = "forward"            // ForwardRequest -> ForwardAnswer
+	VerbDNSAdd         Verb = "dns/records/add"    // DNSRecordsRequest -> DNSRecordsAnswer
+	VerbDNSRemove      Verb = "dns/records/remove" // DNSRecordsRequest -> DNSRecordsAnswer
+	VerbDNSList        Verb = "dns/records/list"   // NetworkRequest -> DNSRecordsAnswer
+	VerbDNSStatus      Verb = "dns/status"         // -> DNSStatus
+	VerbDNSQuery       Verb = "dns/query"          // DNSQueryRequest -> DNSQueryAnswer
+	VerbRoster         Verb = "roster"             // NetworkRequest -> RosterList
+	VerbRecover        Verb = "recover"            // RecoverRequest -> RecoverAnswer
+	VerbOperatorAdd    Verb = "operator/add"       // OperatorRequest -> OperatorList
 	VerbOperatorRemove Verb = "operator/remove"
 	VerbOperatorList   Verb = "operator/list"
 	VerbDiag           Verb = "diag" // NetworkRequest -> Diag
@@ -36,7 +41,7 @@ const (
 var Verbs = []Verb{
 	VerbVersion, VerbStatus, VerbWatch, VerbCreate, VerbInvite, VerbPreview, VerbJoin, VerbLeave, VerbUp, VerbDown,
 	VerbPing, VerbDeviceList, VerbDeviceRename, VerbDeviceRevoke, VerbDeviceRenew, VerbDeviceApprove,
-	VerbRelayOn, VerbRelayOff, VerbForward, VerbRoster, VerbRecover, VerbOperatorAdd, VerbOperatorRemove, VerbOperatorList, VerbDiag,
+	VerbRelayOn, VerbRelayOff, VerbForward, VerbDNSAdd, VerbDNSRemove, VerbDNSList, VerbDNSStatus, VerbDNSQuery, VerbRoster, VerbRecover, VerbOperatorAdd, VerbOperatorRemove, VerbOperatorList, VerbDiag,
 }
 
 // Path is the URL path of v.

@@ -116,6 +116,7 @@ func (f *fake) serve(t *testing.T) string {
 	handle(f, s, ipc.VerbForward, func(r ipc.ForwardRequest) ipc.ForwardAnswer {
 		return ipc.ForwardAnswer{Forward: ipc.Forward{On: r.On}}
 	})
+	f.serveDNS(s)
 	handle(f, s, ipc.VerbRoster, func(ipc.NetworkRequest) ipc.RosterList { return roster() })
 	handle(f, s, ipc.VerbRecover, func(r ipc.RecoverRequest) ipc.RecoverAnswer {
 		if r.Show {

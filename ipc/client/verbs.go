@@ -134,6 +134,31 @@ func (c *Client) Forward(ctx context.Context, r ipc.ForwardRequest) (ipc.Forward
 	return call[ipc.ForwardAnswer](ctx, c, ipc.VerbForward, r, c.opts.Timeout)
 }
 
+// DNSAdd adds custom records.
+func (c *Client) DNSAdd(ctx context.Context, r ipc.DNSRecordsRequest) (ipc.DNSRecordsAnswer, error) {
+	return call[ipc.DNSRecordsAnswer](ctx, c, ipc.VerbDNSAdd, r, c.opts.Timeout)
+}
+
+// DNSRemove removes them.
+func (c *Client) DNSRemove(ctx context.Context, r ipc.DNSRecordsRequest) (ipc.DNSRecordsAnswer, error) {
+	return call[ipc.DNSRecordsAnswer](ctx, c, ipc.VerbDNSRemove, r, c.opts.Timeout)
+}
+
+// DNSList lists them.
+func (c *Client) DNSList(ctx context.Context, network string) (ipc.DNSRecordsAnswer, error) {
+	return call[ipc.DNSRecordsAnswer](ctx, c, ipc.VerbDNSList, ipc.NetworkRequest{Network: network}, c.opts.Timeout)
+}
+
+// DNSStatus says how names resolve on this machine.
+func (c *Client) DNSStatus(ctx context.Context) (ipc.DNSStatus, error) {
+	return call[ipc.DNSStatus](ctx, c, ipc.VerbDNSStatus, struct{}{}, c.opts.Timeout)
+}
+
+// DNSQuery asks the stub.
+func (c *Client) DNSQuery(ctx context.Context, r ipc.DNSQueryRequest) (ipc.DNSQueryAnswer, error) {
+	return call[ipc.DNSQueryAnswer](ctx, c, ipc.VerbDNSQuery, r, c.opts.Timeout)
+}
+
 // Roster lists every record of a network.
 func (c *Client) Roster(ctx context.Context, network string) (ipc.RosterList, error) {
 	return call[ipc.RosterList](ctx, c, ipc.VerbRoster, ipc.NetworkRequest{Network: network}, c.opts.Timeout)

@@ -40,6 +40,11 @@ var levels = map[ipc.Verb]level{
 	ipc.VerbRelayOn:        operate, // opens ports
 	ipc.VerbRelayOff:       operate,
 	ipc.VerbForward:        operate,
+	ipc.VerbDNSAdd:         operate,
+	ipc.VerbDNSRemove:      operate,
+	ipc.VerbDNSList:        anyone, // the stub tells any program as much
+	ipc.VerbDNSStatus:      anyone,
+	ipc.VerbDNSQuery:       anyone,
 	ipc.VerbRoster:         operate, // shows invites
 	ipc.VerbRecover:        operate,
 	ipc.VerbDiag:           operate, // shows endpoints

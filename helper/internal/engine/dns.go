@@ -2,13 +2,14 @@ package engine
 
 import (
 	"errors"
+	"net/netip"
+	"slices"
 
 	"kith.internal/dns"
 	"kith.internal/dns/forward"
 	"kith.internal/dns/osconf"
 	"kith.internal/dns/plan"
 	"kith.internal/ipc"
-	"net/netip"
 )
 
 // applyDNS brings the stub, the forwarder and the system's resolver in line
@@ -17,32 +18,57 @@ func (e *Engine) applyDNS() {
 	if e.stopping {
 		return
 	}
+	if err := e.joinZones(); err != nil {
+		e.log.Error("join the zones", "err", err)
+		return
+	}
+	e.stub.Set(e.zones)
+	if err := e.stub.SetAddrs(e.ownAddrs()); err != nil {
+		e.log.Debug("the stub does not answer everywhere yet", "err", err)
+	}
+	e.forwardTo(e.dns.Base())
+	in := e.planned()
+	e.setDNS(&in)
+}
+
+// joinZones brings e.zones in line with the networks that are up. They stay the
+// same while nothing of them changes, so that what is kept of them can be.
+func (e *Engine) joinZones() error {
 	var zones []*dns.Zone
 	for _, n := range e.nets {
 		if n.on == nil {
 			continue
 		}
-		z, refused, err := n.zone()
+		z, err := n.zone()
 		if err != nil {
 			e.log.Error("build a zone", "network", n.alias, "err", err)
 			continue
 		}
-		for _, r := range refused {
-			e.log.Warn("a name is left out", "network", n.alias, "err", r)
-		}
 		zones = append(zones, z)
 	}
+	if e.zones != nil && slices.Equal(e.zones.All(), zones) {
+		return nil
+	}
 	all, err := dns.NewZones(zones...)
-	if err != nil {
-		e.log.Error("join the zones", "err", err)
-		return
+	if err == nil {
+		e.zones = all
 	}
-	e.stub.Set(all)
-	if err := e.stub.SetAddrs(e.ownAddrs()); err != nil {
-		e.log.Debug("the stub does not answer everywhere yet", "err", err)
+	return err
+}
+
+// planned is what the system's resolver should be told. An OS that splits sends
+// names outside our zones here too, where records or resolvers of ours stand for
+// them; with resolvers for all names, it sends all.
+func (e *Engine) planned() plan.Input {
+	in := plan.Input{Zones: e.zones, Stub: e.answering(), BaseSearch: e.dns.Base().Search, Domains: e.zones.Domains()}
+	for _, s := range e.splits() {
+		if s.suffix == "." {
+			in.TakeAll = true
+		} else {
+			in.Domains = append(in.Domains, s.suffix)
+		}
 	}
-	e.forwardTo(e.dns.Base())
-	e.setDNS(&plan.Input{Zones: all, Stub: e.answering(), BaseSearch: e.dns.Base().Search})
+	return in
 }
 
 // answering is the stub's addresses that answer over UDP now.
@@ -63,7 +89,20 @@ func (e *Engine) answering() []netip.Addr {
 }
 
 func (e *Engine) forwardTo(base osconf.Base) {
-	e.forward.Set(forward.Table{Default: base.Nameservers, Own: e.ownAddrs()})
+	e.forward.Set(e.table(base))
+}
+
+// table is who is asked for what is not ours.
+func (e *Engine) table(base osconf.Base) forward.Table {
+	t := forward.Table{Default: base.Nameservers, Split: map[string][]netip.AddrPort{}, Own: e.ownAddrs()}
+	for _, s := range e.splits() {
+		if s.suffix == "." {
+			t.Default = s.servers
+		} else {
+			t.Split[s.suffix] = s.servers
+		}
+	}
+	return t
 }
 
 // setDNS tells the system's resolver, nil to leave it as it was.

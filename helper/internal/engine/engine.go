@@ -13,6 +13,7 @@ import (
 	"sync"
 	"time"
 
+	"kith.internal/dns"
 	"kith.internal/dns/forward"
 	"kith.internal/dns/osconf"
 	"kith.internal/dns/stub"
@@ -62,6 +63,7 @@ type Engine struct {
 	stub      *stub.Server
 	forward   *forward.Forwarder
 	dns       osconf.Manager
+	zones     *dns.Zones                   // of the networks that are up
 	offsets   map[key.Public]time.Duration // neighbours' clocks against ours
 	publish   *time.Timer
 	upkeep    *time.Timer
@@ -246,6 +248,7 @@ func (e *Engine) hostChanged(woke bool) {
 		e.mapper.Recheck()
 	}
 	e.setPorts()
+	e.forward.Flush()
 	for _, n := range e.nets {
 		n.networkChanged()
 	}

@@ -8,7 +8,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	"kith.internal/dns"
 	"kith.internal/helper/internal/discover"
 	"kith.internal/helper/internal/key"
 	"kith.internal/helper/internal/osnet/router"
@@ -43,6 +42,7 @@ type network struct {
 	refreshed  time.Time   // when all was decided last
 	refreshing *time.Timer // decides again when it is due
 	relayGate  gate        // who opens or closes the relay's ports
+	names      names
 }
 
 // learnt is what a member's presence said, kept also while replication is down.
@@ -310,12 +310,6 @@ func (n *network) networkChanged() {
 	n.recordSoon(recordAfter)
 	n.sayPresence()
 	n.refresh()
-}
-
-// zone is the network's names.
-func (n *network) zone() (*dns.Zone, []dns.Refusal, error) {
-	d := n.decide()
-	return dns.NewZone(n.alias, d.ranges, d.hosts)
 }
 
 // groups is what LAN discovery speaks and hears for this network.
