@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 )
 
@@ -132,7 +133,31 @@ func putBack(cfg Config, path string, was snapshot) error {
 	if err := was.put(path); err != nil {
 		return fmt.Errorf("restore %s: %w", path, err)
 	}
+	if was.Kind == kindLink && !was.Mount {
+		cfg.remindResolved(path)
+	}
 	return nil
+}
+
+// remindResolved restarts systemd-resolved where path leads to its list of
+// servers again: it has read ours while that stood there, and would name us in
+// its list for good.
+func (c Config) remindResolved(path string) {
+	hops, _, _ := follow(c, path)
+	if !slices.ContainsFunc(hops, func(h string) bool { return strings.HasPrefix(h, "/run/systemd/resolve/") }) {
+		return
+	}
+	b, err := c.dialBus()
+	if err != nil {
+		return
+	}
+	defer b.close()
+	if !busOwned(b, resolvedName) {
+		return
+	}
+	if err := b.call(systemdName, systemdPath, systemdName+".Manager.TryRestartUnit", nil, "systemd-resolved.service", "replace"); err != nil {
+		c.logger().Warn("systemd-resolved is not restarted; it may go on naming us among its servers", "err", err)
+	}
 }
 
 // halfRestored reports whether now is what writeInPlace leaves of was when it

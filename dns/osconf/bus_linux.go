@@ -25,6 +25,8 @@ type bus interface {
 var errNoBus = errors.New("no system bus")
 
 const (
+	systemdName  = "org.freedesktop.systemd1"
+	systemdPath  = "/org/freedesktop/systemd1"
 	busName      = "org.freedesktop.DBus"
 	busPath      = "/org/freedesktop/DBus"
 	properties   = "org.freedesktop.DBus.Properties"

@@ -429,3 +429,43 @@ func TestBusLost(t *testing.T) {
 		t.Errorf("%q", got)
 	}
 }
+
+// TestResolvedList: who takes the servers from resolved's list gets our file in
+// the link's place; resolved, which reads it, is restarted once that is gone.
+func TestResolvedList(t *testing.T) {
+	h, b, index := newHost(t), newFakeBus(), 7
+	const list = "run/systemd/resolve/resolv.conf"
+	h.write(list, "nameserver 192.0.2.53\n")
+	h.link("../" + list)
+	h.onBus(b, &index)
+	h.cfg.system.dial = func() (bus, error) { return &keptBus{b}, nil }
+	before := h.state()
+	m := h.manager()
+	if mode, why := m.Mode(); mode != ModePlain {
+		t.Fatalf("%s: %s", mode, why)
+	}
+	if err := m.Set(ours); err != nil || !isOurs([]byte(h.read())) {
+		t.Fatalf("%v, %q", err, h.read())
+	}
+	h.write(list, "nameserver 100.101.0.1\nnameserver 192.0.2.54\n") // ours, and another lease
+	if e := h.event(BaseChanged); len(e.Base.Nameservers) != 1 || e.Base.Nameservers[0].String() != "192.0.2.54:53" {
+		t.Errorf("%+v", e)
+	}
+	h.write(list, "nameserver 192.0.2.53\n")
+	h.event(BaseChanged)
+	b.said()
+	if err := m.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if got := b.said(); !slices.Equal(got, []string{"TryRestartUnit systemd-resolved.service replace"}) {
+		t.Errorf("%q", got)
+	}
+	if d := cmp.Diff(before, h.state()); d != "" || h.open != 0 {
+		t.Errorf("%d journal entries: %s", h.open, d)
+	}
+}
+
+// keptBus outlives its connections.
+type keptBus struct{ *fakeBus }
+
+func (b *keptBus) close() {}
