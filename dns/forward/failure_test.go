@@ -3,6 +3,7 @@ package forward
 import (
 	"bytes"
 	"fmt"
+	"net"
 	"net/netip"
 	"strings"
 	"sync"
@@ -317,5 +318,50 @@ func TestClientsOptionsStay(t *testing.T) {
 	b, _ = q.Pack()
 	if r := newRequest(b, parsed); r.key != "" || !bytes.Equal(r.msg, b) {
 		t.Error("a signed query was changed, or would be kept")
+	}
+}
+
+// TestWrongPort: what another socket of the server's host says is not heard.
+func TestWrongPort(t *testing.T) {
+	server, err := net.ListenPacket("udp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	other, err := net.ListenPacket("udp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer other.Close()
+	ports := make(chan net.Addr, 10)
+	var work sync.WaitGroup
+	work.Go(func() {
+		buf := make([]byte, 4096)
+		for {
+			n, from, err := server.ReadFrom(buf)
+			if err != nil {
+				return
+			}
+			ports <- from
+			other.WriteTo(reply(buf[:n], mdns.RcodeRefused, nil), from)
+			server.WriteTo(reply(buf[:n], 0, func(m *mdns.Msg) { m.Answer[0].Header().Ttl = 0 }), from)
+		}
+	})
+	defer work.Wait()
+	defer server.Close()
+	f := New(Config{LocalAddrs: func() []netip.Addr { return nil }})
+	defer f.Close()
+	// The loop probe of a server on this host would be counted too.
+	at := server.LocalAddr().(*net.UDPAddr).AddrPort()
+	f.Set(Table{Default: []netip.AddrPort{at}})
+	<-ports
+	seen := map[string]bool{}
+	for range 5 {
+		if r := askFor(t, f, "a.example.", mdns.TypeA, nil); r.Rcode != 0 {
+			t.Errorf("taken: %v", r)
+		}
+		seen[(<-ports).String()] = true
+	}
+	if len(seen) < 4 {
+		t.Errorf("%d ports in 5 queries", len(seen))
 	}
 }
