@@ -173,6 +173,29 @@ func TestLossyHandshake(t *testing.T) {
 	}
 }
 
+// TestCrossingInitiations: both sides begin in the same instant, and neither
+// waits for wireguard-go's next attempt.
+func TestCrossingInitiations(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		_, a, b := guards(t)
+		defer a.end()
+		defer b.end()
+		b.configure(a)
+		a.configure(b)
+		a.n.wire.Seek(b.n.id())
+		time.Sleep(time.Second)
+		a.tun.Outbound <- echoTo(b, a)
+		b.tun.Outbound <- echoTo(a, b)
+		for _, g := range []*guard{a, b} {
+			select {
+			case <-g.tun.Inbound:
+			case <-time.After(100 * time.Millisecond):
+				t.Errorf("%s has heard nothing", g.n.name)
+			}
+		}
+	})
+}
+
 // TestRestartedDevice: after a restart of one side the other configures it
 // afresh, and packets flow at once, though the clock has been set back.
 func TestRestartedDevice(t *testing.T) {

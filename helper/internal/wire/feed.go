@@ -39,7 +39,7 @@ func (u *pump) feed(b []byte, from place, src udp.Source) {
 		return
 	}
 	ep := u.w.whose(b, from, src)
-	if !f.open.Load() {
+	if ep == nil || !f.open.Load() {
 		return
 	}
 	m := f.pool.Get().(*fed)
@@ -52,13 +52,18 @@ func (u *pump) feed(b []byte, from place, src udp.Source) {
 	}
 }
 
-// whose counts a WireGuard packet and gives the endpoint that it comes from.
+// whose counts a WireGuard packet and gives the endpoint that it comes from,
+// nil for an initiation that is not to count.
 func (w *Wire) whose(b []byte, from place, src udp.Source) conn.Endpoint {
 	o := (*w.owners.Load())[from]
 	if o == nil {
 		return w.raws.get(w, from, src)
 	}
-	if b[0] != initiationType {
+	if b[0] == initiationType {
+		if o.p.crosses() {
+			return nil
+		}
+	} else {
 		o.count.n.Add(1)
 	}
 	return &o.p.ep

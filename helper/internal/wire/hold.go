@@ -1,6 +1,9 @@
 package wire
 
-import "time"
+import (
+	"bytes"
+	"time"
+)
 
 // WireGuard's handshake messages (its white paper, §5.4.2 and §5.4.3).
 const (
@@ -9,7 +12,8 @@ const (
 	responseType   = 2
 	responseSize   = 92
 
-	heldFor = 5 * time.Second // then wireguard-go begins another handshake
+	heldFor  = 5 * time.Second // then wireguard-go begins another handshake
+	crossing = 250 * time.Millisecond
 )
 
 // resendAfter is when a message that nobody has answered is sent again:
@@ -86,10 +90,21 @@ func (p *peer) sendHeld(h *held, now time.Time, out *outbox) {
 	}
 	h.sent++
 	h.sentAt = now
+	if h.packet[0] == initiationType {
+		p.began.Store(now.UnixNano())
+	}
 	out.items = append(out.items, outgoing{p: p, raw: h.packet, to: r.to, src: r.src})
 	if r.both {
 		out.items = append(out.items, outgoing{p: p, raw: h.packet, to: r.to2, src: r.src2})
 	}
+}
+
+// crosses tells whether an initiation of the peer's crosses ours, and ours is to
+// count. wireguard-go forgets its own when it answers another: where both ends
+// begin in the same instant, neither answer would be understood, and both would
+// wait for five seconds.
+func (p *peer) crosses() bool {
+	return time.Now().UnixNano()-p.began.Load() < int64(crossing) && bytes.Compare(p.wire.tag[:], p.tag[:]) > 0
 }
 
 // received counts what has come from the peer's addresses, initiations left

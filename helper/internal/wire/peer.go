@@ -45,6 +45,7 @@ type peer struct {
 	near    atomic.Pointer[route] // without hops
 	watched atomic.Bool           // the schedule looks at what is sent
 	failed  atomic.Bool           // the system refused to send
+	began   atomic.Int64          // when our last initiation went out, Unix time in nanoseconds
 	cut     atomic.Bool
 	keys    atomic.Pointer[theirs]
 	speaks  atomic.Pointer[ownKey] // the key of ours that it has last used; nil: not yet

@@ -243,6 +243,9 @@ func (v *receiver) receive(bufs [][]byte, sizes []int, eps []conn.Endpoint) (int
 			if owners := w.owners.Load(); p.Addr != v.addr || owners != v.owners {
 				v.find(p, owners)
 			}
+			if v.owner != nil && p.Buf[0] == initiationType && v.owner.p.crosses() {
+				continue
+			}
 			if v.owner != nil && p.Buf[0] != initiationType {
 				if v.owner != counted {
 					counted.add(packets)
@@ -256,8 +259,9 @@ func (v *receiver) receive(bufs [][]byte, sizes []int, eps []conn.Endpoint) (int
 		default:
 			inner, from := w.receive(p.Buf[:p.N], at(p.Addr), p.Src, &v.transit)
 			if len(inner) > 0 {
-				eps[i] = w.whose(inner, from, udp.Source{})
-				sizes[i] = copy(bufs[i], inner)
+				if eps[i] = w.whose(inner, from, udp.Source{}); eps[i] != nil {
+					sizes[i] = copy(bufs[i], inner)
+				}
 			}
 		}
 	}
