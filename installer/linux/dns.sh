@@ -192,6 +192,18 @@ changed_pid() { local now; now=$(main_pid "$1"); [ "$now" != 0 ] && [ "$now" != 
 resolv() { on "$1" sh -c 'readlink /etc/resolv.conf; cat /etc/resolv.conf'; }
 same_resolv() { diff "$work/$1/resolv.conf" <(resolv "$1"); }
 
+# reboots has kithd start beside the others, as at any boot.
+reboots() {
+  local m=$1
+  on "$m" systemctl reboot || true
+  for _ in $(seq 300); do alive "${nspawn[$m]}" || break; sleep 0.1; done
+  wait "${nspawn[$m]}" || true # systemd-nspawn ends where a machine would restart
+  boot "$m"
+  up "$m"
+  case $m in resolvconf) lease "$m" ;; esac
+  names "$m" ", rebooted"
+}
+
 setup() {
   local m=$1 before n=${number[$1]}
   mkdir -p "$work/$m"
@@ -227,6 +239,7 @@ setup() {
   on "$m" systemctl kill -s KILL kithd
   check "$m, kithd killed: systemd starts it again" within 10 changed_pid "$m" "$before"
   names "$m" ", kithd killed"
+  case $m in resolved | nm | resolvconf) reboots "$m" ;; esac
   check "$m: kithd stop" on "$m" kithd stop
   check "$m, stopped: public names" within 5 public "$m"
   check "$m, stopped: no member is found" exits 2 on "$m" getent hosts hub.home.internal
