@@ -121,9 +121,7 @@ func (p *peer) send(bufs [][]byte) error {
 		return nil
 	}
 	p.sent.n.Add(uint64(len(bufs)))
-	if !p.watched.Load() {
-		p.watch()
-	}
+	p.watch()
 	r := p.route.Load()
 	if r == nil {
 		return nil
@@ -139,7 +137,7 @@ func (p *peer) send(bufs [][]byte) error {
 
 // watch has the schedule look at what is sent, from the first packet on.
 func (p *peer) watch() {
-	if !p.watched.CompareAndSwap(false, true) {
+	if p.watched.Load() || !p.watched.CompareAndSwap(false, true) {
 		return
 	}
 	select {

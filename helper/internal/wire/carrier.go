@@ -90,9 +90,10 @@ type Link interface {
 
 // wireLink is a link that the wire reads.
 type wireLink struct {
-	id   key.Public // who has proved to be at the other end
-	link Link
-	gone atomic.Bool
+	id    key.Public // who has proved to be at the other end
+	link  Link
+	since time.Time
+	gone  atomic.Bool
 }
 
 func (v *wireLink) write(bufs [][]byte, _ netip.AddrPort, _ udp.Source) error {
@@ -110,7 +111,7 @@ func (w *Wire) Attach(id key.Public, l Link) { w.addLink(id, l) }
 
 // addLink reads a link until it ends; nil if there is no room for it.
 func (w *Wire) addLink(id key.Public, l Link) *wireLink {
-	v := &wireLink{id: id, link: l}
+	v := &wireLink{id: id, link: l, since: time.Now()}
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	p := w.dir.Load().byID[id]

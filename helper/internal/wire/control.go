@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"net/netip"
 	"slices"
+	"sync"
 	"time"
 
 	"kith.internal/helper/internal/discover/stun"
@@ -12,6 +13,12 @@ import (
 
 // outbox collects what to send once Wire.mu is free.
 type outbox struct{ items []outgoing }
+
+// reset empties the outbox, to be used again.
+func (o *outbox) reset() {
+	clear(o.items)
+	o.items = o.items[:0]
+}
 
 // outgoing is a control datagram, or packets that are sent as they are.
 type outgoing struct {
@@ -50,21 +57,36 @@ func (c *contact) ownWord() (f flags) {
 // transmit sends what was collected. Candidates may well be out of reach, so
 // the system's refusals are no news here.
 func (w *Wire) transmit(o *outbox) {
-	var buf [2 * maxDatagram]byte
+	if len(o.items) == 0 {
+		return
+	}
+	s := sheets.Get().(*sheet)
+	defer sheets.Put(s)
+	one := s.bufs[:]
 	for i := range o.items {
 		it := &o.items[i]
 		if it.p != nil && it.p.cut.Load() {
 			continue
 		}
 		if it.raw != nil {
-			w.send([][]byte{it.raw}, &it.to, it.src)
+			one[0] = it.raw
+		} else if b, err := it.p.sealSized(s.buf[:0], it.h, it.body, it.size); err == nil {
+			one[0] = b
+		} else {
 			continue
 		}
-		if b, err := it.p.sealSized(buf[:0], it.h, it.body, it.size); err == nil {
-			w.send([][]byte{b}, &it.to, it.src)
-		}
+		w.send(one, &it.to, it.src)
 	}
+	one[0] = nil
 }
+
+// sheet is what a datagram is written on.
+type sheet struct {
+	buf  [2 * maxDatagram]byte
+	bufs [1][]byte
+}
+
+var sheets = sync.Pool{New: func() any { return new(sheet) }}
 
 // sealDatagram appends one sealed datagram to b.
 func (p *peer) sealDatagram(b []byte, h header, body []byte) ([]byte, error) {
@@ -97,18 +119,21 @@ func (w *Wire) receive(b []byte, from place, src udp.Source, t *transit) (inner 
 	if !ok {
 		return nil, place{}
 	}
-	var out outbox
-	var d delivery
+	t.next, t.inner = nil, nil
 	w.mu.Lock()
 	if !p.cut.Load() && !w.closed {
-		w.handle(p, h, body, arrival{from, src, now, t, &d, own}, &out)
+		w.handle(p, h, body, arrival{from, src, now, t, own}, &t.out)
 	}
 	w.mu.Unlock()
-	w.transmit(&out)
-	if d.data == nil {
-		return nil, place{}
+	w.transmit(&t.out)
+	t.out.reset()
+	switch {
+	case t.next != nil:
+		t.add(w, t.next, t.route, &t.frame)
+	case t.inner != nil:
+		return w.arrive(t.inner, place{chain: t.frame.back()}, t)
 	}
-	return w.arrive(d, t)
+	return nil, place{}
 }
 
 // open opens a datagram that a peer has sealed, in place.
@@ -149,7 +174,6 @@ type arrival struct {
 	src     udp.Source
 	now     time.Time
 	transit *transit
-	inner   *delivery
 	own     *ownKey // with which it was sealed
 }
 

@@ -63,12 +63,6 @@ func (c *contact) frames() *passing {
 	return c.passing
 }
 
-// delivery is a datagram that has come in a frame.
-type delivery struct {
-	data []byte
-	from place
-}
-
 // node names the peer in frames.
 func (p *peer) node() tag {
 	if p.c != nil && p.c.base != nil {
@@ -107,8 +101,9 @@ func (w *Wire) atNode(n tag) *peer {
 func (p *peer) takeFrame(h header, body []byte, a arrival, out *outbox) {
 	w, c := p.wire, p.c
 	c.lastHeard = a.now
-	if q := c.paths.at(a.from); q != nil {
-		q.hear(a.now)
+	path := c.paths.at(a.from)
+	if path != nil {
+		path.hear(a.now)
 	} else {
 		p.challenge(a, out) // it may have moved
 	}
@@ -118,23 +113,26 @@ func (p *peer) takeFrame(h header, body []byte, a arrival, out *outbox) {
 	}
 	counted := h.kind == kindPiece
 	if counted {
-		w.countFrame(p, a.from)
+		path.countFrame()
 		part, err := parsePiece(body)
 		if err != nil {
 			w.drops.malformed.Add(1)
 			return
 		}
-		if body = c.frames().parts.add(part, a.now); body == nil {
+		t := a.transit
+		if t.whole = c.frames().parts.add(t.whole[:0], part, a.now); len(t.whole) == 0 {
 			return
 		}
+		body = t.whole
 	}
-	f, err := parseFrame(body)
-	if err != nil || f.pos == 0 || len(f.data) == 0 {
+	f := &a.transit.frame
+	var err error
+	if *f, err = parseFrame(body); err != nil || f.pos == 0 || len(f.data) == 0 {
 		w.drops.malformed.Add(1)
 		return
 	}
 	if !counted && isTraffic(h.kind, f.data) {
-		w.countFrame(p, a.from)
+		path.countFrame()
 		p.watch()
 	}
 	if f.pos == 1 {
@@ -146,20 +144,21 @@ func (p *peer) takeFrame(h header, body []byte, a arrival, out *outbox) {
 		!last && f.nodes[f.pos] != w.tag, last && !w.isSelf(f.nodes[f.pos]):
 		w.drops.frames.Add(1)
 	case last:
-		*a.inner = delivery{f.data, place{chain: f.back()}}
+		a.transit.inner = f.data
 	default:
-		p.passOn(&f, a, out)
+		p.passOn(f, a, out)
 	}
 }
 
-// countFrame counts a frame that is traffic.
-func (w *Wire) countFrame(p *peer, from place) {
-	if o := (*w.owners.Load())[from]; o != nil && o.p == p {
-		o.frames.n.Add(1)
+// countFrame counts a frame that is traffic; what comes from elsewhere is on no
+// path.
+func (p *path) countFrame() {
+	if p != nil {
+		p.owner.frames.n.Add(1)
 	}
 }
 
-// passOn sends a frame to its next node.
+// passOn finds out where a frame goes next; it is sealed once Wire.mu is free.
 func (p *peer) passOn(f *frame, a arrival, out *outbox) {
 	w, c := p.wire, p.c
 	q := w.atNode(f.nodes[f.pos+1])
@@ -183,7 +182,7 @@ func (p *peer) passOn(f *frame, a arrival, out *outbox) {
 		return
 	}
 	f.pos++
-	a.transit.add(w, q, r, f)
+	a.transit.next, a.transit.route = q, r
 }
 
 // mayReach tells whether the frame's destination is one that its sender may
@@ -246,13 +245,14 @@ func (p *peer) takeUnreachable(body []byte, a arrival, out *outbox) {
 	}
 }
 
-// arrive takes datagrams that have come in a frame, until one is for wireguard-go.
-func (w *Wire) arrive(d delivery, t *transit) (inner []byte, from place) {
-	switch classify(d.data) {
+// arrive takes a datagram that has come in a frame; it returns what is for
+// wireguard-go.
+func (w *Wire) arrive(b []byte, from place, t *transit) (inner []byte, at place) {
+	switch classify(b) {
 	case looksWireGuard:
-		return d.data, d.from
+		return b, from
 	case looksControl:
-		return w.receive(d.data, d.from, udp.Source{}, t)
+		return w.receive(b, from, udp.Source{}, t)
 	}
 	w.drops.stun.Add(1)
 	return nil, place{}

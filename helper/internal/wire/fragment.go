@@ -2,6 +2,7 @@ package wire
 
 import (
 	"encoding/binary"
+	"sync"
 	"time"
 )
 
@@ -53,7 +54,8 @@ func split(id uint32, packet []byte) []piece {
 	return []piece{{id, 0, 1, packet}}
 }
 
-// reassembly puts one peer's packets together again.
+// reassembly puts one peer's packets together again. What waits is in buffers
+// from a pool.
 type reassembly struct {
 	pending [maxPending]*waitingPiece
 	next    int // to be replaced
@@ -64,33 +66,45 @@ type waitingPiece struct {
 	at time.Time
 }
 
-// add takes a piece and returns the packet that it completes, if any. The
-// packet is a copy.
-func (r *reassembly) add(p piece, now time.Time) []byte {
+var waitingPieces = sync.Pool{New: func() any { return new(waitingPiece) }}
+
+// add takes a piece and appends the packet that it completes, if any, to b.
+func (r *reassembly) add(b []byte, p piece, now time.Time) []byte {
 	if p.count == 1 {
-		return append([]byte(nil), p.data...)
+		return append(b, p.data...)
 	}
 	for i, q := range r.pending {
-		if q == nil || now.Sub(q.at) > pieceLives {
-			r.pending[i] = nil
-			continue
+		switch {
+		case q == nil:
+		case now.Sub(q.at) > pieceLives:
+			r.drop(i)
+		case q.id != p.id:
+		case q.index == p.index:
+			return b
+		default:
+			first, second := p.data, q.data
+			if q.index == 0 {
+				first, second = second, first
+			}
+			b = append(append(b, first...), second...)
+			r.drop(i)
+			return b
 		}
-		if q.id != p.id {
-			continue
-		}
-		if q.index == p.index {
-			return nil
-		}
-		r.pending[i] = nil
-		if q.index == 0 {
-			return append(q.data, p.data...)
-		}
-		return append(append([]byte(nil), p.data...), q.data...)
 	}
-	p.data = append([]byte(nil), p.data...)
-	r.pending[r.next] = &waitingPiece{p, now}
+	r.drop(r.next)
+	q := waitingPieces.Get().(*waitingPiece)
+	p.data = append(q.data[:0], p.data...)
+	q.piece, q.at = p, now
+	r.pending[r.next] = q
 	r.next = (r.next + 1) % maxPending
-	return nil
+	return b
+}
+
+func (r *reassembly) drop(i int) {
+	if q := r.pending[i]; q != nil {
+		waitingPieces.Put(q)
+		r.pending[i] = nil
+	}
 }
 
 // takeFragment hands a QUIC packet that is complete to QUIC.
@@ -100,7 +114,7 @@ func (p *peer) takeFragment(body []byte, now time.Time) {
 		p.wire.drops.malformed.Add(1)
 		return
 	}
-	packet := p.c.frags.add(piece, now)
+	packet := p.c.frags.add(nil, piece, now)
 	if packet == nil {
 		return
 	}

@@ -263,7 +263,7 @@ func TestFragments(t *testing.T) {
 				if got != nil {
 					t.Fatal("complete too early")
 				}
-				got = r.add(q, now)
+				got = r.add(nil, q, now)
 			}
 			if !bytes.Equal(got, packet) {
 				t.Errorf("%d bytes did not come back", size)
@@ -274,17 +274,17 @@ func TestFragments(t *testing.T) {
 		t.Error("a packet that is too long was cut")
 	}
 	late := split(1, make([]byte, 1200))
-	r.add(late[0], now)
-	if r.add(late[1], now.Add(pieceLives+1)) != nil {
+	r.add(nil, late[0], now)
+	if r.add(nil, late[1], now.Add(pieceLives+1)) != nil {
 		t.Error("a piece lived too long")
 	}
 	for i := range uint32(100) {
-		r.add(piece{id: 1000 + i, count: 2, data: []byte{1}}, now)
+		r.add(nil, piece{id: 1000 + i, count: 2, data: []byte{1}}, now)
 	}
-	if r.add(piece{id: 1000 + 92, index: 1, count: 2, data: []byte{1}}, now) == nil {
+	if r.add(nil, piece{id: 1000 + 92, index: 1, count: 2, data: []byte{1}}, now) == nil {
 		t.Error("the latest pieces are not kept")
 	}
-	if r.add(piece{id: 1000 + 91, index: 1, count: 2, data: []byte{1}}, now) != nil {
+	if r.add(nil, piece{id: 1000 + 91, index: 1, count: 2, data: []byte{1}}, now) != nil {
 		t.Error("more pieces are kept than may be")
 	}
 }
@@ -322,7 +322,7 @@ func FuzzReassembly(f *testing.F) {
 		var r reassembly
 		now := time.Unix(1000, 0)
 		for _, x := range [][]byte{a, b, a, b} {
-			if p, err := parsePiece(x); err == nil && len(r.add(p, now)) > len(a)+len(b) {
+			if p, err := parsePiece(x); err == nil && len(r.add(nil, p, now)) > len(a)+len(b) {
 				t.Fatal("more came out than went in")
 			}
 		}

@@ -17,6 +17,7 @@ const (
 	linkAfter   = 400 * time.Millisecond // without an answer over UDP
 	linkTimeout = 15 * time.Second
 	linkSpare   = 3 * time.Minute // that a link outlives UDP's return
+	linkMute    = 5 * time.Second // without an answer: the relay stalls
 )
 
 // linkBackoff is how long to wait after each link that failed in a row.
@@ -45,6 +46,13 @@ type relaying struct {
 // sought tells whether the relay is kept or measured. A nil one is no relay.
 func (r *relaying) sought(now time.Time) bool {
 	return r != nil && (r.kept || now.Before(r.measured))
+}
+
+// mute tells whether the relay has taken our link and answers nothing.
+func (r *relaying) mute(p *peer, now time.Time) bool {
+	v := r.link
+	return v != nil && !v.gone.Load() && now.Sub(v.since) >= linkMute &&
+		!slices.ContainsFunc(p.c.paths.all, func(q *path) bool { return q.health == sound && !q.isChain() })
 }
 
 // relayPeers are the relays that we deal with, in a fixed order.

@@ -60,12 +60,13 @@ type Complaint struct {
 type Misbehaviour uint8
 
 const (
-	DropsPackets  Misbehaviour = iota + 1 // passes pings on, and not what is between them
-	LiesOnAddress                         // says another address of ours than all others do
+	DropsPackets   Misbehaviour = iota + 1 // passes pings on, and not what is between them
+	LiesOnAddress                          // says another address of ours than all others do
+	AnswersNothing                         // takes what is sent on its link, and says nothing
 )
 
 func (m Misbehaviour) String() string {
-	return [...]string{"", "drops packets", "lies on our address"}[m]
+	return [...]string{"", "drops packets", "lies on our address", "takes what is sent and answers nothing"}[m]
 }
 
 // Net tells what the wire has found out.
@@ -93,6 +94,9 @@ func (w *Wire) Net() NetReport {
 				*best = q.rtt
 			}
 		}
+		if p.c.relaying.mute(p, now) {
+			one.Error = "it " + AnswersNothing.String()
+		}
 		r.Relays = append(r.Relays, one)
 	}
 	r.Complaints = w.complaints(now)
@@ -119,6 +123,11 @@ func (w *Wire) complaints(now time.Time) (out []Complaint) {
 				c.Server = v.Server
 			}
 			out = append(out, c)
+		}
+	}
+	for _, p := range w.relayPeers() {
+		if r := p.c.relaying; r.mute(p, now) {
+			out = append(out, Complaint{ID: p.id, What: AnswersNothing, Since: r.link.since})
 		}
 	}
 	for _, c := range w.grievances {

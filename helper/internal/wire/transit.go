@@ -9,12 +9,21 @@ import (
 
 var errNoHop = errors.New("no path to the first hop")
 
-// transit seals frames and collects them, so that those of one batch that go
-// the same way leave together. It is one goroutine's.
+// transit is what one goroutine that reads or sends works on, so that nothing
+// need be allocated a datagram. It seals frames and collects them: those of one
+// batch that go the same way leave together.
 type transit struct {
+	// What has become of the datagram at hand, under Wire.mu.
+	out   outbox
+	frame frame
+	next  *peer // whom the frame goes to; nil: nobody
+	route *route
+	inner []byte // what was in the frame, for us; nil: nothing
+	whole []byte // a frame that has come in pieces
+
 	n       int
 	bufs    [udp.MaxBatch][]byte
-	next    [udp.MaxBatch]*peer // whom bufs are for
+	whom    [udp.MaxBatch]*peer // the bufs are for
 	traffic [udp.MaxBatch]bool  // see isTraffic
 	body    []byte
 	same    [][]byte
@@ -60,22 +69,22 @@ func (t *transit) put(w *Wire, q *peer, r *route, k kind, head, data []byte) {
 	b := append(t.bufs[t.n][:0], make([]byte, outerLen)...)
 	b = appendHeader(b, h, len(head)+len(data))
 	b = append(append(b, head...), data...)
-	t.bufs[t.n], t.next[t.n], t.traffic[t.n] = s.close(b, 0), q, isTraffic(k, data)
+	t.bufs[t.n], t.whom[t.n], t.traffic[t.n] = s.close(b, 0), q, isTraffic(k, data)
 	t.n++
 }
 
 // flush sends what was collected. Callers may hold Wire.mu: it takes no lock.
 func (t *transit) flush(w *Wire) (err error) {
 	for i := range t.n {
-		q := t.next[i]
+		q := t.whom[i]
 		if q == nil {
 			continue
 		}
 		t.same = t.same[:0]
 		traffic := uint64(0)
 		for j := i; j < t.n; j++ {
-			if t.next[j] == q {
-				t.next[j] = nil
+			if t.whom[j] == q {
+				t.whom[j] = nil
 				t.same = append(t.same, t.bufs[j])
 				if t.traffic[j] {
 					traffic++
