@@ -237,6 +237,8 @@ const (
 	HealthRelayHidden   = "relay-unreachable"   // no member reaches this relay from outside; args: addr
 	HealthRelayLies     = "relay-lies"          // args: device
 	HealthForwardDrops  = "forwarder-drops"     // args: device
+	HealthRelayOther    = "relay-other-key"     // somebody else answers for a relay; args: device
+	HealthSTUNLies      = "stun-lies"           // a configured server says another address of ours than all others do; args: server
 )
 
 // Roster, devices, invites.
@@ -451,6 +453,7 @@ type Check struct {
 	Code    CheckCode         `json:"code"`
 	Network string            `json:"network"` // alias, or "" for the host's
 	OK      bool              `json:"ok"`
+	NA      bool              `json:"na"` // it does not apply, or nothing is known yet; OK is true then
 	Text    string            `json:"text"`
 	Detail  string            `json:"detail"`
 	Fix     string            `json:"fix"`

@@ -94,9 +94,12 @@ func (c *diagCmd) Run(a *app) error {
 	failed := 0
 	for _, ch := range ans.Checks {
 		verdict := "ok"
-		if !ch.OK {
+		switch {
+		case !ch.OK:
 			verdict = "FAIL"
 			failed++
+		case ch.NA:
+			verdict = "-"
 		}
 		t.row(verdict, string(ch.Code), ch.Text, ch.Detail)
 		if !ch.OK && ch.Fix != "" {

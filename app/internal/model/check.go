@@ -5,6 +5,26 @@ import (
 	"kith.internal/ipc"
 )
 
+// Verdict is what came of a check.
+type Verdict uint8
+
+const (
+	Passed Verdict = iota
+	Failed
+	NotApplicable // or nothing is known yet
+)
+
+// VerdictOf is the verdict of a check: a failure is one, whatever else is said.
+func VerdictOf(ch ipc.Check) Verdict {
+	switch {
+	case !ch.OK:
+		return Failed
+	case ch.NA:
+		return NotApplicable
+	}
+	return Passed
+}
+
 // CheckWords says what a check of the helper is about and, if it failed, what
 // to do. Codes without words of ours keep the helper's.
 func CheckWords(c *text.Catalogue, ch ipc.Check) (title, fix string) {

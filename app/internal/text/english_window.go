@@ -141,6 +141,7 @@ var window = map[Key]Entry{
 	"diag.running":    {Text: "Checking…", About: "Diagnostics"},
 	"diag.ok":         {Text: "OK", About: "word beside a passed check"},
 	"diag.fail":       {Text: "Problem", About: "word beside a failed check"},
+	"diag.na":         {Text: "—", About: "word beside a check that does not apply"},
 	"diag.helper":     {Text: "Background service", About: "first check"},
 	"diag.helper.ok":  {Text: "Version {version}", About: "first check passed"},
 	"diag.helper.bad": {Text: "Not reachable", About: "first check failed"},

@@ -111,8 +111,11 @@ func (d *diagnostics) run() {
 
 func (d *diagnostics) row(c ipc.Check) fyne.CanvasObject {
 	icon, word := theme.ConfirmIcon(), d.s.say("diag.ok")
-	if !c.OK {
+	switch model.VerdictOf(c) {
+	case model.Failed:
 		icon, word = theme.ErrorIcon(), d.s.say("diag.fail")
+	case model.NotApplicable:
+		icon, word = theme.InfoIcon(), d.s.say("diag.na")
 	}
 	title, fix := model.CheckWords(d.s.env.Text, c)
 	name := widget.NewLabelWithStyle(clean(title), fyne.TextAlignLeading, fyne.TextStyle{Bold: true})

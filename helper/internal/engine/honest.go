@@ -52,10 +52,13 @@ func (n *network) everyMinute() {
 // checkHonest names who does not do what it should.
 func (n *network) checkHonest() {
 	v := n.book.View()
-	var relay, why, forwarder string
-	for _, c := range n.on.wire.Net().Complaints {
+	var relay, why, forwarder, server string
+	r := n.on.wire.Net()
+	for _, c := range r.Complaints {
 		m := v.Member(c.ID)
 		switch {
+		case c.ID.IsZero():
+			server = c.Server.String()
 		case m == nil:
 		case n.serves(m):
 			relay, why = m.Name, c.What.String()
@@ -63,8 +66,16 @@ func (n *network) checkHonest() {
 			forwarder = m.Name
 		}
 	}
+	var other, how string
+	for _, m := range n.relaysByUse() {
+		if w := n.on.impostors.at(m.Relay.Pin, time.Now()); w != "" {
+			other, how = m.Name, w
+		}
+	}
 	n.raise(relay != "", ipc.HealthRelayLies, map[string]string{"device": relay, "why": why})
 	n.raise(forwarder != "", ipc.HealthForwardDrops, map[string]string{"device": forwarder})
+	n.raise(other != "", ipc.HealthRelayOther, map[string]string{"device": other, "why": how})
+	n.raise(server != "", ipc.HealthSTUNLies, map[string]string{"server": server})
 }
 
 // checkHidden says when nobody reaches this relay, though others are there.

@@ -55,6 +55,7 @@ type live struct {
 	relayRetry  *time.Timer
 	record      *time.Timer // has the roster follow the relay's addresses
 	answers     answers
+	impostors   impostors
 }
 
 // startLive takes the port and the TUN and starts the network's parts.
@@ -75,7 +76,7 @@ func (e *Engine) startLive(n *network) (_ *live, err error) {
 	n.checkFamilies(on)
 	on.wire, err = wire.New(wire.Config{
 		Conn: on.conn, Device: n.device, Control: on.keys.Control, Former: n.formerControl(on.keys), Handler: handler{on}, Log: on.log,
-		DialLink: e.dialLink, Listen: e.cfg.Host.Listen, STUN: e.cfg.STUN, AnswerSTUN: on.answers.answer,
+		DialLink: on.dialLink, Listen: e.cfg.Host.Listen, STUN: e.cfg.STUN, AnswerSTUN: on.answers.answer,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("start the wire: %w", err)

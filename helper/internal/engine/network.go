@@ -186,7 +186,8 @@ func (n *network) stop() {
 
 // ofLive is the warnings that concern what a network has of the host, and end
 // with it. What concerns the roster stays.
-var ofLive = []string{ipc.HealthIPv4Conflict, ipc.HealthIPv4Blocked, ipc.HealthNoIPv6, ipc.HealthNoTUN, ipc.HealthPortTaken, ipc.HealthRelayPort, ipc.HealthRelayHidden, ipc.HealthRelayLies, ipc.HealthForwardDrops}
+var ofLive = []string{ipc.HealthIPv4Conflict, ipc.HealthIPv4Blocked, ipc.HealthNoIPv6, ipc.HealthNoTUN, ipc.HealthPortTaken, ipc.HealthRelayPort, ipc.HealthRelayHidden, ipc.HealthRelayLies, ipc.HealthForwardDrops,
+	ipc.HealthRelayOther, ipc.HealthSTUNLies}
 
 // sayGone tells the members that this device stops.
 func (n *network) sayGone() {

@@ -139,4 +139,12 @@ var kinds = map[string]kind{
 		severity: ipc.SeverityInfo, delay: transient, order: 18, parents: []string{ipc.HealthRemoved},
 		text: "{device} of {network} offers to pass packets on and drops them; Kith goes other ways, and on that device kith forward off ends the offer.",
 	},
+	ipc.HealthRelayOther: {
+		severity: ipc.SeverityWarning, order: 19, parents: []string{ipc.HealthRemoved, ipc.HealthNoNetwork},
+		text: "Who answers for the relay {device} of {network} has another key[ ({why})]: a sign-in page, a program that opens TLS, or an impostor; Kith tells it nothing and goes other ways.",
+	},
+	ipc.HealthSTUNLies: {
+		severity: ipc.SeverityInfo, order: 20, parents: []string{ipc.HealthRemoved},
+		text: "The STUN server {server} tells another address of this device than all others do; Kith does not believe it, and kithd run without --stun {server} no longer asks it.",
+	},
 }
