@@ -27,6 +27,7 @@ type runCmd struct {
 	DNS      string   `help:"Whether to change the system's resolver settings." name:"dns" enum:"auto,off" default:"auto"`
 	Port     uint16   `help:"UDP port of the first network; 0 keeps the one it has."`
 	Operator []string `help:"A user who may act, besides root and administrators; may be given again."`
+	STUN     []string `help:"HOST:PORT of a STUN server to ask, which then learns this device's address; none by default; may be given again." name:"stun" placeholder:"HOST:PORT" sep:"none"`
 	Pprof    bool     `help:"Serve profiles on a socket beside the clients'."`
 	Debug    bool     `help:"Log more: addresses, never keys."`
 }
@@ -43,6 +44,10 @@ func (c *runCmd) serve(ctx context.Context) error {
 	if err := c.nameOperators(st); err != nil {
 		return err
 	}
+	servers, err := c.servers(ctx, log)
+	if err != nil {
+		return err
+	}
 	path := transport.Path(c.Socket)
 	ln, err := transport.Listen(path)
 	if err != nil {
@@ -54,6 +59,7 @@ func (c *runCmd) serve(ctx context.Context) error {
 		Store:   st,
 		Version: ipc.Build(),
 		Port:    c.Port,
+		STUN:    servers,
 		Log:     log,
 	})
 	if err != nil {
