@@ -21,7 +21,6 @@ type star struct {
 	relays []*node
 	ends   []*node
 	segs   map[[2]int]*udptest.Segment // by end and relay
-	blocks map[*udptest.Segment]bool
 }
 
 // newStar makes ends and relays; end i reaches relay j at 10.i.j.1 and is 10.i.j.2.

@@ -17,7 +17,7 @@ func TestNonceOutlivesTheProcess(t *testing.T) {
 		p := &pcp{link: &link{uplink: u}, seed: [32]byte{seed}}
 		return p.nonce(port)
 	}
-	if n(1, 1) != n(1, 1) || n(1, 1) == n(2, 1) || n(1, 1) == n(1, 2) {
+	if once, again := n(1, 1), n(1, 1); once != again || once == n(2, 1) || once == n(1, 2) {
 		t.Error("nonces are not what they should be")
 	}
 }
