@@ -121,23 +121,37 @@ func (p *peer) send(bufs [][]byte) error {
 		return nil
 	}
 	p.sent.n.Add(uint64(len(bufs)))
-	p.watch()
+	if !p.watched.Load() {
+		p.watch()
+	}
 	r := p.route.Load()
 	if r == nil {
 		return nil
 	}
-	if err := p.wire.send(bufs, &r.to, r.src); err != nil {
-		p.failed.Store(true)
+	var err error
+	if r.plain {
+		err = p.wire.conn.WriteBatch(bufs, r.to.addr, r.src)
+	} else {
+		err = p.sendOn(bufs, r)
 	}
-	if r.both {
-		p.wire.send(bufs, &r.to2, r.src2)
+	if err != nil {
+		p.failed.Store(true)
 	}
 	return nil
 }
 
+// sendOn sends along a route of any kind.
+func (p *peer) sendOn(bufs [][]byte, r *route) error {
+	err := p.wire.send(bufs, &r.to, r.src)
+	if r.both {
+		p.wire.send(bufs, &r.to2, r.src2)
+	}
+	return err
+}
+
 // watch has the schedule look at what is sent, from the first packet on.
 func (p *peer) watch() {
-	if p.watched.Load() || !p.watched.CompareAndSwap(false, true) {
+	if !p.watched.CompareAndSwap(false, true) {
 		return
 	}
 	select {

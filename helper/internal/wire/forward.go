@@ -133,7 +133,9 @@ func (p *peer) takeFrame(h header, body []byte, a arrival, out *outbox) {
 	}
 	if !counted && isTraffic(h.kind, f.data) {
 		path.countFrame()
-		p.watch()
+		if !p.watched.Load() {
+			p.watch()
+		}
 	}
 	if f.pos == 1 {
 		f.nodes[0] = p.node() // whatever it says

@@ -151,10 +151,7 @@ func (w *Wire) sendPacket(p *peer, packet []byte) {
 		}
 		bufs = append(bufs, b)
 	}
-	if err := w.send(bufs, &r.to, r.src); err != nil {
+	if err := p.sendOn(bufs, r); err != nil {
 		p.failed.Store(true)
-	}
-	if r.both {
-		w.send(bufs, &r.to2, r.src2)
 	}
 }

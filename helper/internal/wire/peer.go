@@ -129,6 +129,7 @@ type route struct {
 	to, to2   place
 	src, src2 udp.Source
 	both      bool // while in doubt
+	plain     bool // over the main sockets alone, as most are
 	boot      boot // the peer's
 	mtu       int  // bytes of a datagram
 }

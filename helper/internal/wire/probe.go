@@ -233,6 +233,7 @@ func (p *peer) routeOn(best, second *path) *route {
 		return nil
 	}
 	r := &route{to: best.place, src: best.src, boot: p.c.boot, mtu: best.carries()}
+	r.plain = second == nil && best.isUDP() && best.via == nil
 	if second != nil {
 		r.to2, r.src2, r.both = second.place, second.src, true
 		r.mtu = min(r.mtu, second.carries())

@@ -93,19 +93,18 @@ func (t *transit) flush(w *Wire) (err error) {
 		}
 		if traffic > 0 {
 			q.sent.n.Add(traffic)
-			q.watch()
+			if !q.watched.Load() {
+				q.watch()
+			}
 		}
 		r := q.near.Load()
 		if r == nil || q.cut.Load() {
 			err = errNoHop
 			continue
 		}
-		if e := w.send(t.same, &r.to, r.src); e != nil {
+		if e := q.sendOn(t.same, r); e != nil {
 			q.failed.Store(true)
 			err = e
-		}
-		if r.both {
-			w.send(t.same, &r.to2, r.src2)
 		}
 	}
 	t.n = 0
