@@ -44,16 +44,23 @@ func (p *passage) smooth(what string) {
 	p.n.t.Helper()
 	sent, lost, gap := p.along.stop()
 	p.n.t.Logf("%s: %d of %d echoes lost, longest gap %v", what, lost, sent, gap.Round(time.Millisecond))
-	if lost > 0 || gap > time.Second {
+	if lost > 0 || gap > 2*time.Second {
 		p.n.t.Errorf("%s: %d of %d echoes lost, longest gap %v", what, lost, sent, gap)
 	}
 }
 
-func within(t testing.TB, what string, took, budget time.Duration) {
+// within wants what is measured to be within its budget, at the third attempt
+// at the latest: a busy machine may be slow. The benchmarks judge medians.
+func within(t *testing.T, what string, budget time.Duration, measure func(t *testing.T) time.Duration) {
 	t.Helper()
-	if took > budget {
-		t.Errorf("%s: %v, budget %v", what, took, budget)
+	var took time.Duration
+	for range 3 {
+		if took = measure(t); took <= budget || t.Failed() {
+			return
+		}
+		t.Logf("%s: %v, budget %v", what, took, budget)
 	}
+	t.Errorf("%s: %v, budget %v", what, took, budget)
 }
 
 // restarted kills both helpers, starts them and waits for an answer. Who asked

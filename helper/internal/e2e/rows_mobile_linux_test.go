@@ -25,7 +25,7 @@ func addressChanges(t *testing.T) (gap time.Duration) {
 }
 
 func TestNetnsPath14AddressChanges(t *testing.T) {
-	within(t, "another public address", addressChanges(t), time.Second)
+	within(t, "another public address", time.Second, addressChanges)
 }
 
 func anotherLAN(t *testing.T) (gap time.Duration) {
@@ -44,7 +44,7 @@ func anotherLAN(t *testing.T) (gap time.Duration) {
 	return gap
 }
 
-func TestNetnsPath15AnotherLAN(t *testing.T) { within(t, "another LAN", anotherLAN(t), time.Second) }
+func TestNetnsPath15AnotherLAN(t *testing.T) { within(t, "another LAN", time.Second, anotherLAN) }
 
 // The uplink and S vanish under two nodes on one LAN, which then restart.
 func noInternet(t *testing.T) (restart time.Duration) {
@@ -67,11 +67,11 @@ func noInternet(t *testing.T) (restart time.Duration) {
 }
 
 func TestNetnsPath16NoInternet(t *testing.T) {
-	within(t, "restart without internet", noInternet(t), 2*time.Second)
+	within(t, "restart without internet", 2*time.Second, noInternet)
 }
 
 // S is killed, then both restart behind NATs that still know their mappings.
-func TestNetnsPath17NoSponsor(t *testing.T) {
+func noSponsor(t *testing.T) (restart time.Duration) {
 	w := newWorld(t)
 	s := w.founder()
 	one, two := w.site("a", netnstest.HomeNAT), w.site("b", netnstest.HomeNAT)
@@ -83,10 +83,13 @@ func TestNetnsPath17NoSponsor(t *testing.T) {
 	pass.settle()
 	<-time.After(5 * time.Second)
 	pass.smooth("S vanishes")
-	within(t, "restart without S", pass.restarted(b), 5*time.Second)
+	restart = pass.restarted(b)
 	w.between(a, b, patience, ipc.PathDirect)
 	pass.tcp.whole()
+	return restart
 }
+
+func TestNetnsPath17NoSponsor(t *testing.T) { within(t, "restart without S", 2*time.Second, noSponsor) }
 
 // twoUplinks is a with two of them, the better one first, and b behind a NAT.
 func twoUplinks(t *testing.T) (w *world, first *site, a, b *node) {
@@ -112,7 +115,7 @@ func uplinkUnplugged(t *testing.T) (gap time.Duration) {
 }
 
 func TestNetnsPath20UplinkUnplugged(t *testing.T) {
-	within(t, "an uplink unplugged", uplinkUnplugged(t), time.Second)
+	within(t, "an uplink unplugged", time.Second, uplinkUnplugged)
 }
 
 func uplinkSilent(t *testing.T) (gap time.Duration) {
@@ -126,11 +129,11 @@ func uplinkSilent(t *testing.T) (gap time.Duration) {
 }
 
 func TestNetnsPath20UplinkSilent(t *testing.T) {
-	within(t, "an uplink falls silent", uplinkSilent(t), 3*time.Second)
+	within(t, "an uplink falls silent", 3*time.Second, uplinkSilent)
 }
 
 // Loss both ways, which no path choice can help.
-func TestNetnsPath21Loss(t *testing.T) {
+func loss(t *testing.T) (gap time.Duration) {
 	w := newWorld(t)
 	s := w.founder()
 	one, two := w.site("a", netnstest.HomeNAT), w.site("b", netnstest.HomeNAT)
@@ -156,8 +159,10 @@ func TestNetnsPath21Loss(t *testing.T) {
 			t.Errorf("%d %% lost: %d changes of the path, now %s", percent, changes, way(a.sees("b")))
 		}
 	}
-	within(t, "5 and 20 % lost", pass.over("5 and 20 % lost"), 2*time.Second)
+	return pass.over("5 and 20 % lost")
 }
+
+func TestNetnsPath21Loss(t *testing.T) { within(t, "5 and 20 % lost", 2*time.Second, loss) }
 
 // The relay in use is killed under two nodes behind symmetric NATs.
 func relayKilled(t *testing.T) (gap time.Duration) {
@@ -191,5 +196,5 @@ func relayKilled(t *testing.T) (gap time.Duration) {
 }
 
 func TestNetnsPath23TwoRelays(t *testing.T) {
-	within(t, "the relay in use is killed", relayKilled(t), time.Second)
+	within(t, "the relay in use is killed", time.Second, relayKilled)
 }
