@@ -107,16 +107,22 @@ func (l *local) forbids(from place) bool { return from.isUDP() && l.forbidden(fr
 func (l *local) ours(a netip.Addr) bool { return slices.Contains(l.addrs, a.WithZone("")) }
 
 // expand gives the address with a zone on each link if it needs one and has
-// none.
+// none, or that of an interface which is gone: a cable that is plugged in again
+// may have another index.
 func (l *local) expand(a netip.AddrPort, to []netip.AddrPort) []netip.AddrPort {
 	ip := a.Addr()
-	if !ip.Is6() || !ip.IsLinkLocalUnicast() || ip.Zone() != "" {
+	if !ip.Is6() || !ip.IsLinkLocalUnicast() || ip.Zone() != "" && l.has(ip) {
 		return append(to, a)
 	}
 	for _, index := range l.links {
 		to = append(to, netip.AddrPortFrom(udp.WithIndex(ip, index), a.Port()))
 	}
 	return to
+}
+
+// has tells whether the link that the address is on is there.
+func (l *local) has(ip netip.Addr) bool {
+	return ip.Zone() == "" || slices.Contains(l.links, udp.Index(ip))
 }
 
 func contains(prefixes []netip.Prefix, a netip.Addr) bool {

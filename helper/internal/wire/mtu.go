@@ -62,7 +62,7 @@ func (p *peer) probeSize(now time.Time, out *outbox, next *agenda) {
 // the path.
 func (p *peer) pingSized(q *path, size int, now time.Time, out *outbox) {
 	txid := rand.Uint64()
-	p.c.notePing(outstanding{txid: txid, to: q.place, at: now, size: size, sent: p.sent.n.Load()})
+	p.c.notePing(outstanding{txid: txid, to: q.place, at: now, size: size, sent: p.sentOn(q.place)})
 	out.add(p, kindPing, p.c.boot, appendTxid(nil, txid), q.place, q.src)
 	out.items[len(out.items)-1].size = size
 }

@@ -41,6 +41,7 @@ type peer struct {
 
 	// What follows is used on the packet path, without a lock.
 	sent    counter
+	framed  counter               // of these, frames for others: they go by near alone
 	route   atomic.Pointer[route] // nil: no path
 	near    atomic.Pointer[route] // without hops
 	watched atomic.Bool           // the schedule looks at what is sent

@@ -366,7 +366,7 @@ func (p *peer) again(now time.Time) {
 // ping sends a ping, and notes that its answer is due.
 func (p *peer) ping(to place, src udp.Source, now time.Time, out *outbox) {
 	txid := rand.Uint64()
-	p.c.notePing(outstanding{txid: txid, to: to, at: now, sent: p.sent.n.Load()})
+	p.c.notePing(outstanding{txid: txid, to: to, at: now, sent: p.sentOn(to)})
 	if q := p.c.paths.at(to); q != nil {
 		q.ping(now)
 	}

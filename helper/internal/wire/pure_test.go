@@ -176,8 +176,10 @@ func TestLocal(t *testing.T) {
 	if diff := cmp.Diff([]string{"192.168.1.5", "fe80::5", "2001:db8::7", "10.8.0.2"}, names); diff != "" {
 		t.Error(diff)
 	}
-	if got := l.expand(addr("[fe80::9]:1"), nil); len(got) != 1 || got[0] != addr("[fe80::9%2]:1") {
-		t.Errorf("expanded to %v", got)
+	for _, a := range []string{"[fe80::9]:1", "[fe80::9%2]:1", "[fe80::9%99]:1"} {
+		if got := l.expand(addr(a), nil); len(got) != 1 || got[0] != addr("[fe80::9%2]:1") {
+			t.Errorf("%s expanded to %v", a, got)
+		}
 	}
 }
 

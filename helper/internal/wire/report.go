@@ -122,7 +122,9 @@ func (w *Wire) complaints(now time.Time) (out []Complaint) {
 			if v.by == (key.Public{}) {
 				c.Server = v.Server
 			}
-			out = append(out, c)
+			if !slices.ContainsFunc(out, func(o Complaint) bool { return o.ID == c.ID && o.Server == c.Server }) {
+				out = append(out, c)
+			}
 		}
 	}
 	for _, p := range w.relayPeers() {

@@ -93,6 +93,7 @@ func (t *transit) flush(w *Wire) (err error) {
 		}
 		if traffic > 0 {
 			q.sent.n.Add(traffic)
+			q.framed.n.Add(traffic)
 			if !q.watched.Load() {
 				q.watch()
 			}

@@ -28,6 +28,16 @@ type truth struct {
 	strikes int
 }
 
+// sentOn is how many packets have gone out that the place would have carried,
+// were it that of the best path.
+func (p *peer) sentOn(to place) uint64 {
+	n := p.sent.n.Load()
+	if to.isChain() {
+		n -= min(n, p.framed.n.Load())
+	}
+	return n
+}
+
 // report takes a pong's count; it tells whether the path has lied.
 func (t *truth) report(sent uint64, recv uint32) (lies bool) {
 	known, sentBefore, came := t.known, t.sent, recv-t.recv

@@ -328,13 +328,18 @@ func (w *Wire) SetLocal(ifaces []netmon.Interface, own map[int]bool) {
 	before := w.candidates()
 	w.local.Store(l)
 	w.eachContact(func(p *peer) {
+		lost := false
 		for _, q := range append([]*path(nil), p.c.paths.all...) {
 			q.kind = w.kindOf(l, q.place)
-			if l.forbids(q.place) {
+			if l.forbids(q.place) || !l.has(q.addr.Addr()) {
 				p.dropPath(q)
+				lost = true
 			}
 		}
 		p.settle(now, &out)
+		if lost && (p.c.seeking(now) || p.c.isActive(now)) {
+			p.again(now)
+		}
 	})
 	if !slices.Equal(before, w.candidates()) {
 		w.tellAll(&out, now)
