@@ -149,7 +149,7 @@ func (b *boot) Listen(port uint16) (udp.Conn, error) {
 	if err != nil {
 		return nil, err
 	}
-	return conn{c, b, b.dies(c.Close)}, nil
+	return badConn{conn{c, b, b.dies(c.Close)}, &b.h.bad}, nil
 }
 
 func (b *boot) PortMapper(engine.Monitor) engine.PortMapper { return nil }

@@ -35,6 +35,7 @@ type Host struct {
 	life  int // numbers the state directory; each Kill goes on with a copy
 	store *store.Store
 	boot  *boot
+	bad   bad
 	ends  sync.WaitGroup // engines that were killed and wind up in the dark
 
 	mu      sync.Mutex
@@ -164,7 +165,7 @@ func (h *Host) Start() {
 		h.tb.Fatalf("%s: open the store: %v", h.name, err)
 	}
 	b := newBoot(h)
-	e, err := engine.New(engine.Config{Host: b, Store: st, Version: "sim", Log: slog.New(alive{h.log.Handler(), b})})
+	e, err := engine.New(engine.Config{Host: b, Store: st, Version: "sim", STUN: h.bad.stun, Log: slog.New(alive{h.log.Handler(), b})})
 	if err != nil {
 		st.Close()
 		h.tb.Fatalf("%s: start the engine: %v", h.name, err)

@@ -50,7 +50,7 @@ func (b *boot) ListenTCP(_ context.Context, addr string) (net.Listener, error) {
 	if err != nil {
 		return nil, err
 	}
-	return tcpListener{l, b, b.dies(l.Close)}, nil
+	return badListener{tcpListener{l, b, b.dies(l.Close)}, &b.h.bad}, nil
 }
 
 func (b *boot) DialTCP(ctx context.Context, network, addr string) (net.Conn, error) {
