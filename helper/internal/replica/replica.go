@@ -55,7 +55,8 @@ const AllLinked = 10
 // Neighbours in a larger network.
 const (
 	neighbours    = 5
-	maxLinks      = 16
+	enoughLinks   = 3 // with chosen ones, to end others
+	maxLinks      = 24
 	floodUpTo     = 100 // members; above, presence is asked for
 	redialEvery   = 20 * time.Second
 	dialTimeout   = 10 * time.Second
@@ -132,8 +133,12 @@ func (r *Replica) SetMembers(members, removed []key.Public) {
 			cut = append(cut, l)
 		}
 	}
+	spare := r.spare()
 	chosen := slices.Clone(r.chosen)
 	r.mu.Unlock()
+	for _, l := range spare {
+		l.finish()
+	}
 	for _, l := range cut {
 		l.sendRecords(r.removal(l.id))
 		l.finish()
@@ -174,6 +179,30 @@ func (r *Replica) choose() {
 		r.random = all[(at+len(next)+rand.IntN(len(all)-len(next)))%len(all)]
 	}
 	r.chosen = append(next, r.random)
+}
+
+// spare is the links that we have dialled while the network was smaller, or
+// nobody else could be reached: whoever is dialled by many would have no room
+// for those who choose it. Callers hold mu.
+func (r *Replica) spare() (out []*link) {
+	if len(r.members) < AllLinked {
+		return nil
+	}
+	linked := 0
+	for _, id := range r.chosen {
+		if r.links[id] != nil {
+			linked++
+		}
+	}
+	if linked < enoughLinks {
+		return nil
+	}
+	for id, l := range r.links {
+		if l.ours && r.members[id] && !slices.Contains(r.chosen, id) {
+			out = append(out, l)
+		}
+	}
+	return out
 }
 
 // standing tells whether a device is a member as of the newest record, of which
@@ -222,11 +251,12 @@ func (r *Replica) dial(id key.Public) {
 }
 
 // A link that has ended is dialled again soon: the peer may have restarted, or
-// have removed us and wait to say so. One that ends again and again is left to
-// maintain.
+// have removed us and wait to say so. One that ends again and again, as with a
+// member that has no room for more, is dialled ever less often.
 const (
 	againAfter = 300 * time.Millisecond // doubled each time
-	againMost  = 6                      // times doubled
+	againMost  = 10                     // times doubled: five minutes
+	briefMost  = 4                      // links in a row that did not last, to leave it to that
 	lasting    = 10 * time.Second
 )
 
@@ -278,10 +308,14 @@ func (r *Replica) maintain() {
 			return
 		case <-redial.C:
 			r.mu.Lock()
-			chosen := slices.Clone(r.chosen)
+			chosen := slices.DeleteFunc(slices.Clone(r.chosen), func(id key.Public) bool { return r.brief[id] > briefMost })
+			spare := r.spare()
 			r.mu.Unlock()
 			for _, id := range chosen {
 				r.dial(id)
+			}
+			for _, l := range spare {
+				l.finish()
 			}
 		case <-again.C:
 			r.mu.Lock()
