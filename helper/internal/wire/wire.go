@@ -330,8 +330,12 @@ func (w *Wire) SetLocal(ifaces []netmon.Interface, own map[int]bool) {
 	w.eachContact(func(p *peer) {
 		lost := false
 		for _, q := range append([]*path(nil), p.c.paths.all...) {
+			was := q.kind
 			q.kind = w.kindOf(l, q.place)
-			if l.forbids(q.place) || !l.has(q.addr.Addr()) {
+			// A link that is gone: if there is another way to the address, it is
+			// found at once.
+			gone := was == LAN && q.kind != LAN || !l.has(q.addr.Addr())
+			if gone || l.forbids(q.place) {
 				p.dropPath(q)
 				lost = true
 			}
