@@ -125,7 +125,9 @@ func (p *peer) sample(now time.Time, next *agenda) {
 	if !p.watched.Load() {
 		return
 	}
-	if now.Sub(c.lastSent) < watchFor {
+	// Frames that come in have the peer watched too: who only listened would be
+	// woken by each.
+	if now.Sub(c.lastSent) < watchFor || now.Sub(c.active) < watchFor {
 		next.at(now.Add(watchEvery))
 		return
 	}
