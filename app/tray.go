@@ -192,7 +192,7 @@ func (k *keeper) toggle(c tray.Command) {
 	go func() {
 		var err error
 		if c.Verb == tray.Up {
-			_, err = k.helper.Up(k.ctx, c.Arg)
+			_, err = k.helper.Up(k.ctx, ipc.UpRequest{Network: c.Arg})
 		} else {
 			_, err = k.helper.Down(k.ctx, c.Arg)
 		}

@@ -80,6 +80,7 @@ type Status struct {
 	State    State     `json:"state"`
 	Networks []Network `json:"networks"`
 	Joining  []Joining `json:"joining"`
+	Nearby   Nearby    `json:"nearby"`
 	Health   []Health  `json:"health"`
 	// May tells what the caller may do: an empty list is "read only".
 	May []Right `json:"may"`
@@ -104,7 +105,9 @@ type Network struct {
 	Relay  Relay  `json:"relay"`
 	// Forward is what this device does for members who cannot reach one another.
 	Forward Forward `json:"forward"`
-	Peers   []Peer  `json:"peers"` // without self, sorted by name
+	Shields bool    `json:"shields"` // nothing comes in
+	Peers   []Peer  `json:"peers"`   // without self, sorted by name
+	Routes  []Route `json:"routes"`  // subnets behind devices, this one's among them
 	Shares  []Share `json:"shares"`
 }
 
@@ -130,11 +133,6 @@ type Self struct {
 	Key     string          `json:"key"` // device key, as in the roster
 	Port    uint16          `json:"port"`
 	Expires *time.Time      `json:"expires"`
-}
-
-type Exit struct {
-	Using    *string `json:"using"`
-	Offering bool    `json:"offering"`
 }
 
 // Relay is the relay role of this device. Advertised is empty for callers
@@ -174,18 +172,8 @@ type Peer struct {
 	Tags          []string        `json:"tags"`
 	Role          Role            `json:"role"`
 	Relay         bool            `json:"relay"` // it has the relay role
+	Exit          bool            `json:"exit"`  // it offers to be an exit node and an admin has agreed
 	Key           string          `json:"key"`
-}
-
-// Share is one share, outgoing or incoming.
-type Share struct {
-	ID        string     `json:"id"`
-	Name      string     `json:"name"`
-	FQDN      string     `json:"fqdn"`
-	Network   string     `json:"network"`
-	Ports     []string   `json:"ports"`
-	Expires   *time.Time `json:"expires"`
-	Direction string     `json:"direction"` // "in" or "out"
 }
 
 // Joining is a request to join that has not been answered yet.
@@ -263,8 +251,8 @@ type Device struct {
 
 // Request is what a device asks an admin for.
 type Request struct {
-	Kind  string `json:"kind"`  // "rename", "renew", "relay"
-	Value string `json:"value"` // the new name; where the relay is found
+	Kind  string `json:"kind"`  // "rename", "renew", "relay", "exit", "route"
+	Value string `json:"value"` // the new name; where the relay is found; the route
 }
 
 type DeviceList struct {
@@ -353,6 +341,12 @@ type JoinRequest struct {
 // NetworkRequest names a network; for up and down "" is all.
 type NetworkRequest struct {
 	Network string `json:"network"`
+}
+
+// UpRequest connects a network, all for "". Shields null leaves them as they are.
+type UpRequest struct {
+	Network string `json:"network"`
+	Shields *bool  `json:"shields"` // block all that comes in
 }
 
 type NetworkAnswer struct {
@@ -505,6 +499,7 @@ type Event struct {
 	Peers    []PeerDelta `json:"peers,omitempty"`    // changed peers of networks not in Networks
 	Removed  []string    `json:"removed,omitempty"`  // IDs of networks that are gone
 	Joining  *[]Joining  `json:"joining,omitempty"`
+	Nearby   *Nearby     `json:"nearby,omitempty"`
 	Health   *[]Health   `json:"health,omitempty"`
 	May      *[]Right    `json:"may,omitempty"`
 }

@@ -13,7 +13,7 @@ const (
 	VerbPreview        Verb = "preview"            // LinkRequest -> Preview
 	VerbJoin           Verb = "join"               // JoinRequest -> NetworkAnswer
 	VerbLeave          Verb = "leave"              // NetworkRequest -> NetworkAnswer; also ends a join under way
-	VerbUp             Verb = "up"                 // NetworkRequest -> Status
+	VerbUp             Verb = "up"                 // UpRequest -> Status
 	VerbDown           Verb = "down"               // NetworkRequest -> Status
 	VerbPing           Verb = "ping"               // PingRequest -> stream of PingReply, one a line
 	VerbDeviceList     Verb = "device/list"        // NetworkRequest -> DeviceList
@@ -24,6 +24,27 @@ const (
 	VerbRelayOn        Verb = "relay/on"           // RelayRequest -> RelayAnswer
 	VerbRelayOff       Verb = "relay/off"          // NetworkRequest -> RelayAnswer
 	VerbForward        Verb = "forward"            // ForwardRequest -> ForwardAnswer
+	VerbExitUse        Verb = "exit/use"           // ExitUseRequest -> ExitAnswer
+	VerbExitOff        Verb = "exit/off"           // NetworkRequest -> ExitAnswer
+	VerbExitOffer      Verb = "exit/offer"         // ExitOfferRequest -> ExitAnswer
+	VerbExitApprove    Verb = "exit/approve"       // DeviceRequest -> DeviceAnswer
+	VerbRouteAdd       Verb = "route/add"          // RouteRequest -> RouteAnswer
+	VerbRouteRemove    Verb = "route/remove"       // RouteRequest -> RouteAnswer
+	VerbRouteApprove   Verb = "route/approve"      // RouteRequest -> RouteAnswer
+	VerbRouteAccept    Verb = "route/accept"       // RouteRequest -> RouteAnswer
+	VerbPolicyShow     Verb = "policy/show"        // NetworkRequest -> PolicyAnswer
+	VerbPolicySet      Verb = "policy/set"         // PolicyRequest -> PolicyAnswer
+	VerbPolicyReach    Verb = "policy/reach"       // ReachRequest -> ReachAnswer
+	VerbShareCreate    Verb = "share/create"       // ShareRequest -> ShareAnswer
+	VerbShareAccept    Verb = "share/accept"       // ShareAcceptRequest -> ShareAnswer
+	VerbShareList      Verb = "share/list"         // NetworkRequest -> ShareList
+	VerbShareApprove   Verb = "share/approve"      // ShareIDRequest -> ShareAnswer
+	VerbShareRevoke    Verb = "share/revoke"       // ShareIDRequest -> ShareAnswer
+	VerbShareRemove    Verb = "share/remove"       // ShareIDRequest -> ShareAnswer: a received one
+	VerbNearbyOpen     Verb = "nearby/open"        // NearbyOpenRequest -> NearbyList
+	VerbNearbyList     Verb = "nearby/list"        // NetworkRequest -> NearbyList
+	VerbNearbyJoin     Verb = "nearby/join"        // NearbyJoinRequest -> NetworkAnswer
+	VerbNearbyApprove  Verb = "nearby/approve"     // NearbyApproveRequest -> NearbyList
 	VerbDNSAdd         Verb = "dns/records/add"    // DNSRecordsRequest -> DNSRecordsAnswer
 	VerbDNSRemove      Verb = "dns/records/remove" // DNSRecordsRequest -> DNSRecordsAnswer
 	VerbDNSList        Verb = "dns/records/list"   // NetworkRequest -> DNSRecordsAnswer
@@ -41,7 +62,12 @@ const (
 var Verbs = []Verb{
 	VerbVersion, VerbStatus, VerbWatch, VerbCreate, VerbInvite, VerbPreview, VerbJoin, VerbLeave, VerbUp, VerbDown,
 	VerbPing, VerbDeviceList, VerbDeviceRename, VerbDeviceRevoke, VerbDeviceRenew, VerbDeviceApprove,
-	VerbRelayOn, VerbRelayOff, VerbForward, VerbDNSAdd, VerbDNSRemove, VerbDNSList, VerbDNSStatus, VerbDNSQuery, VerbRoster, VerbRecover, VerbOperatorAdd, VerbOperatorRemove, VerbOperatorList, VerbDiag,
+	VerbRelayOn, VerbRelayOff, VerbForward, VerbExitUse, VerbExitOff, VerbExitOffer, VerbExitApprove,
+	VerbRouteAdd, VerbRouteRemove, VerbRouteApprove, VerbRouteAccept, VerbPolicyShow, VerbPolicySet, VerbPolicyReach,
+	VerbShareCreate, VerbShareAccept, VerbShareList, VerbShareApprove, VerbShareRevoke, VerbShareRemove,
+	VerbNearbyOpen, VerbNearbyList, VerbNearbyJoin, VerbNearbyApprove,
+	VerbDNSAdd, VerbDNSRemove, VerbDNSList, VerbDNSStatus, VerbDNSQuery, VerbRoster, VerbRecover,
+	VerbOperatorAdd, VerbOperatorRemove, VerbOperatorList, VerbDiag,
 }
 
 // Path is the URL path of v.

@@ -79,7 +79,7 @@ func (f *fake) serve(t *testing.T) string {
 	handle(f, s, ipc.VerbLeave, network)
 	handle(f, s, ipc.VerbJoin, func(ipc.JoinRequest) ipc.NetworkAnswer { return network(ipc.NetworkRequest{}) })
 	status := func(ipc.NetworkRequest) ipc.Status { return f.status }
-	handle(f, s, ipc.VerbUp, status)
+	handle(f, s, ipc.VerbUp, func(ipc.UpRequest) ipc.Status { return f.status })
 	handle(f, s, ipc.VerbDown, status)
 	server.HandleStream(s, ipc.VerbPing, func(_ context.Context, _ server.Caller, r ipc.PingRequest, send func(ipc.PingReply) error) error {
 		f.asked = append(f.asked, r)

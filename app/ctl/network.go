@@ -145,7 +145,7 @@ func (c *leaveCmd) Run(a *app) error {
 type upCmd struct{}
 
 func (c *upCmd) Run(a *app) error {
-	st, err := a.client.Up(a.ctx, a.Network)
+	st, err := a.client.Up(a.ctx, ipc.UpRequest{Network: a.Network})
 	return a.afterSwitch(st, err)
 }
 

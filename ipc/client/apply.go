@@ -27,6 +27,9 @@ func Apply(st ipc.Status, ev ipc.Event) (ipc.Status, error) {
 	if ev.May != nil {
 		st.May = *ev.May
 	}
+	if ev.Nearby != nil {
+		st.Nearby = *ev.Nearby
+	}
 	if ev.Joining != nil {
 		st.Joining = *ev.Joining
 	}

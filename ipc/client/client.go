@@ -25,6 +25,8 @@ const (
 	DefaultTimeout = 30 * time.Second
 	// joinSlack is how much longer than the helper we wait for a join.
 	joinSlack = 10 * time.Second
+	// nearbyWait is as long as a network stays open.
+	nearbyWait = 10 * time.Minute
 	// DefaultJoinWait is how long the helper waits where a request says 0.
 	DefaultJoinWait = 30 * time.Second
 	// maxAnswer bounds an answer and a line of a stream: a roster of 5,000

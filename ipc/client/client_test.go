@@ -73,7 +73,8 @@ func TestVerbs(t *testing.T) {
 	st, err := c.Status(t.Context())
 	want := ipc.Status{
 		Schema: 1, State: ipc.StateRunning, Networks: []ipc.Network{}, Joining: []ipc.Joining{}, Health: []ipc.Health{},
-		May: []ipc.Right{ipc.RightOperate},
+		Nearby: ipc.Nearby{Open: []ipc.NearbyOpen{}, Networks: []ipc.NearbyNetwork{}, Asking: []ipc.NearbyAsking{}},
+		May:    []ipc.Right{ipc.RightOperate},
 	}
 	if err != nil {
 		t.Fatal(err)

@@ -51,8 +51,8 @@ func (c *Client) Leave(ctx context.Context, network string) (ipc.NetworkAnswer, 
 }
 
 // Up connects a network, all for "".
-func (c *Client) Up(ctx context.Context, network string) (ipc.Status, error) {
-	return call[ipc.Status](ctx, c, ipc.VerbUp, ipc.NetworkRequest{Network: network}, c.opts.Timeout)
+func (c *Client) Up(ctx context.Context, r ipc.UpRequest) (ipc.Status, error) {
+	return call[ipc.Status](ctx, c, ipc.VerbUp, r, c.opts.Timeout)
 }
 
 // Down disconnects a network, all for "", until Up.
@@ -132,6 +132,121 @@ func (c *Client) RelayOff(ctx context.Context, network string) (ipc.RelayAnswer,
 // reach one another.
 func (c *Client) Forward(ctx context.Context, r ipc.ForwardRequest) (ipc.ForwardAnswer, error) {
 	return call[ipc.ForwardAnswer](ctx, c, ipc.VerbForward, r, c.opts.Timeout)
+}
+
+// ExitUse sends internet traffic through a device.
+func (c *Client) ExitUse(ctx context.Context, r ipc.ExitUseRequest) (ipc.ExitAnswer, error) {
+	return call[ipc.ExitAnswer](ctx, c, ipc.VerbExitUse, r, c.opts.Timeout)
+}
+
+// ExitOff ends that, and what blocks traffic while the exit node is away.
+func (c *Client) ExitOff(ctx context.Context, network string) (ipc.ExitAnswer, error) {
+	return call[ipc.ExitAnswer](ctx, c, ipc.VerbExitOff, ipc.NetworkRequest{Network: network}, c.opts.Timeout)
+}
+
+// ExitOffer makes this device an exit node, or asks for it, or ends that.
+func (c *Client) ExitOffer(ctx context.Context, r ipc.ExitOfferRequest) (ipc.ExitAnswer, error) {
+	return call[ipc.ExitAnswer](ctx, c, ipc.VerbExitOffer, r, c.opts.Timeout)
+}
+
+// ExitApprove lets a device be an exit node.
+func (c *Client) ExitApprove(ctx context.Context, r ipc.DeviceRequest) (ipc.DeviceAnswer, error) {
+	return call[ipc.DeviceAnswer](ctx, c, ipc.VerbExitApprove, r, c.opts.Timeout)
+}
+
+// RouteAdd offers a subnet behind this device, or asks for it.
+func (c *Client) RouteAdd(ctx context.Context, r ipc.RouteRequest) (ipc.RouteAnswer, error) {
+	return call[ipc.RouteAnswer](ctx, c, ipc.VerbRouteAdd, r, c.opts.Timeout)
+}
+
+// RouteRemove takes that back.
+func (c *Client) RouteRemove(ctx context.Context, r ipc.RouteRequest) (ipc.RouteAnswer, error) {
+	return call[ipc.RouteAnswer](ctx, c, ipc.VerbRouteRemove, r, c.opts.Timeout)
+}
+
+// RouteApprove lets a device be the way to a subnet.
+func (c *Client) RouteApprove(ctx context.Context, r ipc.RouteRequest) (ipc.RouteAnswer, error) {
+	return call[ipc.RouteAnswer](ctx, c, ipc.VerbRouteApprove, r, c.opts.Timeout)
+}
+
+// RouteAccept says whether this device uses a route.
+func (c *Client) RouteAccept(ctx context.Context, r ipc.RouteRequest) (ipc.RouteAnswer, error) {
+	return call[ipc.RouteAnswer](ctx, c, ipc.VerbRouteAccept, r, c.opts.Timeout)
+}
+
+// PolicyShow is the policy in force.
+func (c *Client) PolicyShow(ctx context.Context, network string) (ipc.PolicyAnswer, error) {
+	return call[ipc.PolicyAnswer](ctx, c, ipc.VerbPolicyShow, ipc.NetworkRequest{Network: network}, c.opts.Timeout)
+}
+
+// PolicySet checks a policy and, unless it is a dry run, puts it in force.
+func (c *Client) PolicySet(ctx context.Context, r ipc.PolicyRequest) (ipc.PolicyAnswer, error) {
+	return call[ipc.PolicyAnswer](ctx, c, ipc.VerbPolicySet, r, c.opts.Timeout)
+}
+
+// PolicyReach says who can reach a device.
+func (c *Client) PolicyReach(ctx context.Context, r ipc.ReachRequest) (ipc.ReachAnswer, error) {
+	return call[ipc.ReachAnswer](ctx, c, ipc.VerbPolicyReach, r, c.opts.Timeout)
+}
+
+// ShareCreate makes a link that lets a friend's devices reach some of ours.
+func (c *Client) ShareCreate(ctx context.Context, r ipc.ShareRequest) (ipc.ShareAnswer, error) {
+	return call[ipc.ShareAnswer](ctx, c, ipc.VerbShareCreate, r, c.opts.Timeout)
+}
+
+// ShareAccept takes a share and waits for the owner's side as long as r says.
+// Past that it fails with CodeTimeout and the helper goes on asking.
+func (c *Client) ShareAccept(ctx context.Context, r ipc.ShareAcceptRequest) (ipc.ShareAnswer, error) {
+	wait := time.Duration(r.Wait) * time.Second
+	if wait <= 0 {
+		wait = DefaultJoinWait
+	}
+	return call[ipc.ShareAnswer](ctx, c, ipc.VerbShareAccept, r, wait+joinSlack)
+}
+
+// ShareList lists what is shared and what friends share.
+func (c *Client) ShareList(ctx context.Context, network string) (ipc.ShareList, error) {
+	return call[ipc.ShareList](ctx, c, ipc.VerbShareList, ipc.NetworkRequest{Network: network}, c.opts.Timeout)
+}
+
+// ShareApprove says that the words are the same as the friend's.
+func (c *Client) ShareApprove(ctx context.Context, r ipc.ShareIDRequest) (ipc.ShareAnswer, error) {
+	return call[ipc.ShareAnswer](ctx, c, ipc.VerbShareApprove, r, c.opts.Timeout)
+}
+
+// ShareRevoke ends a share.
+func (c *Client) ShareRevoke(ctx context.Context, r ipc.ShareIDRequest) (ipc.ShareAnswer, error) {
+	return call[ipc.ShareAnswer](ctx, c, ipc.VerbShareRevoke, r, c.opts.Timeout)
+}
+
+// ShareRemove gives a received share up.
+func (c *Client) ShareRemove(ctx context.Context, r ipc.ShareIDRequest) (ipc.ShareAnswer, error) {
+	return call[ipc.ShareAnswer](ctx, c, ipc.VerbShareRemove, r, c.opts.Timeout)
+}
+
+// NearbyOpen opens a network to devices on this LAN for ten minutes.
+func (c *Client) NearbyOpen(ctx context.Context, r ipc.NearbyOpenRequest) (ipc.NearbyList, error) {
+	return call[ipc.NearbyList](ctx, c, ipc.VerbNearbyOpen, r, c.opts.Timeout)
+}
+
+// NearbyList says what is open on this LAN and who asks to join.
+func (c *Client) NearbyList(ctx context.Context, network string) (ipc.NearbyList, error) {
+	return call[ipc.NearbyList](ctx, c, ipc.VerbNearbyList, ipc.NetworkRequest{Network: network}, c.opts.Timeout)
+}
+
+// NearbyJoin asks to join an open network. It is answered when an admin has
+// approved; the digits to compare are in the status meanwhile.
+func (c *Client) NearbyJoin(ctx context.Context, r ipc.NearbyJoinRequest) (ipc.NetworkAnswer, error) {
+	wait := time.Duration(r.Wait) * time.Second
+	if wait <= 0 {
+		wait = nearbyWait
+	}
+	return call[ipc.NetworkAnswer](ctx, c, ipc.VerbNearbyJoin, r, wait+joinSlack)
+}
+
+// NearbyApprove says whether the digits are the same.
+func (c *Client) NearbyApprove(ctx context.Context, r ipc.NearbyApproveRequest) (ipc.NearbyList, error) {
+	return call[ipc.NearbyList](ctx, c, ipc.VerbNearbyApprove, r, c.opts.Timeout)
 }
 
 // DNSAdd adds custom records.

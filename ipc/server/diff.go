@@ -2,6 +2,7 @@ package server
 
 import (
 	"maps"
+	"reflect"
 	"slices"
 	"time"
 
@@ -25,6 +26,9 @@ func diff(old, new *ipc.Status) (ipc.Event, bool) {
 	}
 	if !slices.EqualFunc(old.Joining, new.Joining, joiningEqual) {
 		ev.Joining, changed = &new.Joining, true
+	}
+	if !nearbyEqual(&old.Nearby, &new.Nearby) {
+		ev.Nearby, changed = &new.Nearby, true
 	}
 	if !slices.EqualFunc(old.Health, new.Health, healthEqual) {
 		ev.Health, changed = &new.Health, true
@@ -86,9 +90,9 @@ func diffPeers(o, n *ipc.Network) ([]ipc.PeerDelta, bool) {
 func networkEqual(a, b *ipc.Network) bool {
 	return a.Name == b.Name && a.Alias == b.Alias && a.ID == b.ID && a.Active == b.Active &&
 		selfEqual(&a.Self, &b.Self) &&
-		same(a.Exit.Using, b.Exit.Using) && a.Exit.Offering == b.Exit.Offering &&
+		reflect.DeepEqual(a.Exit, b.Exit) && a.Shields == b.Shields &&
 		a.Relay.On == b.Relay.On && a.Relay.Pending == b.Relay.Pending && a.Relay.Listen == b.Relay.Listen && a.Forward == b.Forward && slices.Equal(a.Relay.Advertised, b.Relay.Advertised) &&
-		slices.EqualFunc(a.Shares, b.Shares, shareEqual)
+		reflect.DeepEqual(a.Routes, b.Routes) && slices.EqualFunc(a.Shares, b.Shares, shareEqual)
 }
 
 func selfEqual(a, b *ipc.Self) bool {
@@ -99,15 +103,33 @@ func selfEqual(a, b *ipc.Self) bool {
 func peerEqual(a, b *ipc.Peer) bool {
 	return a.Name == b.Name && a.FQDN == b.FQDN && same(a.IPv4, b.IPv4) && same(a.IPv6, b.IPv6) &&
 		a.Online == b.Online && a.Active == b.Active && a.Path == b.Path && same(a.Via, b.Via) &&
-		same(a.Transport, b.Transport) && same(a.Why, b.Why) && a.Relay == b.Relay &&
+		same(a.Transport, b.Transport) && same(a.Why, b.Why) && a.Relay == b.Relay && a.Exit == b.Exit &&
 		same(a.Endpoint, b.Endpoint) && same(a.LatencyMS, b.LatencyMS) && same(a.RxBytes, b.RxBytes) &&
 		same(a.TxBytes, b.TxBytes) && sameTime(a.LastHandshake, b.LastHandshake) && sameTime(a.LastSeen, b.LastSeen) &&
 		same(a.OS, b.OS) && slices.Equal(a.Tags, b.Tags) && a.Role == b.Role && a.Key == b.Key
 }
 
 func shareEqual(a, b ipc.Share) bool {
-	return a.ID == b.ID && a.Name == b.Name && a.FQDN == b.FQDN && a.Network == b.Network &&
-		slices.Equal(a.Ports, b.Ports) && sameTime(a.Expires, b.Expires) && a.Direction == b.Direction
+	if !sameTime(a.Expires, b.Expires) || !sameTime(a.AcceptBy, b.AcceptBy) || !sameTime(a.LastUsed, b.LastUsed) ||
+		!slices.EqualFunc(a.Guests, b.Guests, guestEqual) {
+		return false
+	}
+	for _, s := range []*ipc.Share{&a, &b} {
+		s.Expires, s.AcceptBy, s.LastUsed, s.Guests = nil, nil, nil, nil
+	}
+	return reflect.DeepEqual(a, b)
+}
+
+func guestEqual(a, b ipc.Guest) bool {
+	return a.Label == b.Label && same(a.IPv6, b.IPv6) && a.Online == b.Online && sameTime(a.LastSeen, b.LastSeen)
+}
+
+func nearbyEqual(a, b *ipc.Nearby) bool {
+	return slices.EqualFunc(a.Open, b.Open, func(x, y ipc.NearbyOpen) bool {
+		return x.Network == y.Network && x.Left == y.Left && x.Until.Equal(y.Until)
+	}) && slices.EqualFunc(a.Networks, b.Networks, func(x, y ipc.NearbyNetwork) bool {
+		return x.ID == y.ID && x.Name == y.Name && x.By == y.By && x.Until.Equal(y.Until) && same(x.Digits, y.Digits) && same(x.Code, y.Code)
+	}) && slices.Equal(a.Asking, b.Asking)
 }
 
 func joiningEqual(a, b ipc.Joining) bool {

@@ -94,7 +94,7 @@ func differ(a, b ipc.Status) string {
 	return cmp.Diff(a, b, cmpAddr)
 }
 
-var cmpAddr = cmp.Options{cmp.Comparer(func(a, b netip.Addr) bool { return a == b }), cmp.Comparer(func(a, b netip.AddrPort) bool { return a == b })}
+var cmpAddr = cmp.Options{cmp.Comparer(func(a, b netip.Addr) bool { return a == b }), cmp.Comparer(func(a, b netip.AddrPort) bool { return a == b }), cmp.Comparer(func(a, b netip.Prefix) bool { return a == b })}
 
 func maybe[T any](r *rand.Rand, v T) *T {
 	if r.IntN(3) == 0 {
@@ -222,6 +222,8 @@ func filled(typ reflect.Type, n int64) reflect.Value {
 		return reflect.ValueOf(netip.AddrFrom4([4]byte{100, 64, 1, byte(n)}))
 	case netip.AddrPort:
 		return reflect.ValueOf(netip.AddrPortFrom(netip.AddrFrom4([4]byte{1, 2, 3, 4}), uint16(n)))
+	case netip.Prefix:
+		return reflect.ValueOf(netip.PrefixFrom(netip.AddrFrom4([4]byte{10, 0, 1, byte(n)}), 32))
 	}
 	switch typ.Kind() {
 	case reflect.Struct:
@@ -256,7 +258,7 @@ func filled(typ reflect.Type, n int64) reflect.Value {
 func eachLeaf(v reflect.Value, path string, f func(string, func(reflect.Value))) {
 	leaf := func() { f(path, func(reflect.Value) { v.Set(filled(v.Type(), 3)) }) }
 	switch v.Interface().(type) {
-	case time.Time, netip.Addr, netip.AddrPort:
+	case time.Time, netip.Addr, netip.AddrPort, netip.Prefix:
 		leaf()
 		return
 	}

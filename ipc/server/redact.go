@@ -18,6 +18,9 @@ func redact(st *ipc.Status, may []ipc.Right) *ipc.Status {
 		return cmp.Or(cmp.Compare(a.Alias, b.Alias), cmp.Compare(a.ID, b.ID))
 	})
 	operator := slices.Contains(may, ipc.RightOperate)
+	if !operator {
+		out.Nearby = ipc.Nearby{}
+	}
 	for i := range out.Networks {
 		n := &out.Networks[i]
 		byName := func(a, b ipc.Peer) int {

@@ -180,7 +180,7 @@ func (h *helper) verbs(s *server.Server) {
 		h.change(func(st *ipc.Status) { st.Joining, st.Networks = nil, []ipc.Network{n} })
 		return ipc.NetworkAnswer{Network: n}, nil
 	})
-	server.Handle(s, ipc.VerbUp, func(_ context.Context, _ server.Caller, r ipc.NetworkRequest) (ipc.Status, error) {
+	server.Handle(s, ipc.VerbUp, func(_ context.Context, _ server.Caller, r ipc.UpRequest) (ipc.Status, error) {
 		h.called("up " + r.Network)
 		h.change(func(st *ipc.Status) { st.State = ipc.StateRunning })
 		return h.st, nil

@@ -57,7 +57,8 @@ func (f *fake) Leave(_ context.Context, n string) (ipc.NetworkAnswer, error) {
 	return ipc.NetworkAnswer{}, f.call("leave %s", n)
 }
 
-func (f *fake) Up(_ context.Context, n string) (ipc.Status, error) {
+func (f *fake) Up(_ context.Context, r ipc.UpRequest) (ipc.Status, error) {
+	n := r.Network
 	return ipc.Status{}, f.call("up %s", n)
 }
 

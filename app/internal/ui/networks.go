@@ -97,7 +97,7 @@ func (n *networks) card(net model.Net) fyne.CanvasObject {
 		on.Disable()
 		s.slow(func(ctx context.Context) (err error) {
 			if up {
-				_, err = s.env.Helper.Up(ctx, net.ID)
+				_, err = s.env.Helper.Up(ctx, ipc.UpRequest{Network: net.ID})
 			} else {
 				_, err = s.env.Helper.Down(ctx, net.ID)
 			}

@@ -29,7 +29,7 @@ type Helper interface {
 	Preview(ctx context.Context, link string) (ipc.Preview, error)
 	Join(ctx context.Context, r ipc.JoinRequest) (ipc.NetworkAnswer, error)
 	Leave(ctx context.Context, network string) (ipc.NetworkAnswer, error)
-	Up(ctx context.Context, network string) (ipc.Status, error)
+	Up(ctx context.Context, r ipc.UpRequest) (ipc.Status, error)
 	Down(ctx context.Context, network string) (ipc.Status, error)
 	DeviceList(ctx context.Context, network string) (ipc.DeviceList, error)
 	DeviceRename(ctx context.Context, r ipc.DeviceRequest) (ipc.DeviceAnswer, error)
@@ -183,7 +183,7 @@ func (s *Shell) toggleAll() {
 	s.toggle.Disable()
 	s.slow(func(ctx context.Context) (err error) {
 		if up {
-			_, err = s.env.Helper.Up(ctx, "")
+			_, err = s.env.Helper.Up(ctx, ipc.UpRequest{})
 		} else {
 			_, err = s.env.Helper.Down(ctx, "")
 		}

@@ -97,7 +97,7 @@ func (e *Engine) forget(n *network) error {
 }
 
 // Up connects a network, or all, and lasts over restarts.
-func (e *Engine) Up(ctx context.Context, _ server.Caller, req ipc.NetworkRequest) (ipc.Status, error) {
+func (e *Engine) Up(ctx context.Context, _ server.Caller, req ipc.UpRequest) (ipc.Status, error) {
 	return e.setUp(ctx, req.Network, true)
 }
 

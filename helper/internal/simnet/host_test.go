@@ -129,7 +129,7 @@ func TestSimNoTUN(t *testing.T) {
 			t.Errorf("create without a TUN: %v, %+v", err, b.Status().Networks)
 		}
 		b.SetTUN(true)
-		if _, err := b.Engine.Up(t.Context(), server.Caller{}, ipc.NetworkRequest{}); err != nil {
+		if _, err := b.Engine.Up(t.Context(), server.Caller{}, ipc.UpRequest{}); err != nil {
 			t.Errorf("up: %v", err)
 		}
 		answered(t, a, "b", time.Second)

@@ -229,7 +229,7 @@ func TestSimUpDown(t *testing.T) {
 		if got := b.Resolver(); !got.IsZero() {
 			t.Errorf("down, and the resolver is told %+v", got)
 		}
-		if _, err := b.Engine.Up(t.Context(), server.Caller{}, ipc.NetworkRequest{}); err != nil {
+		if _, err := b.Engine.Up(t.Context(), server.Caller{}, ipc.UpRequest{}); err != nil {
 			t.Fatal(err)
 		}
 		answered(t, b, "a", time.Second)
