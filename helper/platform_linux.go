@@ -16,7 +16,7 @@ StartLimitBurst=20
 [Service]
 Type=simple
 ExecStart={{Path | cmdEscape}}{{range Arguments}} {{. | cmd}}{{end}}
-ExecStopPost={{Path | cmdEscape}} cleanup
+ExecStopPost={{Path | cmdEscape}} cleanup --keep-block
 Restart=on-failure
 RestartSec=500ms
 KillMode=mixed

@@ -67,7 +67,8 @@ type (
 	stopCmd      struct{}
 	statusCmd    struct{}
 	cleanupCmd   struct {
-		StateDir string `help:"Directory of the state." default:"${stateDir}" type:"path"`
+		StateDir  string `help:"Directory of the state." default:"${stateDir}" type:"path"`
+		KeepBlock bool   `help:"Leave what keeps traffic from leaking around an exit node: for a service manager that starts kithd again." hidden:""`
 	}
 )
 
@@ -171,5 +172,5 @@ func (c cleanupCmd) Run() error {
 	}
 	defer st.Close()
 	log := logger(false)
-	return engine.Cleanup(host.Host{StateDir: c.StateDir, Log: log}, st, log)
+	return engine.Cleanup(host.Host{StateDir: c.StateDir, Log: log}, st, log, c.KeepBlock)
 }

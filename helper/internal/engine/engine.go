@@ -84,7 +84,7 @@ func New(cfg Config) (*Engine, error) {
 	}
 	e.health = health.New(func() { e.post(e.publishSoon) })
 	cfg.Store.OnFull(func(err error) { e.post(func() { e.diskFull(err) }) })
-	if err := Cleanup(cfg.Host, cfg.Store, cfg.Log); err != nil {
+	if err := Cleanup(cfg.Host, cfg.Store, cfg.Log, true); err != nil {
 		e.log.Warn("undo what a crash left", "err", err)
 	}
 	if err := e.open(); err != nil {

@@ -12,8 +12,11 @@ import (
 	"kith.internal/dns/osconf"
 	"kith.internal/dns/stub"
 	"kith.internal/helper/internal/discover"
+	"kith.internal/helper/internal/osnet/egress"
+	"kith.internal/helper/internal/osnet/nat"
 	"kith.internal/helper/internal/osnet/netmon"
 	"kith.internal/helper/internal/osnet/router"
+	"kith.internal/helper/internal/osnet/sysctl"
 	"kith.internal/helper/internal/wire/udp"
 )
 
@@ -50,6 +53,14 @@ type Host interface {
 	RemoveTUN(ifname string) error
 	// Router sets addresses and routes of an interface.
 	Router(ifname string, index int) (router.Router, error)
+	// Egress takes hold of what this machine sends; it leaves as it is what an
+	// earlier process set.
+	Egress(j sysctl.Journal) (egress.Egress, error)
+	// NAT takes hold of the kernel's passing on of others' packets.
+	NAT(j sysctl.Journal) (nat.NAT, error)
+	// RestoreNet undoes what a crash left of NAT and, unless the leak guard is to
+	// stay until the next Egress, of Egress.
+	RestoreNet(j sysctl.Journal, keepGuard bool) error
 	// Blocked4 finds a firewall rule that drops what comes from prefix on ifname.
 	Blocked4(prefix netip.Prefix, ifname string) (rule string, blocked bool, err error)
 	// Resolver opens the stub resolver's sockets.

@@ -14,12 +14,16 @@ import (
 
 // entry is one change to the host, noted before it is made.
 type entry struct {
-	Kind   string `cbor:"1,keyasint"` // kindTUN, or osconf's kinds
-	Name   string `cbor:"2,keyasint"` // the interface, or the path
+	Kind   string `cbor:"1,keyasint"` // kindTUN, kindSysctl, or osconf's kinds
+	Name   string `cbor:"2,keyasint"` // the interface, the path, or the key
 	Backup string `cbor:"3,keyasint,omitempty"`
+	Ours   string `cbor:"4,keyasint,omitempty"` // what we made of a setting
 }
 
-const kindTUN = "tun"
+const (
+	kindTUN    = "tun"
+	kindSysctl = "sysctl"
+)
 
 // journalTUN notes that a TUN is about to be made, or which name it got.
 func (e *Engine) journalTUN(name string) (uint64, error) {
@@ -63,13 +67,14 @@ func (j journal) Done(oe osconf.Entry) error {
 }
 
 // Cleanup undoes every change to the host that the journal still holds: after
-// a crash, at start and by "kithd cleanup".
-func Cleanup(h Host, st *store.Store, log *slog.Logger) error {
+// a crash, at start and by "kithd cleanup". With keepGuard it leaves what keeps
+// traffic from leaking around an exit node, until the next engine decides.
+func Cleanup(h Host, st *store.Store, log *slog.Logger, keepGuard bool) error {
 	all, err := st.Journal()
 	if err != nil {
 		return fmt.Errorf("read the journal: %w", err)
 	}
-	errs := []error{h.RestoreDNS(journal{st})}
+	errs := []error{h.RestoreDNS(journal{st}), h.RestoreNet(settings{st}, keepGuard)}
 	for i := len(all) - 1; i >= 0; i-- {
 		var en entry
 		if err := frame.Unmarshal(all[i].Data, &en); err != nil {

@@ -13,6 +13,7 @@ import (
 
 	"kith.internal/dns/osconf"
 	"kith.internal/helper/internal/frame"
+	"kith.internal/helper/internal/osnet/sysctl"
 	"kith.internal/helper/internal/store"
 )
 
@@ -22,12 +23,17 @@ type wreck struct {
 	tunErr  error
 	removed []string
 	dns     int
+	kept    []bool
 }
 
 func (w *wreck) RemoveTUN(name string) error { w.removed = append(w.removed, name); return w.tunErr }
 func (w *wreck) RestoreDNS(j osconf.Journal) error {
 	w.dns++
 	return j.Done(osconf.Entry{Kind: "resolv.conf", Path: "/etc/resolv.conf"})
+}
+func (w *wreck) RestoreNet(_ sysctl.Journal, keepGuard bool) error {
+	w.kept = append(w.kept, keepGuard)
+	return nil
 }
 func (*wreck) Blocked4(netip.Prefix, string) (string, bool, error) { return "", false, nil }
 
@@ -48,7 +54,7 @@ func TestCleanup(t *testing.T) {
 	}
 	log := slog.New(slog.DiscardHandler)
 	stuck := &wreck{tunErr: errors.New("busy")}
-	if err := Cleanup(stuck, st, log); err == nil {
+	if err := Cleanup(stuck, st, log, false); err == nil {
 		t.Error("interfaces could not be removed, and nobody hears of it")
 	}
 	left := func() (names []string) {
@@ -70,7 +76,7 @@ func TestCleanup(t *testing.T) {
 	}
 	h := &wreck{}
 	for range 2 {
-		if err := Cleanup(h, st, log); err != nil {
+		if err := Cleanup(h, st, log, false); err != nil {
 			t.Error(err)
 		}
 	}
@@ -84,7 +90,10 @@ func TestCleanup(t *testing.T) {
 	if _, err := e.journalTUN("kith7"); err != nil {
 		t.Fatal(err)
 	}
-	if err := Cleanup(h, st, log); err == nil || !slices.Contains(h.removed, "kith7") {
+	if !slices.Equal(h.kept, []bool{false, false}) {
+		t.Errorf("what is kept of the leak guard: %v", h.kept)
+	}
+	if err := Cleanup(h, st, log, false); err == nil || !slices.Contains(h.removed, "kith7") {
 		t.Errorf("a damaged entry: %v, removed %q", err, h.removed)
 	}
 }

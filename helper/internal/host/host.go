@@ -3,6 +3,7 @@
 package host
 
 import (
+	"errors"
 	"fmt"
 	"log/slog"
 	"net/netip"
@@ -15,9 +16,12 @@ import (
 	"kith.internal/dns/stub"
 	"kith.internal/helper/internal/discover"
 	"kith.internal/helper/internal/engine"
+	"kith.internal/helper/internal/osnet/egress"
 	"kith.internal/helper/internal/osnet/firewall"
+	"kith.internal/helper/internal/osnet/nat"
 	"kith.internal/helper/internal/osnet/netmon"
 	"kith.internal/helper/internal/osnet/router"
+	"kith.internal/helper/internal/osnet/sysctl"
 	"kith.internal/helper/internal/osnet/tun"
 	"kith.internal/helper/internal/wire/udp"
 )
@@ -68,6 +72,21 @@ func (Host) RemoveTUN(ifname string) error { return tun.Remove(ifname) }
 
 // Router configures an interface.
 func (Host) Router(ifname string, index int) (router.Router, error) { return router.New(ifname, index) }
+
+// Egress takes hold of this machine's routing.
+func (Host) Egress(j sysctl.Journal) (egress.Egress, error) { return egress.New(j) }
+
+// NAT takes hold of the kernel's passing on.
+func (Host) NAT(j sysctl.Journal) (nat.NAT, error) { return nat.New(j) }
+
+// RestoreNet undoes what a crash left of both.
+func (Host) RestoreNet(j sysctl.Journal, keepGuard bool) error {
+	err := nat.Cleanup(j)
+	if keepGuard {
+		return err
+	}
+	return errors.Join(err, egress.Cleanup(j))
+}
 
 // Blocked4 looks through the firewall's rules.
 func (Host) Blocked4(prefix netip.Prefix, ifname string) (string, bool, error) {

@@ -17,10 +17,13 @@ import (
 	"kith.internal/dns/stub"
 	"kith.internal/helper/internal/discover"
 	"kith.internal/helper/internal/engine"
+	"kith.internal/helper/internal/osnet/egress"
+	"kith.internal/helper/internal/osnet/nat"
 	"kith.internal/helper/internal/osnet/netmon"
 	"kith.internal/helper/internal/osnet/netmon/netmontest"
 	"kith.internal/helper/internal/osnet/router"
 	"kith.internal/helper/internal/osnet/router/routertest"
+	"kith.internal/helper/internal/osnet/sysctl"
 	"kith.internal/helper/internal/osnet/tun"
 	"kith.internal/helper/internal/wire/udp"
 )
@@ -248,6 +251,17 @@ func (b *boot) device(is func(*device) bool) *device {
 		return b.tuns[i]
 	}
 	return nil
+}
+
+// Egress and NAT are the host's: what is set outlives the process.
+func (b *boot) Egress(sysctl.Journal) (egress.Egress, error) { return b.h.egress, nil }
+func (b *boot) NAT(sysctl.Journal) (nat.NAT, error)          { return b.h.nat, nil }
+
+func (b *boot) RestoreNet(_ sysctl.Journal, keepGuard bool) error {
+	if err := b.h.nat.Set(nat.Config{}); err != nil || keepGuard {
+		return err
+	}
+	return b.h.egress.Set(egress.Config{})
 }
 
 func (b *boot) Blocked4(netip.Prefix, string) (string, bool, error) {

@@ -13,6 +13,8 @@ import (
 
 	"kith.internal/dns/plan"
 	"kith.internal/helper/internal/engine"
+	"kith.internal/helper/internal/osnet/egress/egresstest"
+	"kith.internal/helper/internal/osnet/nat/nattest"
 	"kith.internal/helper/internal/osnet/netmon"
 	"kith.internal/helper/internal/store"
 	"kith.internal/helper/internal/wire/udp/udptest"
@@ -38,6 +40,9 @@ type Host struct {
 	bad   bad
 	ends  sync.WaitGroup // engines that were killed and wind up in the dark
 
+	egress *egresstest.Egress // outlives the engine
+	nat    *nattest.NAT
+
 	mu      sync.Mutex
 	resolv  plan.OSConfig  // what the system's resolver is told
 	foreign []netmon.Route // routes of other programs
@@ -50,6 +55,12 @@ type Host struct {
 }
 
 func (h *Host) state() string { return filepath.Join(h.dir, fmt.Sprintf("state%d", h.life)) }
+
+// Egress is what steers the host's traffic, whichever engine set it.
+func (h *Host) Egress() *egresstest.Egress { return h.egress }
+
+// NAT is what the host passes on.
+func (h *Host) NAT() *nattest.NAT { return h.nat }
 
 // Attach plugs the host into a LAN.
 func (h *Host) Attach(l *LAN) {

@@ -15,6 +15,8 @@ import (
 	"testing"
 	"time"
 
+	"kith.internal/helper/internal/osnet/egress/egresstest"
+	"kith.internal/helper/internal/osnet/nat/nattest"
 	"kith.internal/helper/internal/wire/udp/udptest"
 )
 
@@ -84,6 +86,7 @@ func (n *Net) Host(name string, lans ...*LAN) *Host {
 	h := &Host{
 		net: n, tb: n.tb, name: name, udp: n.udp.Host(name), dir: n.tb.TempDir(),
 		addrs: map[*LAN][]netip.Prefix{}, log: newLog(n.tb, name),
+		egress: egresstest.New(), nat: nattest.New(),
 	}
 	n.hosts = append(n.hosts, h)
 	for _, l := range lans {

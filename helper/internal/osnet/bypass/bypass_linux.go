@@ -1,0 +1,23 @@
+package bypass
+
+import (
+	"syscall"
+
+	"golang.org/x/sys/unix"
+)
+
+// Control is for net.Dialer and net.ListenConfig: it takes a socket around the
+// exit node. Where this process may not (no CAP_NET_ADMIN), there can be no exit
+// either, and the socket stays as it is. A listener's connections inherit it.
+func Control(_, _ string, c syscall.RawConn) error {
+	return c.Control(func(fd uintptr) { Socket(fd, false) })
+}
+
+// Socket does the same to one that is open already.
+func Socket(fd uintptr, _ bool) {
+	// EPERM alone can come of it.
+	_ = unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_MARK, int(Mark))
+}
+
+// SetUplink is needed on systems without marks.
+func SetUplink(_, _ int) {}
