@@ -18,6 +18,7 @@ import (
 	"kith.internal/app/internal/text"
 	"kith.internal/app/internal/tray"
 	"kith.internal/app/internal/ui"
+	"kith.internal/ipc"
 	"kith.internal/ipc/client"
 )
 
