@@ -1,3 +1,5 @@
+//go:build !linux
+
 package egress
 
 import "kith.internal/helper/internal/osnet/sysctl"

@@ -1,0 +1,245 @@
+package egress
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/google/nftables"
+	"github.com/vishvananda/netlink"
+	"golang.org/x/sys/unix"
+
+	"kith.internal/helper/internal/osnet/internal/nft"
+	"kith.internal/helper/internal/osnet/internal/notice"
+	"kith.internal/helper/internal/osnet/sysctl"
+)
+
+// vmark has the kernel look at marks where it judges sources.
+const vmark = "net/ipv4/conf/all/src_valid_mark"
+
+// linux is the Egress of the network namespace that it was opened in.
+type linux struct {
+	j       sysctl.Journal
+	h       *netlink.Handle
+	nft     *nftables.Conn
+	changes chan struct{}
+
+	mu      sync.Mutex // guards what follows, and the order of changes to the host
+	config  Config
+	table   nft.Table // that stands, if guarded
+	guarded bool
+	problem error
+	fight   notice.Limit
+	watch   *notice.Watch // nil while there is nothing to watch
+	again   *time.Timer
+	closed  bool
+}
+
+// New takes hold of this machine's routing, and leaves it as it is.
+func New(j sysctl.Journal) (Egress, error) {
+	h, err := netlink.NewHandle(unix.NETLINK_ROUTE)
+	if err != nil {
+		return nil, fmt.Errorf("open rtnetlink: %w", err)
+	}
+	c, err := nftables.New(nftables.AsLasting())
+	if err != nil {
+		h.Close()
+		return nil, fmt.Errorf("open nftables: %w", err)
+	}
+	return &linux{j: j, h: h, nft: c, changes: make(chan struct{}, 1), fight: notice.Limit{Most: 10, Within: time.Minute}}, nil
+}
+
+// Cleanup undoes what an earlier process left, the block included.
+func Cleanup(j sysctl.Journal) error {
+	e, err := New(j)
+	if err != nil {
+		return err
+	}
+	return errors.Join(e.Set(Config{}), e.Close())
+}
+
+func (e *linux) Set(c Config) error {
+	if err := c.Validate(); err != nil {
+		return err
+	}
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.closed {
+		return errors.New("set on a closed egress")
+	}
+	e.config = c
+	// Before anything is set, so that nothing is missed.
+	werr := e.heed(!c.idle())
+	_, err := e.apply()
+	e.problem = err
+	return errors.Join(werr, err)
+}
+
+// apply brings the host in line with the configuration: what blocks comes first
+// and goes last.
+func (e *linux) apply() (changed int, err error) {
+	a, lookErr := look(e.h)
+	want, on := e.config.guard(a)
+	var guardErr error
+	if on {
+		var n int
+		n, guardErr = e.setGuard(want)
+		changed += n
+	}
+	var markErr error
+	if e.config.Exit {
+		markErr = setVmark(e.j)
+	}
+	n, routeErr := setRoutes(e.h, e.config.routes(a))
+	changed += n
+	n, ruleErr := setRules(e.h, e.config.rules())
+	changed += n
+	if !e.config.Exit {
+		markErr = sysctl.Restore(e.j, func(key string) bool { return key == vmark })
+	}
+	if !on {
+		guardErr = nft.Remove(e.nft, guardTable)
+		if nft.Lacking(guardErr) {
+			guardErr = nil // there can be none
+		}
+		e.guarded = false
+	} else if guardErr != nil {
+		guardErr = fmt.Errorf("%w: %w", ErrNoGuard, guardErr)
+	}
+	return changed, errors.Join(guardErr, routeErr, ruleErr, markErr, lookErr)
+}
+
+// setGuard replaces the table where it is another, or not whole.
+func (e *linux) setGuard(want nft.Table) (changed int, err error) {
+	if e.guarded && e.table.String() == want.String() {
+		whole, err := nft.Stands(e.nft, want)
+		if err == nil && whole {
+			return 0, nil
+		}
+	}
+	if err := nft.Replace(e.nft, want); err != nil {
+		e.guarded = false
+		return 1, err
+	}
+	e.table, e.guarded = want, true
+	return 1, nil
+}
+
+// setVmark is needed where sources are judged at all; in a container that
+// cannot set it, that matters only there.
+func setVmark(j sysctl.Journal) error {
+	err := sysctl.Set(j, vmark, "1")
+	switch {
+	case err == nil, errors.Is(err, fs.ErrNotExist):
+		return nil
+	case errors.Is(err, sysctl.ErrReadOnly) && !judged():
+		return nil
+	}
+	return fmt.Errorf("have rp_filter look at marks: %w", err)
+}
+
+// judged tells whether any interface has rp_filter on.
+func judged() bool {
+	for _, key := range sysctl.Keys("net/ipv4/conf/*/rp_filter") {
+		if v, err := sysctl.Get(key); err == nil && strings.TrimSpace(v) != "0" {
+			return true
+		}
+	}
+	return false
+}
+
+// heed starts or ends the watch over what is set.
+func (e *linux) heed(on bool) error {
+	if on == (e.watch != nil) {
+		return nil
+	}
+	if !on {
+		w := e.watch
+		e.watch = nil
+		go w.Close()
+		return nil
+	}
+	w, err := notice.New([]notice.Group{
+		{Protocol: unix.NETLINK_ROUTE, Groups: []uint32{
+			unix.RTNLGRP_IPV4_RULE, unix.RTNLGRP_IPV6_RULE, unix.RTNLGRP_IPV4_ROUTE, unix.RTNLGRP_IPV6_ROUTE,
+			unix.RTNLGRP_LINK, unix.RTNLGRP_IPV4_IFADDR, unix.RTNLGRP_IPV6_IFADDR,
+		}},
+		{Protocol: unix.NETLINK_NETFILTER, Groups: []uint32{unix.NFNLGRP_NFTABLES}},
+	}, e.noticed)
+	if err != nil {
+		return fmt.Errorf("watch for other programs' changes: %w", err)
+	}
+	e.watch = w
+	return nil
+}
+
+// noticed looks whether all still stands.
+func (e *linux) noticed() {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.closed || e.config.idle() {
+		return
+	}
+	a, err := look(e.h)
+	if err != nil {
+		return
+	}
+	// A network inside this machine came or went: no fight.
+	if want, on := e.config.guard(a); on && e.guarded && want.String() != e.table.String() {
+		_, e.problem = e.apply()
+		return
+	}
+	if !e.fight.Room() {
+		if e.again == nil {
+			e.again = time.AfterFunc(e.fight.Within/6, func() {
+				e.mu.Lock()
+				e.again = nil
+				e.mu.Unlock()
+				e.noticed()
+			})
+		}
+		return
+	}
+	changed, err := e.apply()
+	if changed == 0 && (err == nil) == (e.problem == nil) {
+		return
+	}
+	e.problem = err
+	if changed > 0 && !e.fight.Take() {
+		e.problem = errors.Join(ErrFight, err)
+	}
+	select {
+	case e.changes <- struct{}{}:
+	default:
+	}
+}
+
+func (e *linux) Changes() <-chan struct{} { return e.changes }
+
+func (e *linux) Problem() error {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.problem
+}
+
+func (e *linux) Close() error {
+	e.mu.Lock()
+	if e.closed {
+		e.mu.Unlock()
+		return nil
+	}
+	e.closed = true
+	w := e.watch
+	if e.again != nil {
+		e.again.Stop()
+	}
+	e.mu.Unlock()
+	if w != nil {
+		w.Close()
+	}
+	e.h.Close()
+	return e.nft.CloseLasting()
+}
