@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"golang.org/x/net/http/httpproxy"
+
+	"kith.internal/helper/internal/osnet/bypass"
 )
 
 // keepAlive finds out the far end that is gone without a word; frames of a link
@@ -17,13 +19,13 @@ var keepAlive = net.KeepAliveConfig{Enable: true, Idle: 30 * time.Second, Interv
 
 // ListenTCP listens on addr, ":PORT" for all addresses of both families.
 func (Host) ListenTCP(ctx context.Context, addr string) (net.Listener, error) {
-	c := net.ListenConfig{KeepAliveConfig: keepAlive}
+	c := net.ListenConfig{KeepAliveConfig: keepAlive, Control: bypass.Control}
 	return c.Listen(ctx, "tcp", addr)
 }
 
-// DialTCP connects to addr.
+// DialTCP connects to addr, around an exit node.
 func (Host) DialTCP(ctx context.Context, network, addr string) (net.Conn, error) {
-	d := net.Dialer{KeepAliveConfig: keepAlive}
+	d := net.Dialer{KeepAliveConfig: keepAlive, Control: bypass.Control}
 	return d.DialContext(ctx, network, addr)
 }
 

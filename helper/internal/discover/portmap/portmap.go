@@ -1,7 +1,7 @@
 // Package portmap has the gateways of all uplinks let UDP ports of ours through,
 // by PCP (RFC 6887), NAT-PMP (RFC 6886) or UPnP, keeps them open, and gives them
 // back. What gateways say is checked, bounded and never needed. Of ours it
-// imports netmon alone.
+// imports netmon and bypass alone.
 package portmap
 
 import (

@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"kith.internal/helper/internal/osnet/bypass"
 )
 
 const (
@@ -65,6 +67,7 @@ func (s *socket) setUp(fd int) error {
 		}
 	}
 	unix.SetsockoptInt(fd, unix.IPPROTO_UDP, unix.UDP_GRO, 1)
+	bypass.Socket(uintptr(fd), s.v6)
 	_, err := unix.GetsockoptInt(fd, unix.IPPROTO_UDP, unix.UDP_SEGMENT)
 	s.gso.lacking = err != nil
 	if s.v6 {

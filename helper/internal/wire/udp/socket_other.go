@@ -9,6 +9,8 @@ import (
 	"strconv"
 	"syscall"
 	"time"
+
+	"kith.internal/helper/internal/osnet/bypass"
 )
 
 var (
@@ -25,7 +27,10 @@ type socket struct {
 
 func open(network string, port uint16) (*socket, error) {
 	lc := net.ListenConfig{Control: func(_, _ string, raw syscall.RawConn) (err error) {
-		ctlErr := raw.Control(func(fd uintptr) { err = setUp(fd) })
+		ctlErr := raw.Control(func(fd uintptr) {
+			bypass.Socket(fd, network == "udp6")
+			err = setUp(fd)
+		})
 		if ctlErr != nil {
 			return ctlErr
 		}
