@@ -28,7 +28,7 @@ func main() { os.Exit(run(os.Args[1:])) }
 // run picks what this process is: the window, or the tray, or one that hands
 // its link to the tray that runs already.
 func run(args []string) int {
-	words := text.English()
+	words := text.For(desktop.Locale())
 	var window, background bool
 	msg := desktop.Message{Verb: desktop.MsgOpen}
 	for _, a := range args {

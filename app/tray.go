@@ -150,6 +150,8 @@ func (k *keeper) command(c tray.Command) {
 		k.copy(c.Arg, true)
 	case tray.Up, tray.Down:
 		k.toggle(c)
+	case tray.ExitUse, tray.ExitLAN, tray.ExitOff:
+		k.exit(c)
 	case tray.Act:
 		k.act(c.Action)
 	case tray.RestartApp:
@@ -171,6 +173,12 @@ func (k *keeper) act(a model.Action) {
 				k.say(k.words.S("problem.absent"), ui.StartWords(k.words, err))
 			}
 		}()
+	case model.ActExitOff:
+		k.open(desktop.Message{Verb: desktop.MsgOpen, Page: "exits"})
+	case model.ActNearby:
+		k.open(desktop.Message{Verb: desktop.MsgOpen, Page: "networks"})
+	case model.ActShares:
+		k.open(desktop.Message{Verb: desktop.MsgOpen, Page: "sharing"})
 	default:
 		k.open(desktop.Message{Verb: desktop.MsgOpen, Page: "diagnostics"})
 	}
@@ -196,6 +204,27 @@ func (k *keeper) toggle(c tray.Command) {
 			_, err = k.helper.Up(k.ctx, ipc.UpRequest{Network: c.Arg})
 		} else {
 			_, err = k.helper.Down(k.ctx, c.Arg)
+		}
+		if err != nil {
+			k.say("Kith", ui.Words(k.words, err))
+		}
+	}()
+}
+
+// exit switches the exit node.
+func (k *keeper) exit(c tray.Command) {
+	go func() {
+		var err error
+		switch c.Verb {
+		case tray.ExitOff:
+			if c.Arg == "" {
+				return // none is in use
+			}
+			_, err = k.helper.ExitOff(k.ctx, c.Arg)
+		case tray.ExitLAN:
+			_, err = k.helper.ExitUse(k.ctx, ipc.ExitUseRequest{Network: c.Net, Device: c.Arg, AllowLAN: &c.On})
+		default:
+			_, err = k.helper.ExitUse(k.ctx, ipc.ExitUseRequest{Network: c.Net, Device: c.Arg})
 		}
 		if err != nil {
 			k.say("Kith", ui.Words(k.words, err))

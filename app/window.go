@@ -129,6 +129,7 @@ func environment(dir string, a fyne.App, helper *client.Client, words *text.Cata
 			}
 		}()
 	}
+	prefs := desktop.OpenPrefs()
 	return ui.Env{
 		Helper: helper, Text: words, Now: time.Now, User: name, Tray: desktop.HasTray(),
 		Copy: func(s string) error {
@@ -139,9 +140,12 @@ func environment(dir string, a fyne.App, helper *client.Client, words *text.Cata
 			a.Clipboard().SetContent(s)
 			return nil
 		},
-		Start:     desktop.StartService,
-		Restart:   func() { ask(desktop.Message{Verb: desktop.MsgRestart}) },
-		Autostart: desktop.Autostart, SetAutostart: desktop.SetAutostart,
+		Start: desktop.StartService,
+		Allow: desktop.Allow,
+		Prefs: prefs.Get, SetPrefs: prefs.Set,
+		SaveReport: func(r string) (string, error) { return desktop.SaveReport(r, time.Now()) },
+		Restart:    func() { ask(desktop.Message{Verb: desktop.MsgRestart}) },
+		Autostart:  desktop.Autostart, SetAutostart: desktop.SetAutostart,
 		Quit: func(down bool) {
 			verb := desktop.MsgQuit
 			if down {

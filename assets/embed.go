@@ -19,7 +19,7 @@ const (
 )
 
 // Tray is the tray icon of a state ("off", "connecting", "on", "problem",
-// "offline") as a PNG of 44 pixels, or as an ICO file.
+// "offline", "exit") as a PNG of 44 pixels, or as an ICO file.
 func Tray(state string, ink Ink, ico bool) []byte {
 	ext := ".png"
 	if ico {

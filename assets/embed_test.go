@@ -7,7 +7,7 @@ import (
 	"testing"
 )
 
-var states = []string{"off", "connecting", "on", "problem", "offline"}
+var states = []string{"off", "connecting", "on", "problem", "offline", "exit"}
 
 // TestIconsDifferByShape compares which pixels are inked, not their colour.
 func TestIconsDifferByShape(t *testing.T) {

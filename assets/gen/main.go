@@ -22,7 +22,7 @@ import (
 // "dark" on dark ones, "any" keeps a contrast of 3 to 1 on both.
 var inks = map[string]string{"light": "#1f2933", "dark": "#ffffff", "any": "#14978a"}
 
-var states = []string{"off", "connecting", "on", "problem", "offline"}
+var states = []string{"off", "connecting", "on", "problem", "offline", "exit"}
 
 func main() {
 	for _, s := range states {

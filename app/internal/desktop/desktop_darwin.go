@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"time"
 )
@@ -62,6 +63,39 @@ func StartService(ctx context.Context) error {
 		return fmt.Errorf("starting the service: %w: %s", err, out)
 	}
 	return nil
+}
+
+// Allow makes this account an operator; macOS asks for an administrator.
+func Allow(ctx context.Context) error {
+	exe, err := os.Executable()
+	if err != nil {
+		return err
+	}
+	kith := filepath.Join(filepath.Dir(exe), "kith")
+	if _, err := os.Stat(kith); err != nil {
+		return ErrNoAsking
+	}
+	// Program and user are arguments, never a part of the script.
+	cmd := exec.CommandContext(ctx, "/usr/bin/osascript", "-e", "on run argv",
+		"-e", `do shell script (quoted form of (item 1 of argv)) & " operator add " & (quoted form of (item 2 of argv)) with administrator privileges`,
+		"-e", "end run", kith, strconv.Itoa(os.Getuid()))
+	out, err := cmd.CombinedOutput()
+	switch {
+	case err == nil:
+		return nil
+	case bytes.Contains(out, []byte("-128")): // userCanceledErr
+		return ErrDeclined
+	}
+	return fmt.Errorf("%w: %s", err, bytes.TrimSpace(out))
+}
+
+// Locale is the language that the person chose, such as "de-DE".
+func Locale() string {
+	out, err := exec.Command("/usr/bin/defaults", "read", "-g", "AppleLocale").Output()
+	if err != nil {
+		return ""
+	}
+	return string(bytes.TrimSpace(out))
 }
 
 func agentFile() (string, error) {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"os/user"
 	"path/filepath"
 	"strings"
 	"syscall"
@@ -116,21 +117,52 @@ func (*Notifier) Notify(title, body string) error {
 
 // StartService starts the helper through its own program; UAC asks the person.
 func StartService(context.Context) error {
+	return elevated(ServiceName+".exe", "start", ErrNoService)
+}
+
+// Allow makes this account an operator; UAC asks for an administrator.
+func Allow(context.Context) error {
+	u, err := user.Current() // its Uid is the SID
+	if err != nil {
+		return err
+	}
+	return elevated("kith.exe", "operator add "+u.Uid, ErrNoAsking)
+}
+
+// elevated runs a program that lies beside this one as an administrator.
+func elevated(name, args string, missing error) error {
 	exe, err := os.Executable()
 	if err != nil {
 		return err
 	}
-	helper := filepath.Join(filepath.Dir(exe), ServiceName+".exe")
-	if _, err := os.Stat(helper); err != nil {
-		return ErrNoService
+	path := filepath.Join(filepath.Dir(exe), name)
+	if _, err := os.Stat(path); err != nil {
+		return missing
 	}
 	verb, _ := windows.UTF16PtrFromString("runas")
-	file, err := windows.UTF16PtrFromString(helper)
+	file, err := windows.UTF16PtrFromString(path)
 	if err != nil {
 		return err
 	}
-	args, _ := windows.UTF16PtrFromString("start")
-	return windows.ShellExecute(0, verb, file, args, nil, windows.SW_HIDE)
+	arg, err := windows.UTF16PtrFromString(args)
+	if err != nil {
+		return err
+	}
+	if err := windows.ShellExecute(0, verb, file, arg, nil, windows.SW_HIDE); errors.Is(err, windows.ERROR_CANCELLED) {
+		return ErrDeclined
+	} else if err != nil {
+		return fmt.Errorf("asking for an administrator: %w", err)
+	}
+	return nil
+}
+
+// Locale is the language that the person chose, such as "de-DE".
+func Locale() string {
+	list, err := windows.GetUserPreferredUILanguages(windows.MUI_LANGUAGE_NAME)
+	if err != nil || len(list) == 0 {
+		return ""
+	}
+	return list[0]
 }
 
 const runKey = `Software\Microsoft\Windows\CurrentVersion\Run`

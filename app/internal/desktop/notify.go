@@ -6,6 +6,8 @@ import "errors"
 var (
 	ErrNoClipboard = errors.New("this session has no clipboard that Kith can write to")
 	ErrNoService   = errors.New("the service is not installed")
+	ErrNoAsking    = errors.New("this system cannot ask for an administrator's word")
+	ErrDeclined    = errors.New("the administrator's word was not given")
 )
 
 // ServiceName is the helper's name with the system's service manager.

@@ -31,6 +31,7 @@ func devices(st ipc.Status) []Device {
 			rows = append(rows, d)
 		}
 	}
+	rows = append(rows, shared(st)...)
 	slices.SortStableFunc(rows, func(a, b Device) int {
 		return cmp.Or(strings.Compare(a.Peer.Name, b.Peer.Name), strings.Compare(a.NetName, b.NetName))
 	})
@@ -46,6 +47,9 @@ func haystack(net string, p ipc.Peer) string {
 		}
 	}
 	parts = append(parts, p.Tags...)
+	if p.Role != ipc.RolePlain {
+		parts = append(parts, string(p.Role))
+	}
 	return strings.ToLower(strings.Join(parts, "\n"))
 }
 
@@ -98,22 +102,25 @@ func Path(c *text.Catalogue, d Device, now time.Time) string {
 	return c.S("row.latency", "path", how, "latency", c.Latency(*p.LatencyMS))
 }
 
-func pathKind(c *text.Catalogue, p ipc.Peer) string {
-	switch p.Path {
+func pathKind(c *text.Catalogue, p ipc.Peer) string { return PathWords(c, p.Path, p.Via) }
+
+// PathWords says a kind of path and who is in between, nil where unknown.
+func PathWords(c *text.Catalogue, kind ipc.PathKind, via *string) string {
+	switch kind {
 	case ipc.PathLAN:
 		return c.S("row.lan")
 	case ipc.PathDirect:
 		return c.S("row.direct")
 	case ipc.PathRelayed:
-		if p.Via == nil {
+		if via == nil {
 			return c.S("row.relayed.anon")
 		}
-		return c.S("row.relayed", "via", *p.Via)
+		return c.S("row.relayed", "via", *via)
 	case ipc.PathForwarded:
-		if p.Via == nil {
+		if via == nil {
 			return c.S("row.forward.anon")
 		}
-		return c.S("row.forwarded", "via", *p.Via)
+		return c.S("row.forwarded", "via", *via)
 	}
 	return c.S("row.nopath")
 }

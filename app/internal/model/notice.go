@@ -29,7 +29,7 @@ type Notifier struct {
 // worthTelling lists the health codes that a person hears of with no window open.
 var worthTelling = map[string]bool{
 	ipc.HealthRemoved: true, ipc.HealthUpgrade: true, ipc.HealthFork: true, ipc.HealthExpiring: true,
-	ipc.HealthDiskFull: true, ipc.HealthNoTUN: true, ipc.HealthClock: true,
+	ipc.HealthDiskFull: true, ipc.HealthNoTUN: true, ipc.HealthClock: true, CodeExit: true, CodeAsking: true, CodeConfirm: true,
 }
 
 // Step takes the View of a moment. It gives what to tell now and when to step
@@ -39,7 +39,7 @@ func (n *Notifier) Step(v View, now time.Time) (list []Notice, next time.Time) {
 		n.said, n.joined = map[string]bool{}, map[string]string{}
 	}
 	switch {
-	case v.Icon == IconOn:
+	case v.Icon == IconOn || v.Icon == IconExit:
 		if n.told {
 			list = append(list, Notice{Title: text.M("notice.restored"), Body: v.Title})
 		}

@@ -49,6 +49,7 @@ func (s State) problems(now time.Time) (list []Problem, next time.Time) {
 		}
 		list = append(list, problem(h, s.status.Networks))
 	}
+	list = append(list, s.derived()...)
 	if s.status.State == ipc.StateError && !slices.ContainsFunc(list, func(p Problem) bool { return p.Severity == ipc.SeverityError }) {
 		list = append(list, Problem{Code: "error", Severity: ipc.SeverityError, Text: text.M("problem.error"), Action: ActDiagnostics})
 	}
@@ -67,6 +68,8 @@ func rank(p Problem) int {
 	switch p.Code {
 	case ipc.HealthNoNetwork:
 		r += 5
+	case CodeExit:
+		r += 6 // nothing reaches the internet
 	case ipc.HealthRemoved:
 		r += 4
 	case ipc.HealthClock:
@@ -99,8 +102,12 @@ func problem(h ipc.Health, nets []ipc.Network) Problem {
 		if role, ok := roleOf(nets, args["by"]); ok {
 			args["role"] = string(role)
 		}
-	case ipc.HealthNoNetwork, ipc.HealthExpiring:
+	case ipc.HealthNoNetwork:
 		p.Action = ActNone
+	case ipc.HealthExpiring:
+		p.Action = ActRenew
+	case ipc.HealthDNSOverridden:
+		p.Action = ActRepair
 	}
 	return p
 }
@@ -152,6 +159,65 @@ func ActionWord(c *text.Catalogue, a Action) string {
 		return c.S("action.diagnostics")
 	case ActJoin:
 		return c.S("action.join")
+	case ActExitOff:
+		return c.S("action.exitoff")
+	case ActExits:
+		return c.S("action.exits")
+	case ActRepair:
+		return c.S("action.repair")
+	case ActRenew:
+		return c.S("action.renew")
+	case ActRoutes:
+		return c.S("action.choose")
+	case ActNearby, ActShares:
+		return c.S("action.look")
+	case ActSignIn:
+		return c.S("action.signin")
 	}
 	return ""
+}
+
+// Codes of the problems that the app finds in the helper's state.
+const (
+	CodeExit     = "exit-blocked"
+	CodeConflict = "route-conflict"
+	CodeAsking   = "nearby-asking"
+	CodeConfirm  = "share-confirm"
+)
+
+// derived lists what is not a health entry and yet asks for a person.
+func (s State) derived() (list []Problem) {
+	may := slices.Contains(s.status.May, ipc.RightOperate)
+	for _, n := range s.status.Networks {
+		if n.Exit.Using != nil && n.Exit.State == ipc.ExitBlocked && s.status.State != ipc.StateOff {
+			list = append(list, Problem{
+				Code: CodeExit, Severity: ipc.SeverityError, Network: alias(n),
+				Text: text.M("problem.exit", "device", *n.Exit.Using), Action: ActExitOff, Other: ActExits,
+			})
+		}
+		for _, r := range n.Routes {
+			if r.Conflict != nil && r.Accepted {
+				list = append(list, Problem{
+					Code: CodeConflict, Severity: ipc.SeverityWarning, Network: alias(n),
+					Text: text.M("problem.conflict", "route", r.Prefix.String(), "with", *r.Conflict), Action: ActRoutes,
+				})
+				break
+			}
+		}
+		for _, sh := range n.Shares {
+			if may && sh.Direction == "out" && sh.State == ipc.ShareConfirm {
+				list = append(list, Problem{
+					Code: CodeConfirm, Severity: ipc.SeverityInfo, Network: alias(n),
+					Text: text.M("problem.confirm", "label", sh.Label, "device", sh.Name), Action: ActShares,
+				})
+			}
+		}
+	}
+	if asking := s.status.Nearby.Asking; may && len(asking) > 0 {
+		list = append(list, Problem{
+			Code: CodeAsking, Severity: ipc.SeverityInfo, Network: asking[0].Network,
+			Text: text.M("problem.asking", "device", asking[0].Name, "network", asking[0].Network), Action: ActNearby,
+		})
+	}
+	return list
 }

@@ -19,6 +19,7 @@ const (
 	IconOn                     // solid
 	IconProblem                // "!"
 	IconOffline                // slash
+	IconExit                   // solid with an arrow: an exit node is in use
 )
 
 // Action is what one click can do about a problem.
@@ -32,6 +33,14 @@ const (
 	ActPhrase             // show the root phrase that is still held
 	ActDiagnostics        // open Diagnostics
 	ActJoin               // open the join dialog
+	ActExitOff            // use no exit node any more
+	ActExits              // open Exit nodes
+	ActRepair             // set this machine's DNS up anew
+	ActRenew              // ask an admin to renew this device's access
+	ActRoutes             // open the routes in Settings
+	ActNearby             // open Networks, where devices ask to join
+	ActShares             // open Sharing
+	ActSignIn             // let a Wi-Fi's sign-in page through for some minutes
 )
 
 // Problem is one thing that is wrong, ready to be said.
@@ -41,6 +50,7 @@ type Problem struct {
 	Network  string // alias, "" for the machine
 	Text     text.Msg
 	Action   Action
+	Other    Action // a second thing that can be done, or ActNone
 }
 
 // Switch is the Connect/Disconnect row.
@@ -61,6 +71,11 @@ type Net struct {
 	Active, Removed    bool
 	Up, Total          int // peers online, peers
 	Facts              text.Msg
+	Shields            bool
+	Exit               ipc.Exit // this device's own offer
+	Relay              ipc.Relay
+	Forward            bool
+	Routes             []ipc.Route
 }
 
 // Dot is the shape at the start of a device's row.
@@ -80,10 +95,17 @@ type Device struct {
 	Peer           ipc.Peer
 	Haystack       string // lower case: what search looks through
 	Relayed, Fresh bool   // via another device; the path is in use now
+	Shared         string // ID of the share by which a friend's device is here, else ""
+	SharedBy       string // what the friend calls itself, unverified
 }
 
 // ID tells one device from another over all networks.
-func (d Device) ID() string { return d.Net + "/" + d.Peer.Key }
+func (d Device) ID() string {
+	if d.Shared != "" {
+		return d.Net + "/" + d.Shared + "/" + d.Peer.FQDN
+	}
+	return d.Net + "/" + d.Peer.Key
+}
 
 // Join is a join under way.
 type Join struct {
@@ -103,9 +125,13 @@ type View struct {
 	Switch         Switch
 	Known          bool // the helper has told its state
 	May            bool // this account may act
+	Machine        bool // this account may name operators
 	Nets           []Net
 	Devices        []Device
 	Joining        []Join
+	Exit           Exit
+	Shares         []Share
+	Nearby         ipc.Nearby
 	App, Service   string
 	Versions, NoGL bool
 	// Next is when the View changes by time alone; zero: never.
@@ -125,7 +151,11 @@ func (s State) View(now time.Time) View {
 	if v.Known {
 		v.May = slices.Contains(s.status.May, ipc.RightOperate)
 		v.Nets = nets(s.status)
+		v.Machine = slices.Contains(s.status.May, ipc.RightMachine)
 		v.Devices = devices(s.status)
+		v.Exit = exits(s.status, v.Devices)
+		v.Shares = shares(s.status)
+		v.Nearby = s.status.Nearby
 		v.Joining = joins(s.status.Joining)
 	}
 	v.Versions = s.link == LinkVersions
@@ -174,6 +204,7 @@ func (s State) head(v *View) {
 		v.Icon, v.Title, v.Switch = running(v.Nets, v.Joining)
 	}
 	if s.status.State == ipc.StateRunning || s.status.State == ipc.StateStarting {
+		v.exit()
 		s.worse(v)
 	}
 	if !v.May || len(v.Nets) == 0 {
@@ -191,6 +222,21 @@ func (s State) worse(v *View) {
 		case p.Severity == ipc.SeverityError:
 			v.Icon = IconProblem
 		}
+	}
+}
+
+// exit lets the exit node in use show.
+func (v *View) exit() {
+	if v.Icon != IconOn {
+		return
+	}
+	switch v.Exit.State {
+	case ipc.ExitOn:
+		v.Icon = IconExit
+	case ipc.ExitConnecting:
+		v.Icon, v.Title = IconConnecting, text.M("state.exit.wait", "device", v.Exit.Using)
+	case ipc.ExitBlocked:
+		v.Title = text.M("state.exit.blocked", "device", v.Exit.Using)
 	}
 }
 
@@ -226,6 +272,7 @@ func nets(st ipc.Status) []Net {
 	for _, n := range st.Networks {
 		r := Net{
 			ID: n.ID, Name: alias(n), SelfFQDN: n.Self.FQDN, SelfName: n.Self.Name, SelfKey: n.Self.Key,
+			Shields: n.Shields, Exit: n.Exit, Relay: n.Relay, Forward: n.Forward.On, Routes: n.Routes,
 			Role: n.Self.Role, Active: n.Active && st.State != ipc.StateOff, Removed: n.Self.Role == ipc.RoleRemoved, Total: len(n.Peers),
 		}
 		if n.Self.IPv4 != nil {

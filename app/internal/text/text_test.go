@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -116,7 +117,7 @@ func TestKeysUsedExist(t *testing.T) {
 	root := filepath.Join("..", "..")
 	err := filepath.WalkDir(root, func(p string, d os.DirEntry, err error) error {
 		if err != nil || d.IsDir() || !strings.HasSuffix(p, ".go") || strings.HasSuffix(p, "_test.go") ||
-			strings.HasPrefix(filepath.Base(p), "english") || strings.Contains(p, filepath.Join("app", "ctl")) || strings.HasPrefix(p, filepath.Join(root, "ctl")) {
+			strings.HasPrefix(filepath.Base(p), "english") || strings.HasPrefix(filepath.Base(p), "german") || strings.Contains(p, filepath.Join("app", "ctl")) || strings.HasPrefix(p, filepath.Join(root, "ctl")) {
 			return err
 		}
 		b, err := os.ReadFile(p)
@@ -138,7 +139,7 @@ func TestKeysUsedExist(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	made := []string{"error.", "health.", "role.", "weekday.", "page.", "check.", "whynot.", "join.searching", "join.asking", "join.admitted"}
+	made := []string{"error.", "health.", "role.", "weekday.", "page.", "check.", "whynot.", "section.", "share.state.", "sharewhy.", "join.searching", "join.asking", "join.admitted"}
 	for k := range english {
 		if !used[k] && !hasAnyPrefix(string(k), made) {
 			t.Errorf("%s: said nowhere", k)
@@ -223,4 +224,56 @@ func FuzzClean(f *testing.F) {
 			}
 		}
 	})
+}
+
+// TestLanguagesAreComplete holds each translation to the keys and placeholders
+// of English.
+func TestLanguagesAreComplete(t *testing.T) {
+	for lang, entries := range languages {
+		for k, e := range english {
+			tr, ok := entries[k]
+			switch {
+			case !ok || tr.Text == "":
+				t.Errorf("%s: no words for %s", lang, k)
+			case !cmp.Equal(sorted(placeholder.FindAllString(e.Text, -1)), sorted(placeholder.FindAllString(tr.Text, -1))):
+				t.Errorf("%s: %s has other placeholders", lang, k)
+			case (e.One == "") != (tr.One == ""):
+				t.Errorf("%s: %s has a singular in one language alone", lang, k)
+			}
+		}
+		for k := range entries {
+			if _, ok := english[k]; !ok {
+				t.Errorf("%s: %s is in no other language", lang, k)
+			}
+		}
+	}
+}
+
+func sorted(list []string) []string {
+	slices.Sort(list)
+	return slices.Compact(list)
+}
+
+func TestFor(t *testing.T) {
+	for locale, want := range map[string]string{
+		"de_DE.UTF-8": "de", "de-AT": "de", "de": "de", "DE": "de", "fr:de:en": "de", "en:de": "en", "C.UTF-8": "en", "": "en", "xx_YY": "en",
+		"deutsch": "en", "::": "en", "\x00": "en",
+	} {
+		if got := For(locale).Lang; got != want {
+			t.Errorf("%q: %s, want %s", locale, got, want)
+		}
+	}
+}
+
+func TestPseudo(t *testing.T) {
+	c := Pseudo()
+	for k, e := range english {
+		got := c.entries[k]
+		if !cmp.Equal(placeholder.FindAllString(e.Text, -1), placeholder.FindAllString(got.Text, -1)) {
+			t.Errorf("%s: %q lost placeholders", k, got.Text)
+		}
+		if len([]rune(got.Text)) < len([]rune(e.Text))*4/3 {
+			t.Errorf("%s: %q is no longer than %q", k, got.Text, e.Text)
+		}
+	}
 }

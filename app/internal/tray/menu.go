@@ -12,11 +12,12 @@ import (
 // MaxRows bounds the first level of the menu, separators not counted.
 const MaxRows = 12
 
-// maxNets bounds the list of networks in the submenu, maxNames the rows with
+// maxNets and maxExits bound the lists in the submenus, maxNames the rows with
 // this device's own names.
 const (
 	maxNets  = 8
-	maxNames = 3
+	maxExits = 8
+	maxNames = 2
 )
 
 // Verb is what a row does when clicked.
@@ -24,7 +25,7 @@ type Verb int
 
 const (
 	Nothing    Verb = iota
-	Open            // the window; Arg: page "devices", "networks", "diagnostics", "settings", "join", "create" or ""
+	Open            // the window; Arg: page "devices", "networks", "sharing", "exits", "diagnostics", "settings", a dialog "join", "create", "share", or ""
 	Copy            // Arg to the clipboard
 	Up              // Arg: network ID, "" for all
 	Down            // the same
@@ -32,12 +33,17 @@ const (
 	Quit            // the app goes, the connection stays
 	DownQuit        // both go
 	RestartApp      // after an update
+	ExitUse         // Arg: the device's key or name, Net: network ID
+	ExitOff         // Arg: network ID
+	ExitLAN         // as ExitUse; On: the local network stays reachable
 )
 
 // Command is a row's verb with its argument.
 type Command struct {
 	Verb   Verb
 	Arg    string
+	Net    string
+	On     bool
 	Action model.Action
 }
 
@@ -59,12 +65,16 @@ func Menu(c *text.Catalogue, v model.View, now time.Time) []Row {
 	rows = append(rows, names(v)...)
 	if v.Known {
 		rows = append(rows, networks(c, v))
+		if len(v.Nets) > 0 {
+			rows = append(rows, exits(c, v))
+		}
 	}
 	if !rows[len(rows)-1].Separator {
 		rows = append(rows, Row{Separator: true})
 	}
 	rows = append(rows,
 		Row{Label: c.S("tray.devices"), Command: Command{Verb: Open, Arg: "devices"}},
+		Row{Label: c.S("tray.share"), Command: Command{Verb: Open, Arg: "share"}},
 		Row{Label: c.S("tray.settings"), Command: Command{Verb: Open, Arg: "settings"}},
 		Row{Separator: true})
 	if v.Versions {
@@ -77,10 +87,43 @@ func Menu(c *text.Catalogue, v model.View, now time.Time) []Row {
 	return rows
 }
 
+// exits is the row with the submenu of exit nodes.
+func exits(c *text.Catalogue, v model.View) Row {
+	none := c.S("tray.exit.none")
+	using := none
+	sub := []Row{{Label: none, Checkable: true, Checked: v.Exit.Using == "", Disabled: !v.May, Command: Command{Verb: ExitOff, Arg: v.Exit.Net}}}
+	for i, n := range v.Exit.Nodes {
+		if i == maxExits {
+			sub = append(sub, Row{Label: c.S("tray.more"), Command: Command{Verb: Open, Arg: "exits"}})
+			break
+		}
+		name := text.Clean(v.Exit.Name(n))
+		if n.Using {
+			using = name
+		}
+		label := name
+		if !n.Usable() {
+			label = c.S("tray.exit.gone", "name", name)
+		}
+		sub = append(sub, Row{
+			Label: label, Checkable: true, Checked: n.Using, Disabled: !v.May || !n.Usable() && !n.Using,
+			Command: Command{Verb: ExitUse, Arg: n.Target(), Net: n.Device.Net},
+		})
+	}
+	sub = append(sub, Row{Separator: true})
+	lan := Row{Label: c.S("tray.exit.lan"), Checkable: true, Checked: v.Exit.AllowLAN, Disabled: !v.May || v.Exit.Using == ""}
+	for _, n := range v.Exit.Nodes {
+		if n.Using {
+			lan.Command = Command{Verb: ExitLAN, Arg: n.Target(), Net: n.Device.Net, On: !v.Exit.AllowLAN}
+		}
+	}
+	return Row{Label: c.S("tray.exit", "name", using), Sub: append(sub, lan)}
+}
+
 // head is what is so, what is wrong, and the switch.
 func head(c *text.Catalogue, v model.View, now time.Time) []Row {
 	title := text.Key("tray.title.off")
-	if v.Icon == model.IconOn {
+	if v.Icon == model.IconOn || v.Icon == model.IconExit {
 		title = "tray.title"
 	}
 	rows := []Row{{Label: c.S(title, "text", c.Say(v.Title)), Command: Command{Verb: Open}}}
@@ -168,6 +211,8 @@ func IconName(i model.Icon) string {
 		return "problem"
 	case model.IconOffline:
 		return "offline"
+	case model.IconExit:
+		return "exit"
 	}
 	return "off"
 }

@@ -2,6 +2,8 @@ package tray
 
 import (
 	"flag"
+	"fmt"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"strings"
@@ -63,6 +65,22 @@ func view(change func(*ipc.Status), names ...string) model.View {
 	return model.New("1.4").Take(st, t0).View(t0.Add(model.Settle))
 }
 
+// exitNodes offers n exit nodes beside nas; one of them is offline.
+func exitNodes(using string, state ipc.ExitState, n int) func(*ipc.Status) {
+	return func(st *ipc.Status) {
+		net := &st.Networks[0]
+		net.Peers[0].Exit, net.Peers[0].Online = true, state != ipc.ExitBlocked
+		for i := range n {
+			net.Peers = append(net.Peers, ipc.Peer{Name: fmt.Sprintf("exit-%02d", i), Key: fmt.Sprint("e", i), Online: i != 2, Exit: true})
+		}
+		net.Exit = ipc.Exit{State: state, Recent: []string{"exit-01"}}
+		if using != "" {
+			net.Exit.Using, net.Exit.Recent = &using, []string{using, "exit-01"}
+			net.Exit.AllowLAN = []netip.Prefix{netip.MustParsePrefix("192.168.1.0/24")}
+		}
+	}
+}
+
 func TestMenus(t *testing.T) {
 	many := []string{"a", "b", "c", "d", "e", "f", "g", "h", "i", "j"}
 	cases := map[string]model.View{
@@ -87,6 +105,14 @@ func TestMenus(t *testing.T) {
 		"joining": view(func(st *ipc.Status) {
 			st.Joining = []ipc.Joining{{Network: "home", Sponsor: "nas", Stage: ipc.JoinAsking}}
 		}),
+		"exit":    view(exitNodes("nas", ipc.ExitOn, 3), "home"),
+		"blocked": view(exitNodes("nas", ipc.ExitBlocked, 3), "home"),
+		"exits":   view(exitNodes("", ipc.ExitOff, 12), "home", "work"),
+		"waiting": view(exitNodes("exit-01", ipc.ExitConnecting, 12), "home"),
+		"everything": view(func(st *ipc.Status) {
+			exitNodes("nas", ipc.ExitBlocked, 12)(st)
+			st.Health = []ipc.Health{{Code: ipc.HealthClock, Severity: ipc.SeverityWarning, Args: map[string]string{"offset": "9m"}}}
+		}, many...),
 		"connecting": view(func(st *ipc.Status) { st.State = ipc.StateStarting }, "home"),
 	}
 	for name, v := range cases {

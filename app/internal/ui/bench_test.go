@@ -14,6 +14,7 @@ import (
 	"fyne.io/fyne/v2/test"
 	"fyne.io/fyne/v2/widget"
 
+	"kith.internal/app/internal/desktop"
 	"kith.internal/app/internal/model"
 	"kith.internal/app/internal/text"
 	"kith.internal/ipc"
@@ -23,71 +24,6 @@ var t0 = time.Date(2026, 3, 4, 12, 0, 0, 0, time.UTC)
 
 func ptr[T any](v T) *T { return &v }
 
-// fake is a Helper that answers at once.
-type fake struct {
-	calls   []string
-	err     error
-	preview ipc.Preview
-	list    ipc.DeviceList
-	dropped []string
-}
-
-func (f *fake) call(format string, args ...any) error {
-	f.calls = append(f.calls, fmt.Sprintf(format, args...))
-	return f.err
-}
-
-func (f *fake) Create(_ context.Context, r ipc.CreateRequest) (ipc.CreateAnswer, error) {
-	return ipc.CreateAnswer{Phrase: strings.Repeat("word ", 24)}, f.call("create %s %s %v", r.Name, r.Device, r.ShowPhrase)
-}
-
-func (f *fake) Invite(_ context.Context, r ipc.InviteRequest) (ipc.InviteAnswer, error) {
-	return ipc.InviteAnswer{Link: "kith://join/abc", Expires: t0.Add(time.Hour)}, f.call("invite %d %d", r.Uses, r.Expires)
-}
-
-func (f *fake) Preview(_ context.Context, l string) (ipc.Preview, error) {
-	return f.preview, f.call("preview %s", l)
-}
-
-func (f *fake) Join(_ context.Context, r ipc.JoinRequest) (ipc.NetworkAnswer, error) {
-	return ipc.NetworkAnswer{Network: ipc.Network{Name: "home", Self: ipc.Self{FQDN: "laptop.home.internal"}}}, f.call("join %s %s", r.Link, r.Device)
-}
-
-func (f *fake) Leave(_ context.Context, n string) (ipc.NetworkAnswer, error) {
-	return ipc.NetworkAnswer{}, f.call("leave %s", n)
-}
-
-func (f *fake) Up(_ context.Context, r ipc.UpRequest) (ipc.Status, error) {
-	n := r.Network
-	return ipc.Status{}, f.call("up %s", n)
-}
-
-func (f *fake) Down(_ context.Context, n string) (ipc.Status, error) {
-	return ipc.Status{}, f.call("down %s", n)
-}
-
-func (f *fake) DeviceList(_ context.Context, n string) (ipc.DeviceList, error) { return f.list, f.err }
-
-func (f *fake) DeviceRename(_ context.Context, r ipc.DeviceRequest) (ipc.DeviceAnswer, error) {
-	return ipc.DeviceAnswer{Pending: true}, f.call("rename %s %s", r.Device, r.Name)
-}
-
-func (f *fake) DeviceRevoke(_ context.Context, r ipc.DeviceRequest) (ipc.DeviceAnswer, error) {
-	return ipc.DeviceAnswer{Dropped: f.dropped}, f.call("revoke %s", r.Device)
-}
-
-func (f *fake) DeviceApprove(_ context.Context, r ipc.DeviceRequest) (ipc.DeviceAnswer, error) {
-	return ipc.DeviceAnswer{}, f.call("approve %s", r.Device)
-}
-
-func (f *fake) Recover(_ context.Context, r ipc.RecoverRequest) (ipc.RecoverAnswer, error) {
-	return ipc.RecoverAnswer{Phrase: strings.Repeat("word ", 24)}, f.call("recover %s %v", r.Network, r.Show)
-}
-
-func (f *fake) Diag(context.Context, string) (ipc.Diag, error) {
-	return ipc.Diag{Checks: []ipc.Check{{Text: "Names", Detail: "fine", OK: true}, {Text: "Clock", Detail: "off", Fix: "set it"}}}, f.err
-}
-
 // bench is a window under test. Slow work runs at once, on the one goroutine.
 type bench struct {
 	*Shell
@@ -95,23 +31,32 @@ type bench struct {
 	fake   *fake
 	copied string
 	quit   string
+	report string
+	prefs  desktop.Prefs
+	allow  error // what Allow gives
+	full   error // what writing files gives
 }
 
-func newBench(t *testing.T) *bench {
+func newBench(t *testing.T) *bench { return newBenchIn(t, text.English()) }
+
+// newBenchIn is a bench in a language.
+func newBenchIn(t *testing.T, words *text.Catalogue) *bench {
 	t.Helper()
 	app := test.NewTempApp(t)
 	app.Settings().SetTheme(Theme())
 	w := test.NewTempWindow(t, widget.NewLabel(""))
-	b := &bench{t: t, fake: &fake{}}
+	b := &bench{t: t, fake: &fake{}, prefs: desktop.Prefs{Welcomed: true}, allow: desktop.ErrNoAsking}
 	b.Shell = New(w, Env{
-		Helper: b.fake, Text: text.English(), Now: func() time.Time { return t0 }, Tray: true, User: "anna",
+		Helper: b.fake, Text: words, Now: func() time.Time { return t0 }, Tray: true, User: "anna",
 		Copy:    func(s string) error { b.copied = s; return nil },
 		Start:   func(context.Context) error { return errors.New("no systemd") },
 		Restart: func() { b.quit = "restart" }, Quit: func(d bool) { b.quit = fmt.Sprint("quit ", d) },
 		Autostart: func() bool { return false }, SetAutostart: func(bool) error { return errors.New("read-only") },
+		Allow: func(context.Context) error { return b.allow }, Prefs: func() desktop.Prefs { return b.prefs },
+		SetPrefs: func(p desktop.Prefs) error { b.prefs = p; return b.full }, SaveReport: func(r string) (string, error) { b.report = r; return "/home/anna/report.txt", b.full },
 		Go: func(f func()) { f() }, Do: func(f func()) { f() },
 	})
-	w.Resize(fyne.NewSize(980, 640))
+	w.Resize(fyne.NewSize(1040, 660))
 	t.Cleanup(b.Close)
 	return b
 }

@@ -67,11 +67,7 @@ func (s *Shell) showCreate() {
 }
 
 // showHeldPhrase shows the phrase that the helper still holds.
-func (s *Shell) showHeldPhrase() {
-	if s.view.Banner == nil {
-		return
-	}
-	net := s.view.Banner.Network
+func (s *Shell) showHeldPhrase(net string) {
 	var got ipc.RecoverAnswer
 	s.slow(func(ctx context.Context) (err error) {
 		got, err = s.env.Helper.Recover(ctx, ipc.RecoverRequest{Network: net, Show: true})
@@ -108,7 +104,7 @@ func (s *Shell) showPhrase(network, phrase string) {
 	})
 	content := container.NewVBox(para(s.say("phrase.text", "network", network)), grid, written)
 	dlg := dialog.NewCustomWithoutButtons(s.say("phrase.title"), content, s.win)
-	done.OnTapped = dlg.Hide
+	done.OnTapped = func() { dlg.Hide(); s.welcome() }
 	dlg.SetButtons([]fyne.CanvasObject{done})
 	dlg.Resize(fyne.NewSize(620, 0))
 	dlg.Show()
@@ -163,7 +159,7 @@ func (s *Shell) showInvite(net model.Net) {
 				problem.Show()
 				return
 			}
-			body.Objects = []fyne.CanvasObject{s.inviteCard(got)}
+			body.Objects = []fyne.CanvasObject{s.linkCard(got.Link, s.say("invite.until", "when", s.env.Text.When(got.Expires, s.env.Now())), s.say("invite.secret"))}
 			body.Refresh()
 			copyIt := widget.NewButtonWithIcon(s.say("button.copy"), theme.ContentCopyIcon(), func() { s.copy(got.Link) })
 			copyIt.Importance = widget.HighImportance
@@ -177,21 +173,22 @@ func (s *Shell) showInvite(net model.Net) {
 	dlg.Show()
 }
 
-// inviteCard is a link, its QR code and what to know about it.
-func (s *Shell) inviteCard(a ipc.InviteAnswer) fyne.CanvasObject {
-	link := value(a.Link)
+// linkCard is a link, its QR code and what to know about it.
+func (s *Shell) linkCard(address, until, secret string) fyne.CanvasObject {
+	link := value(address)
 	link.TextStyle.Monospace = true
 	link.SizeName = theme.SizeNameCaptionText
-	until := widget.NewLabelWithStyle(s.say("invite.until", "when", s.env.Text.When(a.Expires, s.env.Now())), fyne.TextAlignCenter, fyne.TextStyle{})
-	secret := para(s.say("invite.secret"))
-	secret.Alignment = fyne.TextAlignCenter
 	box := container.NewVBox()
-	if img := qrImage(a.Link); img != nil {
+	if img := qrImage(address); img != nil {
 		box.Add(container.NewCenter(img))
 	}
-	box.Add(until)
+	if until != "" {
+		box.Add(widget.NewLabelWithStyle(until, fyne.TextAlignCenter, fyne.TextStyle{}))
+	}
+	hint := para(secret)
+	hint.Alignment = fyne.TextAlignCenter
 	box.Add(container.New(fixedWidth(440), link))
-	box.Add(secret)
+	box.Add(hint)
 	return box
 }
 

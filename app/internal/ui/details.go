@@ -1,12 +1,10 @@
 package ui
 
 import (
-	"context"
 	"strings"
 
 	"fyne.io/fyne/v2"
 	"fyne.io/fyne/v2/container"
-	"fyne.io/fyne/v2/dialog"
 	"fyne.io/fyne/v2/layout"
 	"fyne.io/fyne/v2/theme"
 	"fyne.io/fyne/v2/widget"
@@ -22,33 +20,47 @@ type details struct {
 	box    *fyne.Container
 	hint   *fyne.Container
 	full   *container.Scroll
+	rows   *fyne.Container
 	name   *widget.Label
 	why    *widget.Label
+	way    *widget.Button
+	line   *sparkline
+	pinger *pinger
 	grid   *fyne.Container
+	exit   *widget.Button
+	share  *widget.Button
+	reach  *widget.Button
 	rename *widget.Button
 	remove *widget.Button
+	acts   *fyne.Container
 	dev    model.Device
 	drawn  []string
 }
 
 func newDetails(s *Shell) *details {
-	d := &details{s: s}
-	d.name = widget.NewLabelWithStyle("", fyne.TextAlignLeading, fyne.TextStyle{Bold: true})
-	d.name.Truncation = fyne.TextTruncateEllipsis
+	d := &details{s: s, line: newSparkline(), pinger: newPinger(s)}
+	d.name = bold("")
 	d.name.SizeName = theme.SizeNameSubHeadingText
 	d.why = para("")
+	d.way = widget.NewButton(s.say("action.why"), func() { s.Open("diagnostics") })
+	d.way.Importance = widget.LowImportance
 	d.grid = container.New(layout.NewFormLayout())
 	copyName := widget.NewButtonWithIcon(s.say("button.copyname"), theme.ContentCopyIcon(), func() { s.copy(d.dev.Peer.FQDN) })
 	copyAddr := widget.NewButtonWithIcon(s.say("button.copyaddr"), theme.ContentCopyIcon(), func() { s.copy(address(d.dev.Peer)) })
-	d.rename = widget.NewButton(s.say("button.rename"), d.askRename)
-	d.remove = widget.NewButton(s.say("button.remove"), d.askRemove)
+	d.exit = widget.NewButton("", d.toggleExit)
+	d.share = widget.NewButton(s.say("button.share"), func() { s.showShare(d.dev) })
+	d.reach = widget.NewButton(s.say("button.reach"), func() { s.showReach(d.dev) })
+	d.rename = widget.NewButton(s.say("button.rename"), func() { s.askRename(d.dev) })
+	d.remove = widget.NewButton(s.say("button.remove"), func() { s.askRemove(d.dev) })
 	d.remove.Importance = widget.DangerImportance
-	hint := para(s.say("devices.pick"))
+	hint := faint(s.say("devices.pick"))
 	hint.Alignment = fyne.TextAlignCenter
-	hint.Importance = widget.LowImportance
 	d.hint = container.NewCenter(container.New(fixedWidth(200), hint))
-	d.full = container.NewVScroll(container.NewVBox(
-		d.name, container.NewGridWithColumns(2, copyName, copyAddr), d.why, d.grid, container.NewGridWithColumns(2, d.rename, d.remove)))
+	d.acts = container.NewVBox(d.exit, d.share, d.reach, d.rename, d.remove)
+	d.rows = container.NewVBox(
+		d.name, copyName, copyAddr, container.NewBorder(nil, nil, nil, container.NewCenter(d.way), d.why),
+		d.line.raster, d.pinger.box, d.grid, d.acts)
+	d.full = container.NewVScroll(d.rows)
 	d.box = container.NewStack(d.hint, d.full)
 	d.none()
 	return d
@@ -58,21 +70,49 @@ func (d *details) object() fyne.CanvasObject { return container.NewPadded(d.box)
 
 func (d *details) none() {
 	d.dev = model.Device{}
+	d.pinger.set(model.Device{})
 	d.full.Hide()
 	d.hint.Show()
 }
 
 func (d *details) set(dev model.Device) {
+	if dev.ID() != d.dev.ID() {
+		d.full.ScrollToTop()
+	}
 	d.dev = dev
-	c := d.s.env.Text
+	c, v := d.s.env.Text, d.s.view
 	d.name.SetText(text.Clean(dev.Peer.Name))
-	d.why.SetText(model.Why(c, dev))
+	say(d.why, model.Why(c, dev))
+	show(d.way, dev.Relayed && dev.Dot == model.DotOnline)
+	d.line.add(dev)
+	show(d.line.raster, len(d.line.at) > 1)
+	d.pinger.set(dev)
 	d.fillGrid(d.lines(dev))
-	admin := d.s.view.May && isAdmin(roleIn(d.s.view, dev.Net))
+	using := v.Exit.Net == dev.Net && v.Exit.Using == dev.Peer.Name && v.Exit.Using != ""
+	d.exit.SetText(d.s.say("button.useexit"))
+	if using {
+		d.exit.SetText(d.s.say("action.exitoff"))
+	}
+	show(d.exit, v.May && (dev.Peer.Exit || using))
+	enable(d.exit, using || dev.Dot == model.DotOnline)
+	own := dev.Shared == ""
+	admin := v.May && own && isAdmin(roleIn(v, dev.Net))
+	show(d.share, admin)
+	show(d.reach, v.May && own)
 	show(d.rename, admin)
 	show(d.remove, admin)
 	d.hint.Hide()
 	d.full.Show()
+	d.rows.Refresh() // what wraps has other heights now
+}
+
+func (d *details) toggleExit() {
+	v := d.s.view
+	if v.Exit.Net == d.dev.Net && v.Exit.Using == d.dev.Peer.Name {
+		d.s.exitOff(d.dev.Net)
+		return
+	}
+	d.s.exitUse(model.ExitNode{Device: d.dev})
 }
 
 // lines are label and value in turn; unknown ones are left out.
@@ -84,6 +124,9 @@ func (d *details) lines(dev model.Device) (kv []string) {
 		}
 	}
 	add("detail.name", p.FQDN)
+	if dev.Shared != "" {
+		add("detail.shared", dev.SharedBy)
+	}
 	add("detail.network", dev.NetName)
 	if p.IPv4 != nil {
 		add("detail.ipv4", p.IPv4.String())
@@ -105,7 +148,9 @@ func (d *details) lines(dev model.Device) (kv []string) {
 		add("detail.os", *p.OS)
 	}
 	add("detail.tags", strings.Join(p.Tags, ", "))
-	add("detail.role", model.RoleWord(c, p.Role))
+	if p.Role != "" {
+		add("detail.role", model.RoleWord(c, p.Role))
+	}
 	add("detail.key", p.Key)
 	return kv
 }
@@ -132,68 +177,6 @@ func (d *details) fillGrid(kv []string) {
 		d.grid.Objects = append(d.grid.Objects, l)
 	}
 	d.grid.Refresh()
-}
-
-func (d *details) askRename() {
-	dev := d.dev
-	s := d.s
-	entry := newKeyEntry(s.say("rename.new"), nil, s.pass)
-	entry.SetText(dev.Peer.Name)
-	dlg := dialog.NewCustomWithoutButtons(s.say("rename.title", "device", dev.Peer.Name), entry, s.win)
-	var ok *widget.Button
-	do := func() {
-		ok.Disable()
-		var got ipc.DeviceAnswer
-		s.slow(func(ctx context.Context) (err error) {
-			got, err = s.env.Helper.DeviceRename(ctx, ipc.DeviceRequest{Network: dev.Net, Device: dev.Peer.Key, Name: strings.TrimSpace(entry.Text)})
-			return err
-		}, func(err error) {
-			ok.Enable()
-			if err != nil {
-				s.failed(err)
-				return
-			}
-			dlg.Hide()
-			if got.Pending {
-				s.tell("", s.say("rename.pending"))
-			}
-		})
-	}
-	ok = widget.NewButton(s.say("button.ok"), do)
-	ok.Importance = widget.HighImportance
-	entry.OnSubmitted = func(string) { do() }
-	dlg.SetButtons([]fyne.CanvasObject{widget.NewButton(s.say("button.cancel"), dlg.Hide), ok})
-	dlg.Resize(fyne.NewSize(380, 0))
-	dlg.Show()
-	s.win.Canvas().Focus(entry)
-}
-
-func (d *details) askRemove() {
-	dev := d.dev
-	s := d.s
-	words := s.say("remove.text", "device", dev.Peer.Name, "network", dev.NetName)
-	s.confirm(s.say("remove.title", "device", dev.Peer.Name), words, s.say("button.remove"), func() {
-		var got ipc.DeviceAnswer
-		s.slow(func(ctx context.Context) (err error) {
-			got, err = s.env.Helper.DeviceRevoke(ctx, ipc.DeviceRequest{Network: dev.Net, Device: dev.Peer.Key})
-			return err
-		}, func(err error) {
-			s.failed(err)
-			if err == nil && len(got.Dropped) > 0 {
-				s.tell("", s.say("remove.dropped", "names", strings.Join(got.Dropped, ", ")))
-			}
-		})
-	})
-}
-
-// confirm asks before what destroys; Cancel is the default.
-func (s *Shell) confirm(title, words, yes string, do func()) {
-	dlg := dialog.NewCustomWithoutButtons(title, para(words), s.win)
-	act := widget.NewButton(strings.TrimSuffix(yes, "…"), func() { dlg.Hide(); do() })
-	act.Importance = widget.DangerImportance
-	dlg.SetButtons([]fyne.CanvasObject{widget.NewButton(s.say("button.cancel"), dlg.Hide), act})
-	dlg.Resize(fyne.NewSize(440, 0))
-	dlg.Show()
 }
 
 func address(p ipc.Peer) string {

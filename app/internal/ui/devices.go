@@ -5,6 +5,7 @@ import (
 
 	"fyne.io/fyne/v2"
 	"fyne.io/fyne/v2/container"
+	"fyne.io/fyne/v2/theme"
 	"fyne.io/fyne/v2/widget"
 
 	"kith.internal/app/internal/model"
@@ -21,6 +22,8 @@ type devices struct {
 	list     *enterList
 	empty    *fyne.Container
 	emptyTxt *widget.Label
+	first    *fyne.Container // in place of all, before the first network
+	split    *container.Split
 	joinBtn  *widget.Button
 	makeBtn  *widget.Button
 	invite   *widget.Button
@@ -45,8 +48,6 @@ func (l *enterList) TypedKey(k *fyne.KeyEvent) {
 	l.List.TypedKey(k)
 }
 
-var rowColumns = columns{24, 92, 0.36, 0.22, 0.42}
-
 func newDevices(s *Shell) *devices {
 	d := &devices{s: s}
 	d.search = newKeyEntry(s.say("devices.search"), d.searchKey, s.pass)
@@ -56,34 +57,52 @@ func newDevices(s *Shell) *devices {
 	d.filter.Horizontal, d.filter.Required = true, true
 	d.list = &enterList{enter: d.copyName}
 	d.list.Length = func() int { return len(d.rows) }
-	d.list.CreateItem = newRow
+	d.list.CreateItem = d.newRow
 	d.list.UpdateItem = func(i widget.ListItemID, o fyne.CanvasObject) { d.fill(i, o) }
 	d.list.OnSelected = func(i widget.ListItemID) { d.pick(i) }
 	d.list.ExtendBaseWidget(d.list)
 	d.emptyTxt = para("")
 	d.emptyTxt.Alignment = fyne.TextAlignCenter
-	d.joinBtn = widget.NewButton(s.say("action.join"), func() { s.ShowLink("") })
-	d.makeBtn = widget.NewButton(s.say("tray.create"), s.showCreate)
+	d.joinBtn = widget.NewButton(s.say("first.join"), func() { s.ShowLink("") })
+	d.makeBtn = widget.NewButton(s.say("first.create"), s.showCreate)
 	d.joinBtn.Importance = widget.HighImportance
 	d.invite = widget.NewButton(s.say("button.invite"), func() { s.showInvite(s.view.Nets[0]) })
 	d.invite.Importance = widget.HighImportance
-	buttons := container.NewHBox(d.joinBtn, d.makeBtn, d.invite)
-	d.empty = container.NewCenter(container.New(fixedWidth(340), container.NewVBox(d.emptyTxt, container.NewCenter(buttons))))
+	d.empty = container.NewCenter(container.New(fixedWidth(340), container.NewVBox(d.emptyTxt, container.NewCenter(d.invite))))
+	d.first = d.welcome()
 	d.count = widget.NewLabel("")
 	d.count.Importance = widget.LowImportance
 	d.detail = newDetails(s)
 	left := container.NewBorder(container.NewVBox(d.search, d.filter), d.count, nil, nil, container.NewStack(d.list, d.empty))
-	split := container.NewHSplit(left, d.detail.object())
-	split.Offset = 0.68
-	d.box = container.NewStack(split)
+	d.split = container.NewHSplit(left, d.detail.object())
+	d.split.Offset = 0.68
+	d.box = container.NewStack(d.split, d.first)
 	d.filter.SetSelected(s.say("devices.all"))
 	return d
 }
 
 func (d *devices) object() fyne.CanvasObject { return d.box }
 
-// shown gives the search the focus.
-func (d *devices) shown() { d.s.win.Canvas().Focus(d.search) }
+// shown gives the search the focus, or the first step.
+func (d *devices) shown() {
+	if d.first.Visible() {
+		d.s.win.Canvas().Focus(d.joinBtn)
+		return
+	}
+	d.s.win.Canvas().Focus(d.search)
+}
+
+// welcome is what stands here before the first network.
+func (d *devices) welcome() *fyne.Container {
+	s := d.s
+	title := head(s.say("first.title"))
+	title.Alignment = fyne.TextAlignCenter
+	done := container.NewCenter(container.NewHBox(widget.NewIcon(theme.ConfirmIcon()), widget.NewLabel(s.say("first.service"))))
+	choose := para(s.say("first.choose"))
+	choose.Alignment = fyne.TextAlignCenter
+	return container.NewCenter(container.New(fixedWidth(460), container.NewVBox(
+		title, done, choose, container.NewCenter(container.NewHBox(d.joinBtn, d.makeBtn)))))
+}
 
 func (d *devices) set(v model.View) {
 	d.apply()
@@ -125,16 +144,24 @@ func (d *devices) filterNow() model.Filter {
 
 func (d *devices) sayEmpty() {
 	v := d.s.view
-	join, invite := false, false
+	first := v.Known && len(v.Nets)+len(v.Devices) == 0
+	if first != d.first.Visible() {
+		show(d.first, first)
+		show(d.split, !first)
+		if d.s.current == "devices" {
+			d.shown()
+		}
+	}
+	enable(d.joinBtn, v.May)
+	enable(d.makeBtn, v.May)
+	invite := false
 	var words string
 	switch {
 	case len(d.rows) > 0:
 	case !v.Known:
 		words = d.s.say("devices.unknown")
-	case len(v.Nets) == 0:
-		words, join = d.s.say("devices.nonetwork"), true
 	case len(v.Devices) == 0:
-		words, invite = d.s.say("devices.alone"), canInvite(v.Nets[0])
+		words, invite = d.s.say("devices.alone"), len(v.Nets) > 0 && canInvite(v.Nets[0])
 	case d.search.Text != "":
 		words = d.s.say("devices.nomatch", "query", d.search.Text)
 	case d.filterNow() == model.FilterOnline:
@@ -143,22 +170,36 @@ func (d *devices) sayEmpty() {
 		words = d.s.say("devices.none.off")
 	}
 	d.emptyTxt.SetText(words)
-	show(d.joinBtn, join && v.May)
-	show(d.makeBtn, join && v.May)
 	show(d.invite, invite && v.May)
 	show(d.empty, words != "")
 	show(d.list, words == "")
 }
 
-func newRow() fyne.CanvasObject {
-	cell := func(style fyne.TextStyle) *widget.Label {
-		l := widget.NewLabelWithStyle("", fyne.TextAlignLeading, style)
-		l.Truncation = fyne.TextTruncateEllipsis
-		return l
-	}
+// cell is a text of a row; what does not fit ends in an ellipsis.
+func cell(style fyne.TextStyle) *widget.Label {
+	l := widget.NewLabelWithStyle("", fyne.TextAlignLeading, style)
+	l.Truncation = fyne.TextTruncateEllipsis
+	return l
+}
+
+func (d *devices) newRow() fyne.CanvasObject {
 	word, os := cell(fyne.TextStyle{}), cell(fyne.TextStyle{})
 	word.Importance, os.Importance = widget.LowImportance, widget.LowImportance
-	return container.New(rowColumns, widget.NewIcon(nil), word, cell(fyne.TextStyle{Bold: true}), os, cell(fyne.TextStyle{}))
+	cols := columns{24, d.s.wordWidth(), 0.36, 0.24, 0.40}
+	return container.New(cols, widget.NewIcon(nil), word, cell(fyne.TextStyle{Bold: true}), os, cell(fyne.TextStyle{}))
+}
+
+// wordWidth holds the longest of the words beside a dot.
+func (s *Shell) wordWidth() float32 {
+	w := float32(0)
+	for _, d := range []model.Dot{model.DotOnline, model.DotOffline, model.DotUnknown} {
+		w = max(w, textWidth(model.Word(s.env.Text, d)))
+	}
+	return w + 2*theme.InnerPadding() + 2
+}
+
+func textWidth(s string) float32 {
+	return fyne.MeasureText(s, theme.TextSize(), fyne.TextStyle{}).Width
 }
 
 func (d *devices) fill(i widget.ListItemID, o fyne.CanvasObject) {
@@ -169,25 +210,29 @@ func (d *devices) fill(i widget.ListItemID, o fyne.CanvasObject) {
 	cells[0].(*widget.Icon).SetResource(dotIcon(dev.Dot))
 	cells[1].(*widget.Label).SetText(model.Word(d.s.env.Text, dev.Dot))
 	name := text.Clean(dev.Peer.Name)
-	if len(d.s.view.Nets) > 1 {
+	if len(d.s.view.Nets) > 1 || dev.Shared != "" {
 		name += " · " + text.Clean(dev.NetName)
 	}
 	cells[2].(*widget.Label).SetText(name)
 	os := ""
-	if dev.Peer.OS != nil {
+	switch {
+	case dev.Shared != "":
+		os = d.s.say("row.shared", "label", dev.SharedBy)
+	case dev.Peer.OS != nil:
 		os = text.Clean(*dev.Peer.OS)
 	}
 	cells[3].(*widget.Label).SetText(os)
 	cells[4].(*widget.Label).SetText(model.Path(d.s.env.Text, dev, d.s.env.Now()))
 }
 
-func dotIcon(dot model.Dot) fyne.Resource {
-	name := map[model.Dot]string{model.DotOnline: "dot-online", model.DotOffline: "dot-offline"}[dot]
-	if name == "" {
-		name = "dot-unknown"
-	}
-	return fyne.NewStaticResource(name+".svg", assets.SVG(name))
+// dots are shared by all rows, so that a row drawn anew reads no SVG.
+var dots = map[model.Dot]fyne.Resource{
+	model.DotOnline:  fyne.NewStaticResource("dot-online.svg", assets.SVG("dot-online")),
+	model.DotOffline: fyne.NewStaticResource("dot-offline.svg", assets.SVG("dot-offline")),
+	model.DotUnknown: fyne.NewStaticResource("dot-unknown.svg", assets.SVG("dot-unknown")),
 }
+
+func dotIcon(dot model.Dot) fyne.Resource { return dots[dot] }
 
 func (d *devices) index() int {
 	return slices.IndexFunc(d.rows, func(r model.Device) bool { return r.ID() == d.selected })
@@ -241,6 +286,18 @@ func (d *devices) chosen() (model.Device, bool) {
 func (d *devices) copyName() {
 	if dev, ok := d.chosen(); ok {
 		d.s.copy(dev.Peer.FQDN)
+	}
+}
+
+// ping pings the chosen device until it is reached directly.
+func (d *devices) ping() {
+	if dev, ok := d.chosen(); ok {
+		d.s.Open("devices")
+		if d.selected == "" {
+			d.list.Select(0)
+		}
+		d.detail.set(dev)
+		d.detail.pinger.start(dev)
 	}
 }
 

@@ -7,6 +7,7 @@ import (
 
 	"fyne.io/fyne/v2"
 	"fyne.io/fyne/v2/container"
+	"fyne.io/fyne/v2/dialog"
 	"fyne.io/fyne/v2/layout"
 	"fyne.io/fyne/v2/theme"
 	"fyne.io/fyne/v2/widget"
@@ -24,22 +25,21 @@ type diagnostics struct {
 	problems *fyne.Container
 	checks   *fyne.Container
 	again    *widget.Button
+	report   *widget.Button
+	last     *ipc.Diag
 	drawn    []model.Problem
-	known    bool
+	seen     [3]any // what the checks last ran for
+	dirty    bool   // check again after the check under way
 	running  bool
 }
 
 func newDiagnostics(s *Shell) *diagnostics {
 	d := &diagnostics{s: s, problems: container.NewVBox(), checks: container.NewVBox()}
 	d.again = widget.NewButtonWithIcon(s.say("button.again"), theme.ViewRefreshIcon(), d.run)
-	head := func(k string) *widget.Label {
-		l := widget.NewLabelWithStyle(k, fyne.TextAlignLeading, fyne.TextStyle{Bold: true})
-		l.SizeName = theme.SizeNameSubHeadingText
-		return l
-	}
+	d.report = widget.NewButtonWithIcon(s.say("report.button"), theme.DocumentIcon(), d.showReport)
 	d.box = container.NewStack(container.NewVScroll(container.NewVBox(
 		head(s.say("diag.problems")), d.problems,
-		container.NewHBox(head(s.say("diag.checks")), layout.NewSpacer(), d.again), d.checks)))
+		container.NewHBox(head(s.say("diag.checks")), layout.NewSpacer(), d.report, d.again), d.checks)))
 	d.problems.Add(para(s.say("diag.noproblem")))
 	return d
 }
@@ -49,8 +49,9 @@ func (d *diagnostics) object() fyne.CanvasObject { return d.box }
 func (d *diagnostics) shown() { d.run() }
 
 func (d *diagnostics) set(v model.View) {
-	if v.Known != d.known {
-		d.known = v.Known
+	// Live: what the checks look at has changed.
+	if now := [3]any{v.Known, v.Icon, v.Problems}; !reflect.DeepEqual(now, d.seen) {
+		d.seen = now
 		if d.s.current == "diagnostics" {
 			d.run()
 		}
@@ -70,7 +71,7 @@ func (d *diagnostics) set(v model.View) {
 		}
 		var act fyne.CanvasObject
 		if p.Action != model.ActNone && p.Action != model.ActDiagnostics {
-			act = container.NewCenter(widget.NewButton(model.ActionWord(d.s.env.Text, p.Action), func() { d.s.act(p.Action) }))
+			act = container.NewCenter(widget.NewButton(model.ActionWord(d.s.env.Text, p.Action), func() { d.s.act(p, p.Action) }))
 		}
 		d.problems.Add(container.NewBorder(nil, nil, widget.NewIcon(icon), act, para(model.Say(d.s.env.Text, p, d.s.env.Now()))))
 	}
@@ -82,10 +83,11 @@ func (d *diagnostics) set(v model.View) {
 // run asks the helper to check.
 func (d *diagnostics) run() {
 	if d.running {
+		d.dirty = true
 		return
 	}
 	s := d.s
-	d.running = true
+	d.running, d.dirty = true, false
 	d.again.Disable()
 	if len(d.checks.Objects) == 0 {
 		d.checks.Add(widget.NewLabel(s.say("diag.running")))
@@ -99,14 +101,47 @@ func (d *diagnostics) run() {
 		d.again.Enable()
 		d.checks.RemoveAll()
 		if err != nil {
+			d.last = nil
 			d.checks.Add(d.row(ipc.Check{Text: s.say("diag.helper"), Detail: s.say("diag.helper.bad"), Fix: s.words(err)}))
 			return
 		}
+		d.last = &got
 		d.checks.Add(d.row(ipc.Check{OK: true, Text: s.say("diag.helper"), Detail: s.say("diag.helper.ok", "version", s.view.Service)}))
 		for _, c := range got.Checks {
 			d.checks.Add(d.row(c))
 		}
+		if d.dirty {
+			d.run()
+		}
 	})
+}
+
+// showReport previews what is saved to a file; names and addresses are left
+// out unless the person wants them in.
+func (d *diagnostics) showReport() {
+	s := d.s
+	body := widget.NewMultiLineEntry()
+	body.TextStyle.Monospace = true
+	body.Wrapping = fyne.TextWrapOff
+	body.SetMinRowsVisible(14)
+	draw := func(anonymous bool) { body.SetText(model.Report(s.view, d.last, s.env.Now(), anonymous)) }
+	anon := widget.NewCheck(s.say("report.anonymous"), draw)
+	anon.SetChecked(true)
+	dlg := dialog.NewCustomWithoutButtons(s.say("report.title"), container.NewBorder(para(s.say("report.text")), anon, nil, nil, body), s.win)
+	save := widget.NewButton(s.say("report.save"), func() {
+		path, err := s.env.SaveReport(body.Text)
+		if err != nil {
+			s.tell("", s.say("settings.failed", "why", err.Error()))
+			return
+		}
+		dlg.Hide()
+		s.tell(s.say("report.title"), s.say("report.saved", "path", path))
+	})
+	save.Importance = widget.HighImportance
+	dlg.SetButtons([]fyne.CanvasObject{widget.NewButton(s.say("button.cancel"), dlg.Hide), save})
+	dlg.Resize(fyne.NewSize(680, 520))
+	dlg.Show()
+	s.win.Canvas().Focus(save)
 }
 
 func (d *diagnostics) row(c ipc.Check) fyne.CanvasObject {

@@ -8,6 +8,7 @@ import (
 	"fyne.io/fyne/v2/container"
 	"fyne.io/fyne/v2/dialog"
 	"fyne.io/fyne/v2/layout"
+	"fyne.io/fyne/v2/theme"
 	"fyne.io/fyne/v2/widget"
 
 	"kith.internal/app/internal/model"
@@ -30,6 +31,8 @@ type joinDialog struct {
 	bar     *widget.ProgressBar
 	join    *widget.Button
 	cancel  *widget.Button
+	into    *widget.Select // of a share: the network of one's own that takes it
+	mine    []model.Net
 	preview *ipc.Preview
 	asked   string // the link last previewed
 	busy    bool   // Join was clicked
@@ -44,12 +47,10 @@ func (s *Shell) ShowLink(link string) {
 		}
 		return
 	}
-	j := &joinDialog{s: s, body: container.NewVBox(), problem: para(""), stage: para("")}
+	j := &joinDialog{s: s, body: container.NewVBox(), problem: danger(), stage: para("")}
 	j.link = newKeyEntry(s.say("join.paste"), nil, s.pass)
 	j.link.OnChanged = func(string) { j.look() }
 	j.device = newKeyEntry(s.say("join.device.ph"), nil, s.pass)
-	j.problem.Importance = widget.DangerImportance
-	j.problem.Hide()
 	j.bar = widget.NewProgressBar()
 	j.bar.Max = 3
 	j.bar.TextFormatter = func() string { return "" }
@@ -57,8 +58,13 @@ func (s *Shell) ShowLink(link string) {
 	j.stage.Hide()
 	j.hint = para(s.say("join.nothing"))
 	j.hint.Importance = widget.LowImportance
-	content := container.NewVBox(j.link, j.body, j.problem, j.bar, j.stage, j.hint)
-	j.dlg = dialog.NewCustomWithoutButtons(s.say("join.title"), content, s.win)
+	scan := widget.NewButtonWithIcon(s.say("join.qr"), theme.FileImageIcon(), j.pickImage)
+	content := container.NewVBox(container.NewBorder(nil, nil, nil, scan, j.link), j.body, j.problem, j.bar, j.stage, j.hint)
+	title := s.say("join.title")
+	if strings.HasPrefix(strings.TrimSpace(link), "kith://share/") {
+		title = s.say("share.accept.title")
+	}
+	j.dlg = dialog.NewCustomWithoutButtons(title, content, s.win)
 	j.cancel = widget.NewButton(s.say("button.cancel"), j.close)
 	j.join = widget.NewButton(s.say("button.join"), j.do)
 	j.join.Importance = widget.HighImportance
@@ -77,8 +83,7 @@ func (s *Shell) ShowLink(link string) {
 func (j *joinDialog) close() { j.dlg.Hide() }
 
 func (j *joinDialog) fail(words string) {
-	j.problem.SetText(words)
-	show(j.problem, words != "")
+	say(j.problem, words)
 }
 
 // look previews what is in the field.
@@ -118,17 +123,24 @@ func (j *joinDialog) look() {
 // show draws a preview.
 func (j *joinDialog) show(p ipc.Preview) {
 	s := j.s
-	if p.Kind != "join" {
-		j.fail(s.say("join.share"))
-		return
-	}
 	until := s.say("join.until", "when", s.env.Text.When(p.Expires, s.env.Now()))
 	if p.Expired {
 		until = s.say("join.expired", "sponsor", p.Sponsor)
 	}
-	reach := strings.Join(p.Reach, ", ")
-	if strings.Trim(reach, ", ") == "" {
+	share := p.Kind == "share"
+	reach := clean(strings.Join(p.Reach, ", "))
+	if strings.Trim(reach, ", ") == "" && !share {
 		reach = s.say("join.reach.all", "network", p.Network)
+	}
+	j.join.SetText(s.say("button.join"))
+	j.hint.SetText(s.say("join.nothing"))
+	name := s.say("join.device")
+	j.device.SetPlaceHolder(s.say("join.device.ph"))
+	if share {
+		j.join.SetText(s.say("button.accept"))
+		j.hint.SetText(s.say("share.nothing"))
+		name = s.say("share.label")
+		j.device.SetPlaceHolder(s.say("share.label.ph"))
 	}
 	words := widget.NewLabelWithStyle(strings.Join(p.Fingerprint, "  "), fyne.TextAlignLeading, fyne.TextStyle{Bold: true})
 	compare := para(s.say("join.compare", "sponsor", p.Sponsor))
@@ -140,11 +152,14 @@ func (j *joinDialog) show(p ipc.Preview) {
 		widget.NewLabel(s.say("join.words")), container.NewVBox(words, compare),
 		widget.NewLabel(s.say("join.expires")), para(until),
 		widget.NewLabel(s.say("join.reach")), para(reach),
-		widget.NewLabel(s.say("join.device")), j.device)
+		widget.NewLabel(name), j.device)
+	if j.into = nil; share {
+		j.chooseOwn(grid)
+	}
 	j.body.Objects = []fyne.CanvasObject{widget.NewSeparator(), grid}
 	j.body.Refresh()
 	switch {
-	case p.Known:
+	case p.Known && !share:
 		j.fail(s.say("join.known", "network", p.Network))
 	case p.Expired:
 		j.fail("")
@@ -173,33 +188,51 @@ func (j *joinDialog) do() {
 	j.hint.Hide()
 	j.progress(model.Join{Step: 1, Text: textOf("join.searching", p.Sponsor)})
 	link, device := j.asked, strings.TrimSpace(j.device.Text)
+	if p.Kind == "share" {
+		j.accept(link, device)
+		return
+	}
 	var got ipc.NetworkAnswer
 	s.slow(func(ctx context.Context) (err error) {
 		got, err = s.env.Helper.Join(ctx, ipc.JoinRequest{Link: link, Device: device})
 		return err
-	}, func(err error) {
-		j.busy = false
-		open := s.join == j
-		switch {
-		case err == nil:
-			if open {
-				j.close()
-			}
-			s.tell(s.say("join.title"), s.say("join.done", "network", got.Network.Name, "fqdn", got.Network.Self.FQDN))
-		case !open:
-		case ipc.CodeOf(err) == ipc.CodeTimeout:
-			j.stage.SetText(s.say("join.later", "sponsor", p.Sponsor))
-		default:
-			j.bar.Hide()
-			j.stage.Hide()
-			j.hint.Show()
-			j.link.Enable()
-			j.device.Enable()
-			j.cancel.SetText(s.say("button.cancel"))
-			j.join.Enable()
-			j.fail(s.words(err))
+	}, func(err error) { j.done(err, func() { s.joinedWords(got.Network) }) })
+}
+
+// done ends a join or an acceptance.
+func (j *joinDialog) done(err error, good func()) {
+	s, p := j.s, j.preview
+	j.busy = false
+	open := s.join == j
+	switch {
+	case err == nil:
+		if open {
+			j.close()
 		}
-	})
+		good()
+	case !open:
+	case ipc.CodeOf(err) == ipc.CodeTimeout:
+		j.stage.SetText(s.say("join.later", "sponsor", p.Sponsor))
+	default:
+		j.bar.Hide()
+		j.stage.Hide()
+		j.hint.Show()
+		j.link.Enable()
+		j.device.Enable()
+		j.cancel.SetText(s.say("button.cancel"))
+		j.join.Enable()
+		j.fail(s.words(err))
+	}
+}
+
+// joinedWords says that this device is in a network now; the words of welcome
+// say it the first time.
+func (s *Shell) joinedWords(n ipc.Network) {
+	if !s.news {
+		s.welcome()
+		return
+	}
+	s.tell(s.say("join.title"), s.say("join.done", "network", n.Name, "fqdn", n.Self.FQDN))
 }
 
 // set follows the join's stages.

@@ -2,6 +2,7 @@ package ui
 
 import (
 	"context"
+	"net/netip"
 	"reflect"
 
 	"fyne.io/fyne/v2"
@@ -34,6 +35,7 @@ type networksDrawn struct {
 	may   bool
 	known bool
 	asks  map[string][]ipc.Device
+	near  ipc.Nearby
 }
 
 func newNetworks(s *Shell) *networks {
@@ -66,7 +68,7 @@ func (n *networks) set(v model.View) {
 
 func (n *networks) draw() {
 	v := n.s.view
-	now := networksDrawn{v.Nets, v.Joining, v.May, v.Known, n.asks}
+	now := networksDrawn{v.Nets, v.Joining, v.May, v.Known, n.asks, v.Nearby}
 	if reflect.DeepEqual(now, n.drawn) && len(n.list.Objects) > 0 {
 		return
 	}
@@ -74,6 +76,13 @@ func (n *networks) draw() {
 	n.list.Objects = nil
 	for _, j := range v.Joining {
 		n.list.Add(n.joining(j))
+	}
+	if len(v.Nearby.Networks) > 0 {
+		n.list.Add(head(n.s.say("nearby.head")))
+		for _, o := range v.Nearby.Networks {
+			n.list.Add(n.s.nearbyCard(o))
+		}
+		n.list.Add(head(n.s.say("networks.mine")))
 	}
 	for _, net := range v.Nets {
 		n.list.Add(n.card(net))
@@ -135,8 +144,16 @@ func (n *networks) card(net model.Net) fyne.CanvasObject {
 		addrs.Importance = widget.LowImportance
 		body.Add(addrs)
 	}
+	for _, a := range s.view.Nearby.Asking {
+		if a.Network == net.Name {
+			body.Add(s.askingRow(a))
+		}
+	}
 	for _, dev := range n.asks[net.ID] {
 		body.Add(n.request(net, dev))
+	}
+	if s.view.May && isAdmin(net.Role) && net.Active {
+		body.Add(s.openRow(net))
 	}
 	body.Add(buttons)
 	return widget.NewCard(text.Clean(net.Name), model.Facts(s.env.Text, net), body)
@@ -181,23 +198,41 @@ func (n *networks) request(net model.Net, dev ipc.Device) fyne.CanvasObject {
 		words = s.say("networks.renew", "device", dev.Name)
 	case "relay":
 		words = s.say("networks.relay", "device", dev.Name, "value", dev.Pending.Value)
+	case "exit":
+		words = s.say("networks.exit", "device", dev.Name)
+	case "route":
+		words = s.say("networks.route", "device", dev.Name, "value", dev.Pending.Value)
 	default:
 		words = s.say("networks.other", "device", dev.Name, "kind", dev.Pending.Kind, "value", dev.Pending.Value)
 	}
 	var yes *widget.Button
 	yes = widget.NewButton(s.say("button.approve"), func() {
 		yes.Disable()
-		s.slow(func(ctx context.Context) error {
-			_, err := s.env.Helper.DeviceApprove(ctx, ipc.DeviceRequest{Network: net.ID, Device: dev.Key})
-			return err
-		}, func(err error) {
+		s.slow(func(ctx context.Context) error { return s.approve(ctx, net, dev) }, func(err error) {
 			yes.Enable()
 			s.failed(err)
 			n.ask()
 		})
 	})
-	head := widget.NewLabelWithStyle(s.say("networks.asks"), fyne.TextAlignLeading, fyne.TextStyle{Bold: true})
-	return container.NewVBox(head, container.NewBorder(nil, nil, nil, yes, para(words)))
+	return container.NewVBox(bold(s.say("networks.asks")), container.NewBorder(nil, nil, nil, yes, para(words)))
+}
+
+// approve grants what a device asks for.
+func (s *Shell) approve(ctx context.Context, net model.Net, dev ipc.Device) error {
+	req := ipc.DeviceRequest{Network: net.ID, Device: dev.Key}
+	var err error
+	switch dev.Pending.Kind {
+	case "exit":
+		_, err = s.env.Helper.ExitApprove(ctx, req)
+	case "route":
+		var prefix netip.Prefix
+		if prefix, err = netip.ParsePrefix(dev.Pending.Value); err == nil {
+			_, err = s.env.Helper.RouteApprove(ctx, ipc.RouteRequest{Network: net.ID, Prefix: prefix, Device: dev.Name})
+		}
+	default:
+		_, err = s.env.Helper.DeviceApprove(ctx, req)
+	}
+	return err
 }
 
 // ask fetches what devices ask for, in the networks where this device may

@@ -26,6 +26,7 @@ type banner struct {
 	icon *widget.Icon
 	text *widget.Label
 	act  *widget.Button
+	more *widget.Button
 	now  model.Problem
 }
 
@@ -34,8 +35,9 @@ func newBanner(s *Shell) *banner {
 	b.back.CornerRadius = 6
 	b.text = widget.NewLabel("")
 	b.text.Wrapping = fyne.TextWrapWord
-	b.act = widget.NewButton("", func() { s.act(b.now.Action) })
-	row := container.NewBorder(nil, nil, container.NewCenter(b.icon), container.NewCenter(b.act), b.text)
+	b.act = widget.NewButton("", func() { s.act(b.now, b.now.Action) })
+	b.more = widget.NewButton("", func() { s.act(b.now, b.now.Other) })
+	row := container.NewBorder(nil, nil, container.NewCenter(b.icon), container.NewCenter(container.NewHBox(b.act, b.more)), b.text)
 	b.box = container.NewPadded(container.NewStack(b.back, container.NewPadded(row)))
 	b.box.Hide()
 	return b
@@ -60,47 +62,15 @@ func (b *banner) set(v model.View) {
 	b.back.Refresh()
 	b.icon.SetResource(icon)
 	b.text.SetText(model.Say(b.s.env.Text, b.now, b.s.env.Now()))
-	word := model.ActionWord(b.s.env.Text, b.now.Action)
-	b.act.SetText(word)
-	show(b.act, word != "" && (b.now.Action != model.ActJoin || v.May))
+	for _, x := range []struct {
+		b *widget.Button
+		a model.Action
+	}{{b.act, b.now.Action}, {b.more, b.now.Other}} {
+		word := model.ActionWord(b.s.env.Text, x.a)
+		x.b.SetText(word)
+		show(x.b, word != "" && (v.May || !changes[x.a]))
+	}
 	b.box.Show()
-}
-
-// act does what a problem's button says.
-func (s *Shell) act(a model.Action) {
-	switch a {
-	case model.ActStart:
-		s.slow(s.env.Start, func(err error) {
-			if err != nil {
-				s.tell(s.say("action.start"), s.startWords(err))
-			}
-		})
-	case model.ActRestart:
-		s.env.Restart()
-	case model.ActAllow:
-		s.showAllow()
-	case model.ActPhrase:
-		s.showHeldPhrase()
-	case model.ActJoin:
-		s.ShowLink("")
-	default:
-		s.Open("diagnostics")
-	}
-}
-
-func (s *Shell) showAllow() {
-	user := s.env.User
-	if user == "" {
-		user = "USER"
-	}
-	command := "sudo kith operator add " + user
-	line := widget.NewEntry()
-	line.SetText(command)
-	d := dialog.NewCustomWithoutButtons(s.say("allow.title"), container.NewVBox(para(s.say("allow.text")), line), s.win)
-	copyIt := widget.NewButtonWithIcon(s.say("button.copy"), theme.ContentCopyIcon(), func() { s.copy(command) })
-	d.SetButtons([]fyne.CanvasObject{copyIt, widget.NewButton(s.say("button.close"), d.Hide)})
-	d.Resize(fyne.NewSize(460, 0))
-	d.Show()
 }
 
 // failed says an error in a dialog; nil is none.
@@ -172,6 +142,49 @@ func wrap(s string, n int) string {
 	return b.String()
 }
 
+// enable lets a widget be used, or not.
+func enable(w fyne.Disableable, yes bool) {
+	if yes {
+		w.Enable()
+	} else {
+		w.Disable()
+	}
+}
+
+// head is a heading on a page.
+func head(words string) *widget.Label {
+	l := widget.NewLabelWithStyle(words, fyne.TextAlignLeading, fyne.TextStyle{Bold: true})
+	l.SizeName = theme.SizeNameSubHeadingText
+	return l
+}
+
+// faint is text that steps back.
+func faint(words string) *widget.Label {
+	l := para(words)
+	l.Importance = widget.LowImportance
+	return l
+}
+
+// bold is one line of bold text, cut where it does not fit.
+func bold(words string) *widget.Label {
+	l := cell(fyne.TextStyle{Bold: true})
+	l.SetText(clean(words))
+	return l
+}
+
+// danger is text about what went wrong; hidden while it is empty.
+func danger() *widget.Label {
+	l := para("")
+	l.Importance = widget.DangerImportance
+	l.Hide()
+	return l
+}
+
+func say(l *widget.Label, words string) {
+	l.SetText(words)
+	show(l, words != "")
+}
+
 // keyEntry is an entry that passes on keys it has no use for.
 type keyEntry struct {
 	widget.Entry
@@ -207,12 +220,14 @@ func (s *Shell) shortcuts() {
 		mod fyne.KeyModifier
 		do  func()
 	}{
-		{fyne.KeyF, fyne.KeyModifierShortcutDefault, func() { s.Open("devices") }},
+		{fyne.KeyF, fyne.KeyModifierShortcutDefault, s.find},
+		{fyne.KeyP, fyne.KeyModifierShortcutDefault, func() { s.pages["devices"].(*devices).ping() }},
+		{fyne.KeyE, fyne.KeyModifierShortcutDefault, func() { s.Open("exits") }},
 		{fyne.KeyComma, fyne.KeyModifierShortcutDefault, func() { s.Open("settings") }},
 		{fyne.KeyJ, fyne.KeyModifierShortcutDefault, func() { s.ShowLink("") }},
 		{fyne.KeyC, fyne.KeyModifierShortcutDefault | fyne.KeyModifierShift, func() { s.pages["devices"].(*devices).copyAddress() }},
 		{fyne.KeyW, fyne.KeyModifierShortcutDefault, func() { s.win.Close() }},
-		{fyne.KeyQ, fyne.KeyModifierShortcutDefault, func() { s.env.Quit(false) }},
+		{fyne.KeyQ, fyne.KeyModifierShortcutDefault, func() { s.env.Quit(s.env.Prefs().QuitDown) }},
 	} {
 		s.win.Canvas().AddShortcut(&desktop.CustomShortcut{KeyName: k.key, Modifier: k.mod}, func(fyne.Shortcut) { k.do() })
 	}

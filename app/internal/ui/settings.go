@@ -6,19 +6,133 @@ import (
 	"fyne.io/fyne/v2/widget"
 
 	"kith.internal/app/internal/model"
+	"kith.internal/app/internal/text"
 )
 
-// settings is the page of what little there is to set.
+// section is one part of Settings.
+type section interface {
+	object() fyne.CanvasObject
+	set(model.View)
+	shown()
+}
+
+// sectionNames is their order.
+var sectionNames = []string{"app", "device", "routes", "names", "rules", "users"}
+
+// settings is the page of all that can be set, in sections; what belongs to a
+// network asks which, where there are several.
 type settings struct {
 	s       *Shell
 	box     *fyne.Container
+	choice  *widget.RadioGroup
+	network *widget.Select
+	body    *fyne.Container
+	parts   map[string]section
+	current string
+	net     string // network ID that the sections are about
+	nets    []string
+	quiet   bool
+}
+
+func newSettings(s *Shell) *settings {
+	p := &settings{s: s, body: container.NewStack(), current: "app"}
+	p.parts = map[string]section{
+		"app": newAppSection(s), "device": newDeviceSection(s, p), "routes": newRoutesSection(s, p),
+		"names": newNamesSection(s, p), "rules": newRulesSection(s, p), "users": newUsersSection(s),
+	}
+	var labels []string
+	for _, n := range sectionNames {
+		labels = append(labels, s.say(text.Key("section."+n)))
+	}
+	p.choice = widget.NewRadioGroup(labels, func(label string) {
+		for i, l := range labels {
+			if l == label {
+				p.open(sectionNames[i])
+			}
+		}
+	})
+	p.choice.Horizontal, p.choice.Required = true, true
+	p.network = widget.NewSelect(nil, func(string) {
+		if i := p.network.SelectedIndex(); !p.quiet && i >= 0 && i < len(p.nets) {
+			p.net = p.nets[i]
+			p.parts[p.current].set(s.view)
+			p.parts[p.current].shown()
+		}
+	})
+	p.box = container.NewBorder(container.NewVBox(p.choice, p.network, widget.NewSeparator()), nil, nil, nil, p.body)
+	p.choice.SetSelected(labels[0])
+	return p
+}
+
+// openSettings goes to a section of Settings.
+func (s *Shell) openSettings(part string) {
+	s.Open("settings")
+	s.pages["settings"].(*settings).choice.SetSelected(s.say(text.Key("section." + part)))
+}
+
+func (p *settings) open(name string) {
+	p.current = name
+	p.body.Objects = []fyne.CanvasObject{p.parts[name].object()}
+	p.body.Refresh()
+	p.set(p.s.view)
+	p.parts[name].shown()
+}
+
+func (p *settings) object() fyne.CanvasObject { return p.box }
+
+func (p *settings) shown() { p.parts[p.current].shown() }
+
+func (p *settings) set(v model.View) {
+	var names, ids []string
+	at := -1
+	for _, n := range v.Nets {
+		if n.Removed {
+			continue
+		}
+		if n.ID == p.net {
+			at = len(ids)
+		}
+		names, ids = append(names, text.Clean(n.Name)), append(ids, n.ID)
+	}
+	if at < 0 {
+		p.net = ""
+		if len(ids) > 0 {
+			at, p.net = 0, ids[0]
+		}
+	}
+	p.nets = ids
+	p.quiet = true
+	p.network.SetOptions(names)
+	if at >= 0 {
+		p.network.SetSelectedIndex(at)
+	}
+	p.quiet = false
+	show(p.network, len(ids) > 1 && p.current != "app" && p.current != "users")
+	p.parts[p.current].set(v)
+}
+
+// chosen is the network that the sections are about; false where there is none.
+func (p *settings) chosen() (model.Net, bool) {
+	for _, n := range p.s.view.Nets {
+		if n.ID == p.net && p.net != "" {
+			return n, true
+		}
+	}
+	return model.Net{}, false
+}
+
+// appSection is about this program.
+type appSection struct {
+	s       *Shell
+	box     fyne.CanvasObject
 	login   *widget.Check
+	quit    *widget.RadioGroup
 	version *widget.Label
 	down    *widget.Button
 }
 
-func newSettings(s *Shell) *settings {
-	p := &settings{s: s}
+func newAppSection(s *Shell) *appSection {
+	p := &appSection{s: s, version: faint("")}
 	p.login = widget.NewCheck(s.say("settings.login"), nil)
 	p.login.OnChanged = func(on bool) {
 		if on == s.env.Autostart() {
@@ -29,25 +143,49 @@ func newSettings(s *Shell) *settings {
 			p.login.SetChecked(s.env.Autostart())
 		}
 	}
-	p.version = para("")
-	p.version.Importance = widget.LowImportance
-	keys := para(s.say("settings.keys", "mod", modifier))
-	keys.Importance = widget.LowImportance
+	p.quit = widget.NewRadioGroup([]string{s.say("settings.stay"), s.say("settings.leave")}, nil)
+	p.quit.Required = true
+	p.quit.SetSelected(p.quitWords())
+	p.quit.OnChanged = func(string) {
+		prefs := s.env.Prefs()
+		down := p.quit.Selected == s.say("settings.leave")
+		if prefs.QuitDown == down {
+			return
+		}
+		prefs.QuitDown = down
+		if err := s.env.SetPrefs(prefs); err != nil {
+			s.tell("", s.say("settings.failed", "why", err.Error()))
+			p.quit.SetSelected(p.quitWords())
+		}
+	}
 	quit := widget.NewButton(s.say("settings.quit"), func() { s.env.Quit(false) })
 	p.down = widget.NewButton(s.say("settings.quitoff"), func() { s.env.Quit(true) })
-	rows := container.NewVBox(p.login, container.NewHBox(quit, p.down), widget.NewSeparator(), keys, p.version)
+	rows := container.NewVBox()
 	if !s.env.Tray {
-		rows.Objects = append([]fyne.CanvasObject{para(s.say("problem.notray"))}, rows.Objects...)
+		rows.Add(para(s.say("problem.notray")))
 	}
-	p.box = container.NewVBox(rows)
+	for _, o := range []fyne.CanvasObject{
+		p.login, bold(s.say("settings.onquit", "mod", modifier)), p.quit, container.NewHBox(quit, p.down),
+		widget.NewSeparator(), faint(s.say("settings.keys", "mod", modifier)), p.version,
+	} {
+		rows.Add(o)
+	}
+	p.box = container.NewVScroll(rows)
 	return p
 }
 
-func (p *settings) object() fyne.CanvasObject { return p.box }
+func (p *appSection) quitWords() string {
+	if p.s.env.Prefs().QuitDown {
+		return p.s.say("settings.leave")
+	}
+	return p.s.say("settings.stay")
+}
 
-func (p *settings) shown() { p.login.SetChecked(p.s.env.Autostart()) }
+func (p *appSection) object() fyne.CanvasObject { return p.box }
 
-func (p *settings) set(v model.View) {
+func (p *appSection) shown() { p.login.SetChecked(p.s.env.Autostart()) }
+
+func (p *appSection) set(v model.View) {
 	service := v.Service
 	if service == "" {
 		service = "?"

@@ -22,40 +22,6 @@ import (
 	"kith.internal/ipc"
 )
 
-// Helper is the part of the ipc client that the window needs.
-type Helper interface {
-	Create(ctx context.Context, r ipc.CreateRequest) (ipc.CreateAnswer, error)
-	Invite(ctx context.Context, r ipc.InviteRequest) (ipc.InviteAnswer, error)
-	Preview(ctx context.Context, link string) (ipc.Preview, error)
-	Join(ctx context.Context, r ipc.JoinRequest) (ipc.NetworkAnswer, error)
-	Leave(ctx context.Context, network string) (ipc.NetworkAnswer, error)
-	Up(ctx context.Context, r ipc.UpRequest) (ipc.Status, error)
-	Down(ctx context.Context, network string) (ipc.Status, error)
-	DeviceList(ctx context.Context, network string) (ipc.DeviceList, error)
-	DeviceRename(ctx context.Context, r ipc.DeviceRequest) (ipc.DeviceAnswer, error)
-	DeviceRevoke(ctx context.Context, r ipc.DeviceRequest) (ipc.DeviceAnswer, error)
-	DeviceApprove(ctx context.Context, r ipc.DeviceRequest) (ipc.DeviceAnswer, error)
-	Recover(ctx context.Context, r ipc.RecoverRequest) (ipc.RecoverAnswer, error)
-	Diag(ctx context.Context, network string) (ipc.Diag, error)
-}
-
-// Env is what the window needs of the rest of the app.
-type Env struct {
-	Helper       Helper
-	Text         *text.Catalogue
-	Now          func() time.Time
-	Copy         func(string) error
-	Start        func(context.Context) error // the background service
-	Restart      func()                      // the app
-	Quit         func(disconnect bool)       // the app, tray included
-	Autostart    func() bool
-	SetAutostart func(bool) error
-	Tray         bool   // the desktop shows tray icons
-	User         string // login name, for the command that allows it
-	// Go runs slow work elsewhere, Do runs a function on Fyne's goroutine.
-	Go, Do func(func())
-}
-
 // page is one page of the window.
 type page interface {
 	object() fyne.CanvasObject
@@ -74,6 +40,7 @@ type Shell struct {
 	icon    *canvas.Image
 	title   *widget.Label
 	toggle  *widget.Button
+	head    *fyne.Container
 	banner  *banner
 	toast   *widget.Label
 	toasts  int
@@ -82,10 +49,12 @@ type Shell struct {
 	current string
 	body    *fyne.Container
 	join    *joinDialog // open, or nil
+	near    *nearbyDialog
+	news    bool // the words of welcome were said, or are not due
 }
 
 // pageNames is the order of the navigation.
-var pageNames = []string{"devices", "networks", "diagnostics", "settings"}
+var pageNames = []string{"devices", "networks", "sharing", "exits", "diagnostics", "settings"}
 
 // New fills a window. Close it with Close.
 func New(win fyne.Window, env Env) *Shell {
@@ -101,10 +70,11 @@ func New(win fyne.Window, env Env) *Shell {
 	s.toast = widget.NewLabel("")
 	s.toast.Importance = widget.LowImportance
 	s.pages = map[string]page{
-		"devices": newDevices(s), "networks": newNetworks(s), "diagnostics": newDiagnostics(s), "settings": newSettings(s),
+		"devices": newDevices(s), "networks": newNetworks(s), "sharing": newSharing(s), "exits": newExits(s),
+		"diagnostics": newDiagnostics(s), "settings": newSettings(s),
 	}
 	s.body = container.NewStack()
-	head := container.NewBorder(nil, nil, container.NewPadded(s.icon), s.toggle, s.title)
+	s.head = container.NewBorder(nil, nil, container.NewPadded(s.icon), s.toggle, s.title)
 	side := container.NewVBox()
 	for _, n := range pageNames {
 		b := widget.NewButtonWithIcon(s.say(text.Key("page."+n)), navIcon(n), func() { s.Open(n) })
@@ -113,11 +83,12 @@ func New(win fyne.Window, env Env) *Shell {
 		side.Add(b)
 	}
 	left := container.NewBorder(nil, s.toast, nil, nil, container.NewPadded(side))
-	top := container.NewVBox(container.NewPadded(head), widget.NewSeparator(), s.banner.box)
+	top := container.NewVBox(container.NewPadded(s.head), widget.NewSeparator(), s.banner.box)
 	win.SetContent(container.NewBorder(top, nil, container.NewBorder(nil, nil, nil, widget.NewSeparator(), left), nil, container.NewPadded(s.body)))
 	s.shortcuts()
+	s.view = model.New("").View(env.Now())
 	s.Open("devices")
-	s.Set(model.New("").View(env.Now()))
+	s.Set(s.view)
 	return s
 }
 
@@ -140,16 +111,20 @@ func (s *Shell) Set(v model.View) {
 	}
 	s.toggle.Refresh()
 	show(s.toggle, v.Switch != model.SwitchNone)
+	s.head.Refresh()
 	s.banner.set(v)
-	for _, p := range s.pages {
-		p.set(v)
-	}
+	// The others are drawn when they come to the front.
+	s.pages[s.current].set(v)
 	if s.join != nil {
 		s.join.set(v)
 	}
+	if s.near != nil {
+		s.near.set(v)
+	}
+	s.welcome()
 }
 
-// Open goes to a page; "join" and "create" open their dialog.
+// Open goes to a page; "join", "create" and "share" open their dialog.
 func (s *Shell) Open(name string) {
 	switch name {
 	case "join":
@@ -159,6 +134,10 @@ func (s *Shell) Open(name string) {
 	case "create":
 		s.Open("networks")
 		s.showCreate()
+		return
+	case "share":
+		s.Open("sharing")
+		s.pages["sharing"].(*sharing).offer()
 		return
 	}
 	p, ok := s.pages[name]
@@ -175,6 +154,7 @@ func (s *Shell) Open(name string) {
 	}
 	s.body.Objects = []fyne.CanvasObject{p.object()}
 	s.body.Refresh()
+	p.set(s.view)
 	p.shown()
 }
 
@@ -268,6 +248,10 @@ func navIcon(n string) fyne.Resource {
 		return theme.ComputerIcon()
 	case "networks":
 		return theme.GridIcon()
+	case "sharing":
+		return theme.AccountIcon()
+	case "exits":
+		return themed("exit")
 	case "diagnostics":
 		return theme.InfoIcon()
 	}

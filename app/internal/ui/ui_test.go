@@ -20,7 +20,7 @@ func TestEmptyStates(t *testing.T) {
 	b.click("Start")
 	b.see("The service did not start: no systemd")
 	b.take(ipc.Status{Schema: 1, State: ipc.StateRunning, May: []ipc.Right{ipc.RightOperate}})
-	b.see("No networks yet", "Join a network with an invite link")
+	b.see("No networks yet", "Welcome to Kith", "The background service runs.", "Now join a network with an invite")
 	b.take(status(0))
 	b.see("No other devices yet")
 	b.Set(model.New("1.4").SetLink(model.LinkVersions, "1.3", t0).View(t0))
@@ -124,10 +124,10 @@ func TestJoin(t *testing.T) {
 
 func TestLinksThatCannotBeJoined(t *testing.T) {
 	join := ipc.Preview{Kind: "join", Network: "home", Sponsor: "nas", Expires: t0.Add(time.Hour)}
-	expired, known, share := join, join, ipc.Preview{Kind: "share"}
+	expired, known := join, join
 	expired.Expired, known.Known = true, true
 	for words, p := range map[string]ipc.Preview{
-		"Expired. Ask nas for a new invite.": expired, "This device is in home already.": known, "This link shares devices": share,
+		"Expired. Ask nas for a new invite.": expired, "This device is in home already.": known,
 	} {
 		b := newBench(t)
 		b.take(ipc.Status{Schema: 1, State: ipc.StateRunning, May: []ipc.Right{ipc.RightOperate}})

@@ -1,0 +1,131 @@
+package ui
+
+import (
+	"context"
+	"errors"
+
+	"fyne.io/fyne/v2"
+	"fyne.io/fyne/v2/container"
+	"fyne.io/fyne/v2/dialog"
+	"fyne.io/fyne/v2/theme"
+	"fyne.io/fyne/v2/widget"
+
+	"kith.internal/app/internal/desktop"
+	"kith.internal/app/internal/model"
+	"kith.internal/ipc"
+)
+
+// changes lists the actions that only who may act is offered.
+var changes = map[model.Action]bool{
+	model.ActJoin: true, model.ActExitOff: true, model.ActRepair: true, model.ActRenew: true, model.ActPhrase: true, model.ActSignIn: true,
+}
+
+// act does what a problem's button says.
+func (s *Shell) act(p model.Problem, a model.Action) {
+	switch a {
+	case model.ActStart:
+		s.slow(s.env.Start, func(err error) {
+			if err != nil {
+				s.tell(s.say("action.start"), s.startWords(err))
+			}
+		})
+	case model.ActRestart:
+		s.env.Restart()
+	case model.ActAllow:
+		s.allow()
+	case model.ActPhrase:
+		s.showHeldPhrase(p.Network)
+	case model.ActJoin:
+		s.ShowLink("")
+	case model.ActExitOff:
+		s.exitOff(s.view.Exit.Net)
+	case model.ActExits:
+		s.Open("exits")
+	case model.ActRepair:
+		s.repair()
+	case model.ActRenew:
+		s.renew(p.Network)
+	case model.ActRoutes:
+		s.openSettings("routes")
+	case model.ActNearby:
+		s.Open("networks")
+	case model.ActShares:
+		s.Open("sharing")
+	default:
+		s.Open("diagnostics")
+	}
+}
+
+// repair sets this machine's names up anew, which connecting does.
+func (s *Shell) repair() {
+	s.slow(func(ctx context.Context) error {
+		if _, err := s.env.Helper.Down(ctx, ""); err != nil {
+			return err
+		}
+		_, err := s.env.Helper.Up(ctx, ipc.UpRequest{})
+		return err
+	}, s.failed)
+}
+
+// renew asks an admin for a longer stay.
+func (s *Shell) renew(network string) {
+	var got ipc.DeviceAnswer
+	s.slow(func(ctx context.Context) (err error) {
+		got, err = s.env.Helper.DeviceRenew(ctx, ipc.DeviceRequest{Network: network})
+		return err
+	}, func(err error) {
+		switch {
+		case err != nil:
+			s.failed(err)
+		case got.Pending:
+			s.tell("", s.say("renew.pending"))
+		default:
+			s.say2s(s.say("renew.done"))
+		}
+	})
+}
+
+// allow has the system ask for an administrator's word, which makes this
+// account an operator and does nothing else.
+func (s *Shell) allow() {
+	if s.env.Allow == nil {
+		s.showAllow()
+		return
+	}
+	s.slow(s.env.Allow, func(err error) {
+		switch {
+		case err == nil:
+			s.say2s(s.say("allow.done"))
+		case errors.Is(err, desktop.ErrDeclined), errors.Is(err, context.Canceled):
+		case errors.Is(err, desktop.ErrNoAsking):
+			s.showAllow()
+		default:
+			s.tell(s.say("allow.title"), s.say("allow.failed", "why", err.Error()))
+		}
+	})
+}
+
+// showAllow shows the command, where the system cannot ask.
+func (s *Shell) showAllow() {
+	user := s.env.User
+	if user == "" {
+		user = "USER"
+	}
+	command := "sudo kith operator add " + user
+	line := widget.NewEntry()
+	line.SetText(command)
+	d := dialog.NewCustomWithoutButtons(s.say("allow.title"), container.NewVBox(para(s.say("allow.text")), line), s.win)
+	copyIt := widget.NewButtonWithIcon(s.say("button.copy"), theme.ContentCopyIcon(), func() { s.copy(command) })
+	d.SetButtons([]fyne.CanvasObject{copyIt, widget.NewButton(s.say("button.close"), d.Hide)})
+	d.Resize(fyne.NewSize(460, 0))
+	d.Show()
+}
+
+// find gives the search of the page in front the focus, else that of Devices.
+func (s *Shell) find() {
+	if e, ok := s.pages[s.current].(*exits); ok {
+		s.win.Canvas().Focus(e.search)
+		return
+	}
+	s.Open("devices")
+}

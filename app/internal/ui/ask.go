@@ -1,0 +1,116 @@
+package ui
+
+import (
+	"context"
+	"strings"
+
+	"fyne.io/fyne/v2"
+	"fyne.io/fyne/v2/container"
+	"fyne.io/fyne/v2/dialog"
+	"fyne.io/fyne/v2/widget"
+
+	"kith.internal/app/internal/model"
+	"kith.internal/app/internal/text"
+	"kith.internal/ipc"
+)
+
+// askRename gives a device another name.
+func (s *Shell) askRename(dev model.Device) {
+	entry := newKeyEntry(s.say("rename.new"), nil, s.pass)
+	entry.SetText(dev.Peer.Name)
+	dlg := dialog.NewCustomWithoutButtons(s.say("rename.title", "device", dev.Peer.Name), entry, s.win)
+	var ok *widget.Button
+	do := func() {
+		ok.Disable()
+		var got ipc.DeviceAnswer
+		s.slow(func(ctx context.Context) (err error) {
+			got, err = s.env.Helper.DeviceRename(ctx, ipc.DeviceRequest{Network: dev.Net, Device: dev.Peer.Key, Name: strings.TrimSpace(entry.Text)})
+			return err
+		}, func(err error) {
+			ok.Enable()
+			if err != nil {
+				s.failed(err)
+				return
+			}
+			dlg.Hide()
+			if got.Pending {
+				s.tell("", s.say("rename.pending"))
+			}
+		})
+	}
+	ok = widget.NewButton(s.say("button.ok"), do)
+	ok.Importance = widget.HighImportance
+	entry.OnSubmitted = func(string) { do() }
+	dlg.SetButtons([]fyne.CanvasObject{widget.NewButton(s.say("button.cancel"), dlg.Hide), ok})
+	dlg.Resize(fyne.NewSize(380, 0))
+	dlg.Show()
+	s.win.Canvas().Focus(entry)
+}
+
+// askRemove removes a device from its network.
+func (s *Shell) askRemove(dev model.Device) {
+	words := s.say("remove.text", "device", dev.Peer.Name, "network", dev.NetName)
+	s.confirm(s.say("remove.title", "device", dev.Peer.Name), words, s.say("button.remove"), func() {
+		var got ipc.DeviceAnswer
+		s.slow(func(ctx context.Context) (err error) {
+			got, err = s.env.Helper.DeviceRevoke(ctx, ipc.DeviceRequest{Network: dev.Net, Device: dev.Peer.Key})
+			return err
+		}, func(err error) {
+			s.failed(err)
+			if err == nil && len(got.Dropped) > 0 {
+				s.tell("", s.say("remove.dropped", "names", strings.Join(got.Dropped, ", ")))
+			}
+		})
+	})
+}
+
+// confirm asks before what destroys; Cancel is the default.
+func (s *Shell) confirm(title, words, yes string, do func()) {
+	dlg := dialog.NewCustomWithoutButtons(title, para(words), s.win)
+	act := widget.NewButton(strings.TrimSuffix(yes, "…"), func() { dlg.Hide(); do() })
+	act.Importance = widget.DangerImportance
+	dlg.SetButtons([]fyne.CanvasObject{widget.NewButton(s.say("button.cancel"), dlg.Hide), act})
+	dlg.Resize(fyne.NewSize(440, 0))
+	dlg.Show()
+}
+
+// showReach says who reaches a device and whom it reaches, by the policy in
+// force.
+func (s *Shell) showReach(dev model.Device) {
+	var got ipc.ReachAnswer
+	s.slow(func(ctx context.Context) (err error) {
+		got, err = s.env.Helper.PolicyReach(ctx, ipc.ReachRequest{Network: dev.Net, Device: dev.Peer.Key})
+		return err
+	}, func(err error) {
+		if err != nil {
+			s.failed(err)
+			return
+		}
+		box := container.NewVBox(head(s.say("reach.from", "device", dev.Peer.Name)))
+		box.Add(s.changeRows(got.From, func(c ipc.PolicyChange) string { return c.From }))
+		box.Add(head(s.say("reach.to", "device", dev.Peer.Name)))
+		box.Add(s.changeRows(got.To, func(c ipc.PolicyChange) string { return c.To }))
+		scroll := container.NewVScroll(box)
+		scroll.SetMinSize(fyne.NewSize(440, 320))
+		dialog.NewCustom(s.say("button.reach"), s.say("button.close"), scroll, s.win).Show()
+	})
+}
+
+// maxChanges bounds the rows of one list of who reaches what.
+const maxChanges = 200
+
+// changeRows lists what devices may send one another.
+func (s *Shell) changeRows(list []ipc.PolicyChange, name func(ipc.PolicyChange) string) fyne.CanvasObject {
+	if len(list) == 0 {
+		return faint(s.say("reach.none"))
+	}
+	box := container.NewVBox()
+	for i, c := range list {
+		if i == maxChanges {
+			box.Add(faint(s.say("reach.more", "n", text.Number(len(list)-i))))
+			break
+		}
+		box.Add(container.New(columns{0.45, 0.55}, bold(name(c)), para(model.PortWords(s.env.Text, c.Ports))))
+	}
+	return box
+}

@@ -1,0 +1,216 @@
+package ui
+
+import (
+	"context"
+	"reflect"
+
+	"fyne.io/fyne/v2"
+	"fyne.io/fyne/v2/container"
+	"fyne.io/fyne/v2/layout"
+	"fyne.io/fyne/v2/theme"
+	"fyne.io/fyne/v2/widget"
+
+	"kith.internal/app/internal/model"
+	"kith.internal/app/internal/text"
+	"kith.internal/ipc"
+)
+
+// exits is the page of devices that pass on internet traffic.
+type exits struct {
+	s      *Shell
+	box    *fyne.Container
+	now    *widget.Label
+	off    *widget.Button
+	lan    *widget.Check
+	search *keyEntry
+	list   *enterList
+	empty  *widget.Label
+	rows   []model.ExitNode
+	chosen string // a Device's ID
+	drawn  model.Exit
+	may    bool
+	quiet  bool // a change of ours, not the person's
+}
+
+func newExits(s *Shell) *exits {
+	e := &exits{s: s, now: para(""), empty: para("")}
+	e.now.TextStyle.Bold = true
+	e.off = widget.NewButton(s.say("action.exitoff"), func() { s.exitOff(s.view.Exit.Net) })
+	e.lan = widget.NewCheck(s.say("exit.lan"), func(on bool) {
+		if !e.quiet {
+			e.allowLAN(on)
+		}
+	})
+	e.search = newKeyEntry(s.say("exit.search"), e.searchKey, s.pass)
+	e.search.OnChanged = func(string) { e.apply() }
+	e.search.OnSubmitted = func(string) { e.useChosen() }
+	e.list = &enterList{enter: e.useChosen}
+	e.list.Length = func() int { return len(e.rows) }
+	e.list.CreateItem = e.newRow
+	e.list.UpdateItem = e.fill
+	e.list.OnSelected = func(i widget.ListItemID) {
+		if !e.quiet && i < len(e.rows) {
+			e.chosen = e.rows[i].Device.ID()
+		}
+	}
+	e.list.ExtendBaseWidget(e.list)
+	e.empty.Alignment = fyne.TextAlignCenter
+	hint := para(s.say("exit.hint"))
+	hint.Importance = widget.LowImportance
+	top := container.NewVBox(container.NewBorder(nil, nil, nil, container.NewCenter(e.off), e.now), e.lan, hint, e.search)
+	e.box = container.NewBorder(top, nil, nil, nil, container.NewStack(e.list, container.NewVBox(layout.NewSpacer(), e.empty, layout.NewSpacer())))
+	return e
+}
+
+func (e *exits) object() fyne.CanvasObject { return e.box }
+
+func (e *exits) shown() { e.s.win.Canvas().Focus(e.search) }
+
+func (e *exits) set(v model.View) {
+	if reflect.DeepEqual(e.drawn, v.Exit) && e.may == v.May && e.now.Text != "" {
+		return
+	}
+	e.drawn, e.may = v.Exit, v.May
+	e.now.SetText(model.ExitWords(e.s.env.Text, v.Exit))
+	e.now.Importance = widget.MediumImportance
+	if v.Exit.State == ipc.ExitBlocked {
+		e.now.Importance = widget.DangerImportance
+	}
+	e.now.Refresh()
+	using := v.Exit.Using != ""
+	show(e.off, using && v.May)
+	e.quiet = true
+	e.lan.SetChecked(v.Exit.AllowLAN)
+	e.quiet = false
+	enable(e.lan, using && v.May)
+	e.apply()
+}
+
+func (e *exits) apply() {
+	e.rows = model.SearchExits(e.s.view.Exit.Nodes, e.search.Text)
+	e.list.Refresh()
+	e.quiet = true
+	e.list.UnselectAll()
+	for i, r := range e.rows {
+		if r.Device.ID() == e.chosen {
+			e.list.Select(i)
+		}
+	}
+	e.quiet = false
+	words := ""
+	switch {
+	case len(e.rows) > 0:
+	case !e.s.view.Known:
+		words = e.s.say("devices.unknown")
+	case len(e.s.view.Exit.Nodes) > 0:
+		words = e.s.say("devices.nomatch", "query", e.search.Text)
+	default:
+		words = e.s.say("exit.none")
+	}
+	e.empty.SetText(words)
+	show(e.empty, words != "")
+	show(e.list, words == "")
+}
+
+func (e *exits) newRow() fyne.CanvasObject {
+	use := widget.NewButton(e.s.say("exit.use"), nil)
+	word := cell(fyne.TextStyle{})
+	word.Importance = widget.LowImportance
+	cols := columns{24, e.s.wordWidth(), 0.5, 0.5, max(textWidth(e.s.say("exit.use")), textWidth(e.s.say("exit.using"))) + 4*theme.InnerPadding()}
+	return container.New(cols, widget.NewIcon(nil), word, cell(fyne.TextStyle{Bold: true}), cell(fyne.TextStyle{}), use)
+}
+
+func (e *exits) fill(i widget.ListItemID, o fyne.CanvasObject) {
+	if i >= len(e.rows) {
+		return
+	}
+	n, cells, c := e.rows[i], o.(*fyne.Container).Objects, e.s.env.Text
+	cells[0].(*widget.Icon).SetResource(dotIcon(n.Device.Dot))
+	cells[1].(*widget.Label).SetText(model.Word(c, n.Device.Dot))
+	name := cells[2].(*widget.Label)
+	name.Importance = widget.MediumImportance
+	if !n.Usable() {
+		name.Importance = widget.LowImportance
+	}
+	name.SetText(text.Clean(e.s.view.Exit.Name(n)))
+	way := model.Path(c, n.Device, e.s.env.Now())
+	if n.Recent && !n.Using {
+		way += " · " + e.s.say("exit.recent")
+	}
+	cells[3].(*widget.Label).SetText(way)
+	use := cells[4].(*widget.Button)
+	use.Importance = widget.MediumImportance
+	use.Text = e.s.say("exit.use")
+	if n.Using {
+		use.Text, use.Importance = e.s.say("exit.using"), widget.HighImportance
+	}
+	use.OnTapped = func() { e.s.exitUse(n) }
+	use.Refresh()
+	enable(use, n.Usable() && !n.Using && e.s.view.May)
+}
+
+// searchKey moves the choice while the search keeps the focus.
+func (e *exits) searchKey(k fyne.KeyName) bool {
+	step := map[fyne.KeyName]int{fyne.KeyDown: 1, fyne.KeyUp: -1}[k]
+	if k == fyne.KeyEscape && e.search.Text != "" {
+		e.search.SetText("")
+		return true
+	}
+	if step == 0 || len(e.rows) == 0 {
+		return false
+	}
+	at := -1
+	for i, r := range e.rows {
+		if r.Device.ID() == e.chosen {
+			at = i
+		}
+	}
+	e.list.Select(min(max(at+step, 0), len(e.rows)-1))
+	return true
+}
+
+// useChosen uses the chosen node, else the only one that matches a search.
+func (e *exits) useChosen() {
+	for _, r := range e.rows {
+		if r.Device.ID() == e.chosen || len(e.rows) == 1 {
+			if r.Usable() && !r.Using && e.s.view.May {
+				e.s.exitUse(r)
+			}
+			return
+		}
+	}
+}
+
+func (e *exits) allowLAN(on bool) {
+	for _, n := range e.s.view.Exit.Nodes {
+		if !n.Using {
+			continue
+		}
+		e.s.slow(func(ctx context.Context) error {
+			_, err := e.s.env.Helper.ExitUse(ctx, ipc.ExitUseRequest{Network: n.Device.Net, Device: n.Target(), AllowLAN: &on})
+			return err
+		}, func(err error) {
+			if err != nil {
+				e.drawn = model.Exit{State: "?"} // the truth, not the click
+				e.set(e.s.view)
+				e.s.failed(err)
+			}
+		})
+	}
+}
+
+// exitUse sends internet traffic through a node.
+func (s *Shell) exitUse(n model.ExitNode) {
+	s.slow(func(ctx context.Context) error {
+		_, err := s.env.Helper.ExitUse(ctx, ipc.ExitUseRequest{Network: n.Device.Net, Device: n.Target()})
+		return err
+	}, s.failed)
+}
+
+// exitOff uses no exit node any more.
+func (s *Shell) exitOff(network string) {
+	s.slow(func(ctx context.Context) error {
+		_, err := s.env.Helper.ExitOff(ctx, network)
+		return err
+	}, s.failed)
+}

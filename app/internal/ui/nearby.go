@@ -1,0 +1,170 @@
+package ui
+
+import (
+	"context"
+	"errors"
+	"strings"
+
+	"fyne.io/fyne/v2"
+	"fyne.io/fyne/v2/container"
+	"fyne.io/fyne/v2/dialog"
+	"fyne.io/fyne/v2/layout"
+	"fyne.io/fyne/v2/theme"
+	"fyne.io/fyne/v2/widget"
+
+	"kith.internal/app/internal/model"
+	"kith.internal/ipc"
+)
+
+// digits are six, in two groups, as they are read out.
+func digits(d string) string {
+	if len(d) == 6 {
+		d = d[:3] + " " + d[3:]
+	}
+	return clean(d)
+}
+
+func digitLabel(d string) *widget.Label {
+	l := widget.NewLabelWithStyle(digits(d), fyne.TextAlignLeading, fyne.TextStyle{Bold: true, Monospace: true})
+	l.SizeName = theme.SizeNameHeadingText
+	return l
+}
+
+// nearbyCard is a network that an admin on this LAN holds open.
+func (s *Shell) nearbyCard(n ipc.NearbyNetwork) fyne.CanvasObject {
+	ask := widget.NewButton(s.say("nearby.ask"), func() { s.showNearby(n) })
+	ask.Importance = widget.HighImportance
+	enable(ask, s.view.May)
+	until := s.say("nearby.by", "device", n.By, "when", s.env.Text.When(n.Until, s.env.Now()))
+	return widget.NewCard("", "", container.NewBorder(nil, nil, nil, container.NewCenter(ask), container.NewVBox(bold(n.Name), faint(until))))
+}
+
+// askingRow is a device that asks an admin to be let in.
+func (s *Shell) askingRow(a ipc.NearbyAsking) fyne.CanvasObject {
+	answer := func(refuse bool) func() {
+		return func() {
+			s.slow(func(ctx context.Context) error {
+				_, err := s.env.Helper.NearbyApprove(ctx, ipc.NearbyApproveRequest{ID: a.ID, Refuse: refuse})
+				return err
+			}, s.failed)
+		}
+	}
+	yes := widget.NewButton(s.say("nearby.same"), answer(false))
+	yes.Importance = widget.HighImportance
+	no := widget.NewButton(s.say("nearby.differ"), answer(true))
+	enable(yes, s.view.May)
+	enable(no, s.view.May)
+	os := a.OS
+	if os == "" {
+		os = "?"
+	}
+	return container.NewVBox(
+		para(s.say("nearby.asks", "device", a.Name, "os", os)),
+		container.NewHBox(digitLabel(a.Digits), layout.NewSpacer(), container.NewCenter(no), container.NewCenter(yes)))
+}
+
+// openRow says that a network is open to its LAN, or offers that.
+func (s *Shell) openRow(net model.Net) fyne.CanvasObject {
+	call := func(closing bool) func() {
+		return func() {
+			s.slow(func(ctx context.Context) error {
+				_, err := s.env.Helper.NearbyOpen(ctx, ipc.NearbyOpenRequest{Network: net.ID, Close: closing})
+				return err
+			}, s.failed)
+		}
+	}
+	for _, o := range s.view.Nearby.Open {
+		if o.Network == net.Name {
+			stop := widget.NewButton(s.say("nearby.close"), call(true))
+			return container.NewBorder(nil, nil, nil, container.NewCenter(stop), para(s.say("nearby.open", "when", s.env.Text.When(o.Until, s.env.Now()))))
+		}
+	}
+	return container.NewHBox(widget.NewButton(s.say("nearby.doopen"), call(false)))
+}
+
+// nearbyDialog asks to join a network on this LAN.
+type nearbyDialog struct {
+	s       *Shell
+	net     ipc.NearbyNetwork
+	dlg     *dialog.CustomDialog
+	device  *keyEntry
+	says    *widget.Label
+	digits  *widget.Label
+	problem *widget.Label
+	ask     *widget.Button
+	cancel  *widget.Button
+	end     context.CancelFunc
+	asked   bool
+}
+
+func (s *Shell) showNearby(net ipc.NearbyNetwork) {
+	d := &nearbyDialog{s: s, net: net, problem: danger(), digits: digitLabel("")}
+	d.digits.Alignment = fyne.TextAlignCenter
+	d.digits.Hide()
+	d.says = para(s.say("nearby.explain", "network", net.Name, "device", net.By))
+	d.device = newKeyEntry(s.say("join.device.ph"), nil, s.pass)
+	form := container.New(layout.NewFormLayout(), widget.NewLabel(s.say("join.device")), d.device)
+	d.dlg = dialog.NewCustomWithoutButtons(s.say("nearby.title", "network", net.Name), container.NewVBox(d.says, d.digits, form, d.problem), s.win)
+	d.cancel = widget.NewButton(s.say("button.cancel"), d.dlg.Hide)
+	d.ask = widget.NewButton(s.say("nearby.ask"), d.do)
+	d.ask.Importance = widget.HighImportance
+	d.device.OnSubmitted = func(string) { d.do() }
+	d.dlg.SetButtons([]fyne.CanvasObject{d.cancel, d.ask})
+	d.dlg.SetOnClosed(func() {
+		s.near = nil
+		if d.end != nil {
+			d.end()
+		}
+	})
+	s.near = d
+	d.dlg.Resize(fyne.NewSize(480, 0))
+	d.dlg.Show()
+	s.win.Canvas().Focus(d.device)
+}
+
+func (d *nearbyDialog) do() {
+	if d.asked {
+		return
+	}
+	d.asked = true
+	s := d.s
+	d.ask.Disable()
+	d.device.Disable()
+	say(d.problem, "")
+	ctx, end := context.WithCancel(s.ctx)
+	d.end = end
+	req := ipc.NearbyJoinRequest{ID: d.net.ID, Device: strings.TrimSpace(d.device.Text)}
+	var got ipc.NetworkAnswer
+	s.slow(func(context.Context) (err error) {
+		got, err = s.env.Helper.NearbyJoin(ctx, req)
+		return err
+	}, func(err error) {
+		end()
+		open := s.near == d
+		switch {
+		case err == nil:
+			if open {
+				d.dlg.Hide()
+			}
+			s.joinedWords(got.Network)
+		case !open || errors.Is(err, context.Canceled):
+		default:
+			d.asked = false
+			d.digits.Hide()
+			d.ask.Enable()
+			d.device.Enable()
+			say(d.problem, s.words(err))
+		}
+	})
+}
+
+// set shows the digits as soon as they are known.
+func (d *nearbyDialog) set(v model.View) {
+	for _, n := range v.Nearby.Networks {
+		if n.ID == d.net.ID && n.Digits != nil && d.asked {
+			d.digits.SetText(digits(*n.Digits))
+			d.digits.Show()
+			d.says.SetText(d.s.say("nearby.compare", "device", d.net.By))
+		}
+	}
+}

@@ -1,0 +1,266 @@
+package ui
+
+import (
+	"context"
+	"net/netip"
+	"reflect"
+	"strings"
+
+	"fyne.io/fyne/v2"
+	"fyne.io/fyne/v2/container"
+	"fyne.io/fyne/v2/widget"
+
+	"kith.internal/app/internal/model"
+	"kith.internal/ipc"
+)
+
+// toggle is a check that shows the helper's truth: a click asks, and what
+// cannot be done is taken back.
+type toggle struct {
+	*widget.Check
+	quiet bool
+}
+
+func newToggle(s *Shell, words string, truth func() bool, do func(ctx context.Context, on bool) error) *toggle {
+	t := &toggle{}
+	t.Check = widget.NewCheck(words, nil)
+	t.OnChanged = func(on bool) {
+		if t.quiet {
+			return
+		}
+		t.Disable()
+		s.slow(func(ctx context.Context) error { return do(ctx, on) }, func(err error) {
+			t.Enable()
+			if err != nil {
+				t.set(truth())
+				s.failed(err)
+			}
+		})
+	}
+	return t
+}
+
+func (t *toggle) set(on bool) {
+	t.quiet = true
+	t.SetChecked(on)
+	t.quiet = false
+}
+
+// deviceSection is what this device does in a network.
+type deviceSection struct {
+	s       *Shell
+	p       *settings
+	box     fyne.CanvasObject
+	rows    *fyne.Container
+	none    *widget.Label
+	shields *toggle
+	exit    *toggle
+	lan     *toggle
+	state   *widget.Label
+	forward *toggle
+	relay   *toggle
+	relayed *widget.Label
+}
+
+func newDeviceSection(s *Shell, p *settings) *deviceSection {
+	d := &deviceSection{s: s, p: p, none: faint(s.say("settings.nonetwork")), state: faint(""), relayed: faint("")}
+	net := func() model.Net { n, _ := p.chosen(); return n }
+	d.shields = newToggle(s, s.say("device.shields"), func() bool { return net().Shields }, func(ctx context.Context, on bool) error {
+		_, err := s.env.Helper.Up(ctx, ipc.UpRequest{Network: net().ID, Shields: &on})
+		return err
+	})
+	d.exit = newToggle(s, s.say("device.exit"), func() bool { return offers(net()) }, func(ctx context.Context, on bool) error {
+		_, err := s.env.Helper.ExitOffer(ctx, ipc.ExitOfferRequest{Network: net().ID, On: on, LAN: d.lan.Checked})
+		return err
+	})
+	d.lan = newToggle(s, s.say("device.exitlan"), func() bool { return net().Exit.OfferLAN }, func(ctx context.Context, on bool) error {
+		_, err := s.env.Helper.ExitOffer(ctx, ipc.ExitOfferRequest{Network: net().ID, On: true, LAN: on})
+		return err
+	})
+	d.forward = newToggle(s, s.say("device.forward"), func() bool { return net().Forward }, func(ctx context.Context, on bool) error {
+		_, err := s.env.Helper.Forward(ctx, ipc.ForwardRequest{Network: net().ID, On: on})
+		return err
+	})
+	d.relay = newToggle(s, s.say("device.relay"), func() bool { return net().Relay.On || net().Relay.Pending }, func(ctx context.Context, on bool) (err error) {
+		if on {
+			_, err = s.env.Helper.RelayOn(ctx, ipc.RelayRequest{Network: net().ID})
+		} else {
+			_, err = s.env.Helper.RelayOff(ctx, net().ID)
+		}
+		return err
+	})
+	d.rows = container.NewVBox(
+		d.shields.Check, faint(s.say("device.shields.hint")), d.exit.Check, d.state, d.lan.Check,
+		d.forward.Check, faint(s.say("device.forward.hint")), d.relay.Check, d.relayed)
+	d.box = container.NewVScroll(container.NewVBox(d.none, d.rows))
+	return d
+}
+
+func offers(n model.Net) bool { return n.Exit.Offering || n.Exit.Pending }
+
+func (d *deviceSection) object() fyne.CanvasObject { return d.box }
+
+func (d *deviceSection) shown() {}
+
+func (d *deviceSection) set(v model.View) {
+	n, ok := d.p.chosen()
+	show(d.none, !ok)
+	show(d.rows, ok)
+	if !ok {
+		return
+	}
+	d.shields.set(n.Shields)
+	d.exit.set(offers(n))
+	d.lan.set(n.Exit.OfferLAN)
+	d.forward.set(n.Forward)
+	d.relay.set(n.Relay.On || n.Relay.Pending)
+	words := d.s.say("device.exit.hint")
+	switch {
+	case n.Exit.Pending:
+		words = d.s.say("device.pending")
+	case n.Exit.Offering && n.Exit.NAT == "userspace":
+		words = d.s.say("device.exit.slow")
+	case n.Exit.Offering:
+		words = d.s.say("device.exit.on")
+	}
+	d.state.SetText(words)
+	words = d.s.say("device.relay.hint")
+	switch {
+	case n.Relay.Pending:
+		words = d.s.say("device.pending")
+	case n.Relay.On:
+		words = d.s.say("device.relay.on", "where", strings.Join(n.Relay.Advertised, ", "))
+	}
+	d.relayed.SetText(words)
+	for _, t := range []*toggle{d.shields, d.exit, d.lan, d.forward, d.relay} {
+		enable(t, v.May)
+	}
+	enable(d.lan, v.May && offers(n))
+}
+
+// routesSection is the subnets behind devices.
+type routesSection struct {
+	s     *Shell
+	p     *settings
+	box   fyne.CanvasObject
+	list  *fyne.Container
+	entry *keyEntry
+	add   *widget.Button
+	bad   *widget.Label
+	drawn []ipc.Route
+	of    string
+	may   bool
+}
+
+func newRoutesSection(s *Shell, p *settings) *routesSection {
+	r := &routesSection{s: s, p: p, list: container.NewVBox(), bad: danger()}
+	r.entry = newKeyEntry("192.168.7.0/24", nil, s.pass)
+	r.entry.OnSubmitted = func(string) { r.offer() }
+	r.add = widget.NewButton(s.say("route.add"), r.offer)
+	top := container.NewVBox(faint(s.say("route.hint")), container.NewBorder(nil, nil, nil, r.add, r.entry), r.bad)
+	r.box = container.NewBorder(top, nil, nil, nil, container.NewVScroll(r.list))
+	return r
+}
+
+func (r *routesSection) object() fyne.CanvasObject { return r.box }
+
+func (r *routesSection) shown() { r.s.win.Canvas().Focus(r.entry) }
+
+// offer makes this device lead to a subnet.
+func (r *routesSection) offer() {
+	s := r.s
+	prefix, err := netip.ParsePrefix(strings.TrimSpace(r.entry.Text))
+	if err != nil {
+		say(r.bad, s.say("route.bad"))
+		return
+	}
+	say(r.bad, "")
+	req := ipc.RouteRequest{Network: r.p.net, Prefix: prefix.Masked()}
+	r.add.Disable()
+	var got ipc.RouteAnswer
+	s.slow(func(ctx context.Context) (err error) {
+		got, err = s.env.Helper.RouteAdd(ctx, req)
+		return err
+	}, func(err error) {
+		r.add.Enable()
+		switch {
+		case err != nil:
+			say(r.bad, s.words(err))
+		case got.Pending:
+			r.entry.SetText("")
+			s.tell("", s.say("device.pending"))
+		default:
+			r.entry.SetText("")
+		}
+	})
+}
+
+func (r *routesSection) set(v model.View) {
+	n, ok := r.p.chosen()
+	enable(r.add, ok && v.May)
+	if r.of == n.ID && r.may == v.May && reflect.DeepEqual(r.drawn, n.Routes) && len(r.list.Objects) > 0 {
+		return
+	}
+	r.of, r.may, r.drawn = n.ID, v.May, n.Routes
+	r.list.RemoveAll()
+	for _, route := range n.Routes {
+		r.list.Add(r.row(n, route))
+	}
+	if len(n.Routes) == 0 {
+		r.list.Add(faint(r.s.say("route.none")))
+	}
+}
+
+func (r *routesSection) row(n model.Net, route ipc.Route) fyne.CanvasObject {
+	s := r.s
+	req := ipc.RouteRequest{Network: n.ID, Prefix: route.Prefix, Device: route.Device}
+	var facts []string
+	switch {
+	case route.Own:
+		facts = append(facts, s.say("route.own"))
+	case route.Active:
+		facts = append(facts, s.say("route.active"))
+	}
+	if !route.Approved {
+		facts = append(facts, s.say("route.waits"))
+	}
+	if route.Conflict != nil {
+		facts = append(facts, s.say("problem.conflict", "route", route.Prefix.String(), "with", *route.Conflict))
+	}
+	acts := container.NewHBox()
+	button := func(words string, call func(context.Context) error) {
+		var b *widget.Button
+		b = widget.NewButton(words, func() {
+			b.Disable()
+			s.slow(call, func(err error) { b.Enable(); s.failed(err) })
+		})
+		enable(b, s.view.May)
+		acts.Add(b)
+	}
+	if !route.Approved && isAdmin(n.Role) {
+		button(s.say("button.approve"), func(ctx context.Context) error {
+			_, err := s.env.Helper.RouteApprove(ctx, req)
+			return err
+		})
+	}
+	switch {
+	case route.Own:
+		button(s.say("route.remove"), func(ctx context.Context) error {
+			_, err := s.env.Helper.RouteRemove(ctx, req)
+			return err
+		})
+	case route.Accepted:
+		req.Off = true
+		button(s.say("route.off"), func(ctx context.Context) error {
+			_, err := s.env.Helper.RouteAccept(ctx, req)
+			return err
+		})
+	default:
+		button(s.say("route.use"), func(ctx context.Context) error {
+			_, err := s.env.Helper.RouteAccept(ctx, req)
+			return err
+		})
+	}
+	name := bold(s.say("route.row", "route", route.Prefix.String(), "device", route.Device))
+	return container.NewBorder(nil, nil, nil, container.NewCenter(acts), container.NewVBox(name, faint(strings.Join(facts, " · "))))
+}

@@ -1,0 +1,212 @@
+package ui
+
+import (
+	"context"
+	"reflect"
+	"strings"
+
+	"fyne.io/fyne/v2"
+	"fyne.io/fyne/v2/container"
+	"fyne.io/fyne/v2/theme"
+	"fyne.io/fyne/v2/widget"
+
+	"kith.internal/app/internal/model"
+	"kith.internal/ipc"
+)
+
+// sharing is the page of what is shared with friends, and what friends share.
+type sharing struct {
+	s      *Shell
+	box    *fyne.Container
+	list   *fyne.Container
+	share  *widget.Button
+	accept *widget.Button
+	drawn  []model.Share
+	may    bool
+	known  bool
+	any    bool
+}
+
+func newSharing(s *Shell) *sharing {
+	p := &sharing{s: s, list: container.NewVBox()}
+	p.share = widget.NewButtonWithIcon(s.say("share.new"), theme.ContentAddIcon(), p.offer)
+	p.share.Importance = widget.HighImportance
+	p.accept = widget.NewButtonWithIcon(s.say("share.accept"), theme.LoginIcon(), func() { s.ShowLink("") })
+	p.box = container.NewBorder(container.NewHBox(p.share, p.accept), nil, nil, nil, container.NewVScroll(p.list))
+	return p
+}
+
+func (p *sharing) object() fyne.CanvasObject { return p.box }
+
+func (p *sharing) shown() {
+	if !p.share.Disabled() {
+		p.s.win.Canvas().Focus(p.share)
+	}
+}
+
+// offer opens the dialog of a new share, with a device to be chosen in it.
+func (p *sharing) offer() {
+	if p.s.view.May && len(p.s.shareable()) > 0 {
+		p.s.showShare(model.Device{})
+	}
+}
+
+func (p *sharing) set(v model.View) {
+	any := len(p.s.shareable()) > 0
+	if p.any == any && p.may == v.May && p.known == v.Known && reflect.DeepEqual(p.drawn, v.Shares) && len(p.list.Objects) > 0 {
+		return
+	}
+	p.any, p.may, p.known, p.drawn = any, v.May, v.Known, v.Shares
+	enable(p.share, v.May && any)
+	enable(p.accept, v.May)
+	p.list.RemoveAll()
+	mine, theirs := 0, 0
+	p.list.Add(head(p.s.say("share.mine")))
+	for _, sh := range v.Shares {
+		if sh.Direction == "out" {
+			mine++
+			p.list.Add(p.card(sh))
+		}
+	}
+	if mine == 0 {
+		p.list.Add(faint(p.empty("share.mine.none")))
+	}
+	p.list.Add(head(p.s.say("share.theirs")))
+	for _, sh := range v.Shares {
+		if sh.Direction != "out" {
+			theirs++
+			p.list.Add(p.card(sh))
+		}
+	}
+	if theirs == 0 {
+		p.list.Add(faint(p.empty("share.theirs.none")))
+	}
+}
+
+func (p *sharing) empty(key string) string {
+	switch {
+	case !p.s.view.Known:
+		return p.s.say("devices.unknown")
+	case key == "share.mine.none":
+		return p.s.say("share.mine.none")
+	}
+	return p.s.say("share.theirs.none")
+}
+
+// card is one share.
+func (p *sharing) card(sh model.Share) fyne.CanvasObject {
+	s, c := p.s, p.s.env.Text
+	var names []string
+	for _, d := range sh.Devices {
+		names = append(names, d.Name)
+	}
+	title := strings.Join(names, ", ")
+	if title == "" {
+		title = sh.Name
+	}
+	facts := []string{model.ShareWords(c, sh), model.PortWords(c, sh.Ports)}
+	if sh.Exit {
+		facts = append(facts, s.say("share.exit"))
+	}
+	if sh.AcceptBy != nil && sh.State == ipc.SharePending {
+		facts = append(facts, s.say("share.acceptby", "when", c.When(*sh.AcceptBy, s.env.Now())))
+	} else if sh.Expires != nil {
+		facts = append(facts, s.say("join.until", "when", c.When(*sh.Expires, s.env.Now())))
+	}
+	body := container.NewVBox(bold(title), faint(strings.Join(facts, " · ")))
+	if sh.Direction == "out" {
+		p.given(body, sh)
+	} else {
+		p.received(body, sh)
+	}
+	return widget.NewCard("", "", body)
+}
+
+// given is what the owner sees: who accepted, the words to compare, the end.
+func (p *sharing) given(body *fyne.Container, sh model.Share) {
+	s := p.s
+	if sh.Label != "" {
+		body.Add(para(s.say("share.with", "label", sh.Label)))
+	}
+	for _, g := range sh.Guests {
+		state := s.say("word.offline")
+		if g.Online {
+			state = s.say("word.online")
+		} else if g.LastSeen != nil {
+			state = s.say("row.seen", "ago", s.env.Text.Ago(s.env.Now().Sub(*g.LastSeen)))
+		}
+		body.Add(container.New(columns{0.4, 0.6}, bold(g.Label), para(state)))
+	}
+	row := container.NewHBox()
+	if sh.State == ipc.ShareConfirm {
+		body.Add(container.NewVBox(
+			para(s.say("share.compare", "label", sh.Label)),
+			widget.NewLabelWithStyle(clean(strings.Join(sh.Words, "  ")), fyne.TextAlignLeading, fyne.TextStyle{Bold: true})))
+		row.Add(p.button("share.same", widget.HighImportance, func(ctx context.Context) error {
+			_, err := s.env.Helper.ShareApprove(ctx, ipc.ShareIDRequest{Network: sh.Net, Share: sh.ID})
+			return err
+		}))
+	}
+	if !sh.Over() {
+		revoke := widget.NewButton(s.say("share.revoke"), func() {
+			s.confirm(s.say("share.revoke.title"), s.say("share.revoke.text", "device", sh.Name), s.say("share.revoke"), func() {
+				s.slow(func(ctx context.Context) error {
+					_, err := s.env.Helper.ShareRevoke(ctx, ipc.ShareIDRequest{Network: sh.Net, Share: sh.ID})
+					return err
+				}, s.failed)
+			})
+		})
+		enable(revoke, s.view.May)
+		row.Add(revoke)
+	}
+	if len(row.Objects) > 0 {
+		body.Add(row)
+	}
+}
+
+// received is what the friend sees: where the devices are found, and why not.
+func (p *sharing) received(body *fyne.Container, sh model.Share) {
+	s, c := p.s, p.s.env.Text
+	if sh.Label != "" {
+		body.Add(para(s.say("share.from", "label", sh.Label, "network", sh.Network)))
+	}
+	if sh.Why != nil {
+		why := danger()
+		say(why, c.Say(shareWhy(*sh.Why)))
+		body.Add(why)
+	}
+	for _, d := range sh.Devices {
+		dot, state := dotIcon(model.DotOffline), s.say("word.offline")
+		if d.Online {
+			dot, state = dotIcon(model.DotOnline), model.PathWords(c, d.Path, d.Via)
+			if d.LatencyMS != nil {
+				state = s.say("row.latency", "path", state, "latency", c.Latency(*d.LatencyMS))
+			}
+		}
+		fqdn := d.FQDN
+		cp := widget.NewButtonWithIcon(s.say("button.copy"), theme.ContentCopyIcon(), func() { s.copy(fqdn) })
+		cp.Importance = widget.LowImportance
+		body.Add(container.NewBorder(nil, nil, widget.NewIcon(dot), cp, container.New(columns{0.55, 0.45}, bold(fqdn), cellText(state))))
+	}
+	if sh.State == ipc.ShareAsking && len(sh.Words) > 0 {
+		body.Add(para(s.say("share.compare.friend")))
+		body.Add(widget.NewLabelWithStyle(clean(strings.Join(sh.Words, "  ")), fyne.TextAlignLeading, fyne.TextStyle{Bold: true}))
+	}
+	body.Add(container.NewHBox(p.button("share.remove", widget.MediumImportance, func(ctx context.Context) error {
+		_, err := s.env.Helper.ShareRemove(ctx, ipc.ShareIDRequest{Network: sh.Net, Share: sh.ID})
+		return err
+	})))
+}
+
+// button does slow work once a click.
+func (p *sharing) button(key string, imp widget.Importance, work func(context.Context) error) *widget.Button {
+	words := map[string]string{"share.same": p.s.say("share.same"), "share.remove": p.s.say("share.remove")}[key]
+	var b *widget.Button
+	b = widget.NewButton(words, func() {
+		b.Disable()
+		p.s.slow(work, func(err error) { b.Enable(); p.s.failed(err) })
+	})
+	b.Importance = imp
+	enable(b, p.s.view.May)
+	return b
+}

@@ -1,0 +1,50 @@
+package ui
+
+import (
+	"fyne.io/fyne/v2"
+	"fyne.io/fyne/v2/container"
+	"fyne.io/fyne/v2/dialog"
+	"fyne.io/fyne/v2/widget"
+)
+
+// welcome says once, when this device is in its first network, where Kith
+// lives from now on, and offers to start it at login.
+func (s *Shell) welcome() {
+	if s.news || !s.view.Known || len(s.win.Canvas().Overlays().List()) > 0 {
+		return
+	}
+	p := s.env.Prefs()
+	if p.Welcomed {
+		s.news = true
+		return
+	}
+	if len(s.view.Nets) == 0 || s.view.Nets[0].Removed {
+		return
+	}
+	s.news = true
+	words := s.say("welcome.tray")
+	if !s.env.Tray {
+		words = s.say("problem.notray")
+	}
+	login := widget.NewCheck(s.say("settings.login"), nil)
+	login.SetChecked(s.env.Autostart())
+	d := dialog.NewCustomWithoutButtons(s.say("welcome.title", "network", s.view.Nets[0].Name), container.NewVBox(para(words), login), s.win)
+	ok := widget.NewButton(s.say("button.ok"), func() {
+		d.Hide()
+		if login.Checked != s.env.Autostart() {
+			if err := s.env.SetAutostart(login.Checked); err != nil {
+				s.tell("", s.say("settings.failed", "why", err.Error()))
+			}
+		}
+		p := s.env.Prefs()
+		p.Welcomed = true
+		if err := s.env.SetPrefs(p); err != nil {
+			s.say2s(s.say("settings.failed", "why", err.Error()))
+		}
+	})
+	ok.Importance = widget.HighImportance
+	d.SetButtons([]fyne.CanvasObject{ok})
+	d.Resize(fyne.NewSize(460, 0))
+	d.Show()
+	s.win.Canvas().Focus(ok)
+}
