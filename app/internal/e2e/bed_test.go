@@ -83,6 +83,7 @@ func newBed(t *testing.T, dark bool, xargs ...string) *bed {
 			t.Fatal(err)
 		}
 	}
+	b.welcomed(true)
 	theme := "light"
 	if dark {
 		theme = "dark"
@@ -106,6 +107,18 @@ func newBed(t *testing.T, dark bool, xargs ...string) *bed {
 		}
 	})
 	return b
+}
+
+// welcomed says whether this account has seen the words of welcome.
+func (b *bed) welcomed(yes bool) {
+	b.t.Helper()
+	file := filepath.Join(filepath.Dir(b.run), "home", ".config", "kith", "app.json")
+	if err := os.MkdirAll(filepath.Dir(file), 0o700); err != nil {
+		b.t.Fatal(err)
+	}
+	if err := os.WriteFile(file, fmt.Appendf(nil, `{"welcomed":%v}`, yes), 0o600); err != nil {
+		b.t.Fatal(err)
+	}
 }
 
 // spawn runs a program of the desktop until the test ends.

@@ -5,6 +5,7 @@ package e2e
 import (
 	"fmt"
 	"os"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"testing"
@@ -21,6 +22,7 @@ func (b *bed) menuHas(label string) {
 // TestFirstRunAndCreate starts with nothing: no helper, no network.
 func TestFirstRunAndCreate(t *testing.T) {
 	b := newBed(t, false)
+	b.welcomed(false)
 	b.host.appear(t)
 	b.launch()
 	b.menuHas("⚠ The background service isn't running.")
@@ -31,7 +33,7 @@ func TestFirstRunAndCreate(t *testing.T) {
 	h := newHelper()
 	h.start(t, b.sock)
 	b.menuHas("○ No networks yet")
-	b.see("Join a network with an invite link")
+	b.see("Welcome to Kith")
 	b.shot("2-empty")
 	off := b.host.icon()
 	if off.W != 44 || string(off.Data) == string(absent.Data) {
@@ -52,6 +54,14 @@ func TestFirstRunAndCreate(t *testing.T) {
 	b.click("I have written them down")
 	b.click("Done")
 	b.until("the phrase to go", func() bool { _, ok := b.find("Write these"); return !ok })
+	b.see("Look for Kith in your tray")
+	b.shot("4b-welcome")
+	b.click("Start Kith at login")
+	b.click("OK")
+	b.until("the autostart file", func() bool {
+		_, err := os.Stat(filepath.Join(filepath.Dir(b.run), "home", ".config", "autostart", "kith.desktop"))
+		return err == nil
+	})
 	b.menuHas("laptop.home.internal")
 	b.see("tablet wants to be called kitchen")
 	b.shot("5-networks")

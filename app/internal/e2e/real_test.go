@@ -134,7 +134,7 @@ func TestRealHelpers(t *testing.T) {
 	p.start(b, 1)
 	b.launch()
 	b.menuHas("○ No networks yet")
-	b.see("Join a network with an invite link")
+	b.see("Welcome to Kith")
 	b.host.click(b, "Create…")
 	b.see("Create a network")
 	b.typing("home")

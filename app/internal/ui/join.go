@@ -228,7 +228,7 @@ func (j *joinDialog) done(err error, good func()) {
 // joinedWords says that this device is in a network now; the words of welcome
 // say it the first time.
 func (s *Shell) joinedWords(n ipc.Network) {
-	if !s.news {
+	if !s.news && !s.env.Prefs().Welcomed {
 		s.welcome()
 		return
 	}
