@@ -181,3 +181,13 @@ func verdict(text string, k expr.VerdictKind) Part {
 
 // Masquerade gives what leaves the address of the interface that it leaves by.
 func Masquerade() Part { return Part{"masquerade", []expr.Any{&expr.Masq{}}} }
+
+// Redirected matches what had its destination changed (IPS_DST_NAT).
+func Redirected() Part {
+	const dstNAT = 1 << 5
+	return Part{"ct status dnat", []expr.Any{
+		&expr.Ct{Register: 1, Key: expr.CtKeySTATUS},
+		&expr.Bitwise{SourceRegister: 1, DestRegister: 1, Len: 4, Mask: native32(dstNAT), Xor: native32(0)},
+		&expr.Cmp{Op: expr.CmpOpNeq, Register: 1, Data: native32(0)},
+	}}
+}

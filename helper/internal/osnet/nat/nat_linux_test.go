@@ -1,0 +1,206 @@
+package nat
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+// hostState is all of a host that this package may touch.
+const hostState = `set +e; nft list ruleset | sed -E 's/packets [0-9]+ bytes [0-9]+//'; (iptables-nft-save; ip6tables-nft-save) 2>/dev/null | grep -v '^#' | sed -E 's/.[0-9]+:[0-9]+.$//'; ip route; ip -6 route
+	sysctl -a 2>/dev/null | grep -e 'ip_forward ' -e '^net.ipv[46].conf' | grep -e forward -e accept_ -e filter -e redirects`
+
+func (w *world) same(before, when string) {
+	w.t.Helper()
+	if d := cmp.Diff(strings.Split(before, "\n"), strings.Split(w.sh(w.exit, hostState), "\n")); d != "" {
+		w.t.Errorf("%s: the host is not as before (-before +after):\n%s", when, d)
+	}
+}
+
+var (
+	nowhere  = map[string]bool{public4: false, public6: false, lan4: false, lan6: false}
+	internet = map[string]bool{public4: true, public6: true, lan4: false, lan6: false}
+)
+
+func TestNetnsExit(t *testing.T) {
+	w := newWorld(t)
+	before := w.sh(w.exit, hostState)
+	h := start(t, w.exit)
+	w.reach(w.member, nowhere)
+
+	o := w.offer()
+	o.Exit = true
+	h.set(Config{Offers: []Offer{o}})
+	h.set(Config{Offers: []Offer{o}})
+	w.reach(w.member, internet)
+	w.reach(w.lan, map[string]bool{member4: false, member6: false, public4: false, public6: false})
+	w.sh(w.member, "ip addr add 10.9.9.9/32 dev kith0; ping -c1 -W1 -I 10.9.9.9 "+public4+" && exit 1 || true")
+
+	o.ExitLAN = true
+	h.set(Config{Offers: []Offer{o}})
+	w.reach(w.member, map[string]bool{public4: true, public6: true, lan4: true, lan6: true})
+
+	h.set(Config{})
+	w.reach(w.member, nowhere)
+	w.same(before, "no offer any more")
+}
+
+func TestNetnsRoutes(t *testing.T) {
+	w := newWorld(t)
+	before := w.sh(w.exit, hostState)
+	h := start(t, w.exit)
+	o := w.offer()
+	for _, p := range prefixes("192.168.7.0/24", "2001:db8:7::/64") {
+		o.Routes = append(o.Routes, Route{Prefix: p, SNAT: true})
+	}
+	subnet := map[string]bool{public4: false, public6: false, lan4: true, lan6: true}
+	h.set(Config{Offers: []Offer{o}})
+	w.reach(w.member, subnet)
+	w.reach(w.lan, map[string]bool{member4: false, member6: false})
+
+	for i := range o.Routes {
+		o.Routes[i].SNAT = false
+	}
+	h.set(Config{Offers: []Offer{o}})
+	w.reach(w.member, subnet)
+	w.reach(w.lan, map[string]bool{member4: true, member6: true})
+	w.sh(w.lan, "ip route del default; ip -6 route del default") // they see overlay addresses
+	w.reach(w.member, nowhere)
+
+	for i := range o.Routes {
+		o.Routes[i].SNAT = true
+	}
+	o.Exit = true
+	h.set(Config{Offers: []Offer{o}})
+	w.reach(w.member, map[string]bool{public4: true, public6: true, lan4: true, lan6: true})
+	h.set(Config{})
+	w.same(before, "no offer any more")
+}
+
+// TestNetnsFirewalls has other programs' firewalls drop what they do not know.
+func TestNetnsFirewalls(t *testing.T) {
+	for name, set := range map[string]string{
+		"iptables' policy": `iptables-nft -P FORWARD DROP; ip6tables-nft -P FORWARD DROP; iptables-nft -A FORWARD -s 10.66.0.0/16 -j ACCEPT`,
+		"a reject at the end": `nft -f - <<'X'
+table inet firewalld {
+	chain filter_FORWARD { type filter hook forward priority filter + 10; policy accept;
+		ct state { established, related } accept
+		ct status dnat accept
+		iifname "lo" accept
+		jump zones
+		ct state invalid drop
+		reject with icmpx type admin-prohibited
+	}
+	chain zones { goto public; }
+	chain public { reject with icmpx type admin-prohibited; }
+	chain mangle_PREROUTING { type filter hook prerouting priority mangle + 10; policy accept;
+		meta nfproto ipv6 fib saddr . mark . iif oif missing drop
+	}
+}
+X`,
+		"Docker": `iptables-nft-restore <<'X'
+*filter
+:INPUT ACCEPT [0:0]
+:FORWARD DROP [0:0]
+:OUTPUT ACCEPT [0:0]
+:DOCKER - [0:0]
+:DOCKER-ISOLATION-STAGE-1 - [0:0]
+:DOCKER-ISOLATION-STAGE-2 - [0:0]
+:DOCKER-USER - [0:0]
+-A FORWARD -j DOCKER-USER
+-A FORWARD -j DOCKER-ISOLATION-STAGE-1
+-A FORWARD -o docker0 -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT
+-A FORWARD -o docker0 -j DOCKER
+-A FORWARD -i docker0 ! -o docker0 -j ACCEPT
+-A FORWARD -i docker0 -o docker0 -j ACCEPT
+-A DOCKER-ISOLATION-STAGE-1 -i docker0 ! -o docker0 -j DOCKER-ISOLATION-STAGE-2
+-A DOCKER-ISOLATION-STAGE-1 -j RETURN
+-A DOCKER-ISOLATION-STAGE-2 -o docker0 -j DROP
+-A DOCKER-ISOLATION-STAGE-2 -j RETURN
+-A DOCKER-USER -j RETURN
+COMMIT
+*nat
+:PREROUTING ACCEPT [0:0]
+:OUTPUT ACCEPT [0:0]
+:POSTROUTING ACCEPT [0:0]
+:DOCKER - [0:0]
+-A PREROUTING -m addrtype --dst-type LOCAL -j DOCKER
+-A OUTPUT ! -d 127.0.0.0/8 -m addrtype --dst-type LOCAL -j DOCKER
+-A POSTROUTING -s 172.17.0.0/16 ! -o docker0 -j MASQUERADE
+-A DOCKER -i docker0 -j RETURN
+COMMIT
+X
+sysctl -qw net.ipv4.ip_forward=1`,
+		"strict rp_filter": `for i in all default kith0 wan home; do sysctl -qw net.ipv4.conf.$i.rp_filter=1; done`,
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t)
+			w.sh(w.exit, set)
+			before := w.sh(w.exit, hostState)
+			h := start(t, w.exit)
+			o := w.offer()
+			o.Exit = true
+			c := Config{Offers: []Offer{o}}
+			h.set(c)
+			w.reach(w.member, internet)
+			if p := h.ask("problems"); p != "[]" {
+				t.Errorf("problems: %s", p)
+			}
+			h.set(Config{})
+			w.same(before, "no offer any more")
+		})
+	}
+}
+
+// TestNetnsReloaded has other programs undo what was set.
+func TestNetnsReloaded(t *testing.T) {
+	w := newWorld(t)
+	w.sh(w.exit, "iptables-nft -P FORWARD DROP")
+	h := start(t, w.exit)
+	o := w.offer()
+	o.Exit = true
+	h.set(Config{Offers: []Offer{o}})
+	for _, harm := range []string{
+		"sysctl -qw net.ipv4.ip_forward=1; sysctl -qw net.ipv4.ip_forward=0",
+		"sysctl -qw net.ipv6.conf.all.forwarding=0",
+		"nft flush ruleset",
+		"iptables-nft -P FORWARD DROP; iptables-nft -F",
+		"ip link set wan down; ip link set wan up; ip -6 addr add 2001:db8:1::2/64 dev wan nodad || true; sleep 0.3; ip route replace default via 203.0.113.1; ip -6 route replace default via 2001:db8:1::1",
+	} {
+		w.sh(w.exit, harm+"; sleep 0.4")
+		w.reach(w.member, internet)
+		if t.Failed() {
+			t.Fatalf("not healed: %s\n%s\n%s", harm, w.sh(w.exit, hostState), h.ask("problems"))
+		}
+	}
+}
+
+// TestNetnsRouterAdvertisements keeps the default route that a router advertises.
+func TestNetnsRouterAdvertisements(t *testing.T) {
+	w := newWorld(t)
+	w.sh(w.exit, "sysctl -qw net.ipv6.conf.wan.accept_ra=1")
+	h := start(t, w.exit)
+	o := w.offer()
+	o.Exit = true
+	h.set(Config{Offers: []Offer{o}})
+	if got := strings.TrimSpace(w.sh(w.exit, "cat /proc/sys/net/ipv6/conf/wan/accept_ra")); got != "2" {
+		t.Errorf("accept_ra is %s", got)
+	}
+	h.set(Config{})
+	if got := strings.TrimSpace(w.sh(w.exit, "cat /proc/sys/net/ipv6/conf/wan/accept_ra")); got != "1" {
+		t.Errorf("afterwards accept_ra is %s", got)
+	}
+}
+
+// TestNetnsNoRouter keeps the exit from routing between its own networks.
+func TestNetnsNoRouter(t *testing.T) {
+	w := newWorld(t)
+	h := start(t, w.exit)
+	o := w.offer()
+	o.Exit = true
+	h.set(Config{Offers: []Offer{o}})
+	w.sh(w.router, "ip route add 192.168.7.0/24 via 203.0.113.2; ip -6 route add 2001:db8:7::/64 via 2001:db8:1::2")
+	w.sh(w.exit, "sysctl -qw net.ipv4.conf.wan.forwarding=1")
+	w.reach(w.router, map[string]bool{lan4: false, lan6: false})
+}
