@@ -38,6 +38,13 @@ const (
 	CodePortTaken     Code = "port-taken" // another program holds the port; args: port
 	CodeNoAddress     Code = "no-address" // no address by which others could find this device; it has to be told one
 	CodeUnresolved    Code = "unresolved" // a name has no address; args: name
+
+	CodeShareRevoked Code = "share-revoked" // the owner has taken the share back
+	CodeShareExpired Code = "share-expired"
+	CodeNotShared    Code = "not-shared"   // that device is not what is shared
+	CodePassInvalid  Code = "pass-invalid" // the owner's side does not take this device for the friend's
+	CodePassExpired  Code = "pass-expired" // not renewed in time, or a clock is wrong
+	CodeGuestDenied  Code = "guest-denied" // this device has been put out, by either side
 )
 
 // Error is what a verb answers when it fails. Msg is English, for logs and the

@@ -60,6 +60,12 @@ var advices = map[ipc.Code]string{
 	ipc.CodeBusy:          "Try again in a moment.",
 	ipc.CodePortTaken:     "Name another port, or end the program that holds it.",
 	ipc.CodeNoAddress:     "Name one with --advertise HOST:PORT.",
+	ipc.CodeShareRevoked:  "Ask your friend for a new link.",
+	ipc.CodeShareExpired:  "Ask your friend for a new link.",
+	ipc.CodeNotShared:     "kith share list shows what is shared.",
+	ipc.CodePassInvalid:   "Ask whoever accepted the share to remove and accept it again with a new link.",
+	ipc.CodePassExpired:   "Connect an admin's device of your own network, which renews it; kith diag checks the clock.",
+	ipc.CodeGuestDenied:   "Ask your friend, or an admin of your own network.",
 	ipc.CodeUnresolved:    "Check the name, or give its address.",
 }
 

@@ -169,6 +169,7 @@ func TestEveryErrorIsTold(t *testing.T) {
 		ipc.CodeLinkMalformed, ipc.CodeLinkExpired, ipc.CodeLinkUsed, ipc.CodeLinkRevoked, ipc.CodeLinkForeign,
 		ipc.CodeTimeout, ipc.CodeNotConnected, ipc.CodeNoTUN, ipc.CodeDiskFull, ipc.CodePhrase, ipc.CodeNotHeld,
 		ipc.CodeLimit, ipc.CodeUpgrade, ipc.CodeBusy, ipc.CodePortTaken, ipc.CodeNoAddress, ipc.CodeUnresolved,
+		ipc.CodeShareRevoked, ipc.CodeShareExpired, ipc.CodeNotShared, ipc.CodePassInvalid, ipc.CodePassExpired, ipc.CodeGuestDenied,
 	}
 	var b strings.Builder
 	for _, c := range codes {

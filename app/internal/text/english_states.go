@@ -123,6 +123,12 @@ var codes = map[Key]Entry{
 	"error.busy":           {Text: "The service is busy with that already. Try again in a moment.", About: "ipc CodeBusy"},
 	"error.port-taken":     {Text: "Another program holds port {port}. Choose another, or end that program.", About: "ipc CodePortTaken"},
 	"error.no-address":     {Text: "This device has no address that others reach from outside. Name one, or a host name, and its port.", About: "ipc CodeNoAddress"},
+	"error.share-revoked":  {Text: "Your friend has taken the share back.", About: "ipc CodeShareRevoked"},
+	"error.share-expired":  {Text: "The share has ended.", About: "ipc CodeShareExpired"},
+	"error.not-shared":     {Text: "That device isn't shared with you.", About: "ipc CodeNotShared"},
+	"error.pass-invalid":   {Text: "Your friend's device doesn't take this one for yours.", About: "ipc CodePassInvalid"},
+	"error.pass-expired":   {Text: "This device's pass has run out. It is renewed when an admin's device of your network is online.", About: "ipc CodePassExpired"},
+	"error.guest-denied":   {Text: "This device was taken off the share.", About: "ipc CodeGuestDenied"},
 	"error.unresolved":     {Text: "{name} leads to no address. Is it written right?", About: "ipc CodeUnresolved"},
 
 	"health.ipv4-conflict":       {Text: "The IPv4 addresses of {network} are also used by {with}. IPv6 works, and names lead there.", About: "ipc HealthIPv4Conflict; {with} is a range, interface or network"},

@@ -116,7 +116,7 @@ func wireRelay(r *roster.RelayInfo) *wire.Relay {
 // alone.
 func joiners(in input) []wire.Peer {
 	var out []wire.Peer
-	add := func(i *roster.InviteState, only key.Public) {
+	add := func(i *roster.InviteState, only []key.Public) {
 		if c, err := i.Key.Exchange(); err == nil {
 			out = append(out, wire.Peer{ID: i.Key, Control: c, Shared: true, Only: only})
 		}
@@ -138,16 +138,16 @@ func joiners(in input) []wire.Peer {
 }
 
 // joinsAt is the member whom an invite's holder may reach through this device,
-// zero for none: its sponsor, or, where any may be it, who made it.
-func joinsAt(i *roster.InviteState, in input) key.Public {
+// none or one: its sponsor, or, where any may be it, who made it.
+func joinsAt(i *roster.InviteState, in input) []key.Public {
 	at := i.Sponsor
 	if i.Any {
 		at = i.Author
 	}
 	if !in.relay || at == in.self || in.view.Member(at) == nil {
-		return key.Public{}
+		return nil
 	}
-	return at
+	return []key.Public{at}
 }
 
 // grace is how far clocks may be apart where an expiry is judged.

@@ -68,16 +68,16 @@ func TestDecideJoiners(t *testing.T) {
 		name  string
 		self  string
 		relay bool
-		want  map[key.Public]key.Public
+		want  map[key.Public][]key.Public
 	}{
-		{"the sponsor", "a", false, map[key.Public]key.Public{own: {}, anyones: {}, old: {}}},
-		{"the sponsor, a relay", "a", true, map[key.Public]key.Public{own: {}, anyones: {}, old: {}}},
-		{"a plain device", "b", false, map[key.Public]key.Public{}},
-		{"a relay", "s", true, map[key.Public]key.Public{own: b.key("a"), anyones: b.key("a")}},
+		{"the sponsor", "a", false, map[key.Public][]key.Public{own: nil, anyones: nil, old: nil}},
+		{"the sponsor, a relay", "a", true, map[key.Public][]key.Public{own: nil, anyones: nil, old: nil}},
+		{"a plain device", "b", false, map[key.Public][]key.Public{}},
+		{"a relay", "s", true, map[key.Public][]key.Public{own: {b.key("a")}, anyones: {b.key("a")}}},
 	}
 	for _, tt := range tests {
 		d := b.decide(tt.self, func(in *input) { in.relay = tt.relay })
-		got := map[key.Public]key.Public{}
+		got := map[key.Public][]key.Public{}
 		for _, p := range d.wire {
 			if p.Shared {
 				got[p.ID] = p.Only

@@ -28,7 +28,19 @@ type body struct {
 	Relays      []relay      `cbor:"9,keyasint,omitempty"`
 	Share       [16]byte     `cbor:"10,keyasint,omitzero"`
 	ShareName   string       `cbor:"11,keyasint,omitempty"`
+	Ports       []byte       `cbor:"12,keyasint,omitempty"`
+	Flags       uint8        `cbor:"13,keyasint,omitzero"`
+	Ends        int64        `cbor:"14,keyasint,omitzero"` // Unix seconds
+	More        uint8        `cbor:"15,keyasint,omitzero"`
 }
+
+// Flags of a share.
+const (
+	flagExit = 1 << iota
+	flagBoth
+	flagConfirm
+	flagsKnown = flagExit | flagBoth | flagConfirm
+)
 
 // relay leaves its keys out where it is the sponsor itself, the common case:
 // they are 68 bytes of the 436 there are.
@@ -143,6 +155,8 @@ func (b *body) check(kind string) error {
 		return errors.New("the sponsor's name is not a label")
 	case kind == kindShare && !isLabel(b.ShareName):
 		return errors.New("the share's name is not a label")
+	case len(b.Ports) > MaxPorts || b.Flags&^flagsKnown != 0 || b.Ends < 0 || b.Ends >= 1<<40:
+		return errors.New("what is shared is out of range")
 	}
 	return nil
 }

@@ -52,14 +52,24 @@ type Join struct {
 	Relays         []Relay
 }
 
-// Share lets a friend's devices be guests of a network.
+// MaxPorts bounds Share.Ports.
+const MaxPorts = 80
+
+// Share lets a friend's devices be guests of a network. What it says of ports
+// and times is a preview: the owner's roster decides.
 type Share struct {
 	Network        [32]byte
 	NetworkName    string // the owner's network, a label
 	ID             [16]byte
-	Name           string // what is shared, a label
+	Name           string // what is shared, a label: the first device
+	More           uint8  // how many more devices
+	Ports          []byte // as package guest packs them
+	Exit           bool
+	Both           bool
+	Confirm        bool
+	Ends           time.Time // of the share, zero for never
 	Key            key.Private
-	Expires        time.Time
+	Expires        time.Time // to be accepted by then
 	Sponsor        key.Public
 	SponsorName    string
 	SponsorControl key.Exchange
@@ -91,11 +101,20 @@ func (s *Share) Encode() (string, error) {
 	if s.ID == [16]byte{} {
 		return "", errors.New("encode share link: no share ID")
 	}
-	return encode(kindShare, &body{
+	b := &body{
 		Network: s.Network, Name: s.NetworkName, Secret: s.Key, Expires: s.Expires.Unix(),
 		Sponsor: s.Sponsor, SponsorName: s.SponsorName, Control: s.SponsorControl,
-		Share: s.ID, ShareName: s.Name,
-	}, s.Endpoints, s.Relays)
+		Share: s.ID, ShareName: s.Name, Ports: s.Ports, More: s.More,
+	}
+	if !s.Ends.IsZero() {
+		b.Ends = s.Ends.Unix()
+	}
+	for flag, on := range map[uint8]bool{flagExit: s.Exit, flagBoth: s.Both, flagConfirm: s.Confirm} {
+		if on {
+			b.Flags |= flag
+		}
+	}
+	return encode(kindShare, b, s.Endpoints, s.Relays)
 }
 
 // Parse reads a link: the answer is a *Join or a *Share. White space around
@@ -115,6 +134,10 @@ func Parse(s string) (any, error) {
 			Network: b.Network, NetworkName: b.Name, ID: b.Share, Name: b.ShareName, Key: b.Secret,
 			Expires: time.Unix(b.Expires, 0).UTC(), Sponsor: b.Sponsor, SponsorName: b.SponsorName,
 			SponsorControl: b.Control, Endpoints: endpoints, Relays: relays,
+			More: b.More, Ports: b.Ports, Exit: b.Flags&flagExit != 0, Both: b.Flags&flagBoth != 0, Confirm: b.Flags&flagConfirm != 0,
+		}
+		if b.Ends != 0 {
+			l.Ends = time.Unix(b.Ends, 0).UTC()
 		}
 		return only(l, s)
 	}

@@ -61,10 +61,12 @@ func TestRoundTrip(t *testing.T) {
 	relayed.Relays[0].Addrs = addrs("198.51.100.9:443", "[2001:db8::9]:443")
 	bare := testJoin()
 	bare.Endpoints, bare.Relays = nil, nil
+	offer := testShare()
+	offer.More, offer.Ports, offer.Exit, offer.Confirm, offer.Ends = 2, []byte{6, 0, 80, 0, 80}, true, true, time.Unix(1_900_000_000, 0).UTC()
 	named := testJoin()
 	named.Endpoints, named.Relays[0].Addrs = nil, nil
 	for name, l := range map[string]interface{ Encode() (string, error) }{
-		"join": testJoin(), "share": testShare(), "the sponsor is the relay": relayed,
+		"join": testJoin(), "share": testShare(), "a share with all there is": offer, "the sponsor is the relay": relayed,
 		"bare": bare, "a relay by name alone": named,
 	} {
 		t.Run(name, func(t *testing.T) {

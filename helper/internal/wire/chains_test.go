@@ -307,7 +307,7 @@ func TestJoinOverRelay(t *testing.T) {
 			n.wire.SetPeers(append(s.peers(n), holder))
 		}
 		atRelay := holder
-		atRelay.Only = sponsor.id()
+		atRelay.Only = []key.Public{sponsor.id()}
 		relay.wire.SetPeers(append(s.peers(relay), atRelay))
 		time.Sleep(time.Second)
 		var sessions []Session
@@ -337,6 +337,33 @@ func TestJoinOverRelay(t *testing.T) {
 			if a.Context().Err() != nil {
 				t.Error("a session has ended")
 			}
+		}
+	})
+}
+
+// TestGuestOverRelay: a guest reaches what is shared with it over a relay, and
+// no other member.
+func TestGuestOverRelay(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newStar(t, 3, 1)
+		defer s.stop()
+		target, other, guest, relay := s.ends[0], s.ends[1], s.ends[2], s.relays[0]
+		known := guest.peer()
+		known.Guest = true
+		for _, n := range []*node{target, other} {
+			n.wire.SetPeers(append(slices.DeleteFunc(s.peers(n), func(p Peer) bool { return p.ID == known.ID }), known))
+		}
+		known.Only = []key.Public{target.id()}
+		relay.wire.SetPeers(append(slices.DeleteFunc(s.peers(relay), func(p Peer) bool { return p.ID == known.ID }), known))
+		for _, n := range []*node{target, other} {
+			guest.wire.SetChains(n.id(), s.chains())
+		}
+		echo(t, guest, target)
+		guest.wantPath(target, Relayed, "")
+		ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+		defer cancel()
+		if _, err := guest.wire.Dial(ctx, other.id()); err == nil {
+			t.Error("another member was reached")
 		}
 	})
 }

@@ -2,8 +2,10 @@ package wire
 
 import (
 	"encoding/binary"
+	"slices"
 	"time"
 
+	"kith.internal/helper/internal/key"
 	"kith.internal/helper/internal/wire/udp"
 )
 
@@ -142,7 +144,7 @@ func (p *peer) takeFrame(h header, body []byte, a arrival, out *outbox) {
 	}
 	last := f.pos == f.count-1
 	switch {
-	case f.nodes[f.pos-1] != p.node() || f.loops() || f.pos > 1 && c.base != nil,
+	case f.nodes[f.pos-1] != p.node() || f.loops() || f.pos > 1 && p.limited() != nil,
 		!last && f.nodes[f.pos] != w.tag, last && !w.isSelf(f.nodes[f.pos]):
 		w.drops.frames.Add(1)
 	case last:
@@ -187,22 +189,40 @@ func (p *peer) passOn(f *frame, a arrival, out *outbox) {
 	a.transit.next, a.transit.route = q, r
 }
 
+// limited is whose bounds hold for the peer's frames: the shared key's that it
+// holds, or its own, a guest's; nil for a member.
+func (p *peer) limited() *peer {
+	switch {
+	case p.c != nil && p.c.base != nil:
+		return p.c.base
+	case p.guest:
+		return p
+	}
+	return nil
+}
+
 // mayReach tells whether the frame's destination is one that its sender may
-// reach through us: a holder of an invite reaches its sponsor alone.
+// reach through us: a holder of an invite reaches its sponsor alone, a guest
+// what is shared with it.
 func (p *peer) mayReach(f *frame) bool {
-	return p.c.base == nil || p.c.base.mayMeet(f.nodes[f.count-1])
+	l := p.limited()
+	return l == nil || l.mayMeet(f.nodes[f.count-1])
 }
 
 // mayBeReached is the same for the way back.
 func (p *peer) mayBeReached(f *frame) bool {
-	return p.c == nil || p.c.base == nil || f.pos+1 == f.count-1 && p.c.base.mayMeet(f.nodes[0])
+	l := p.limited()
+	return l == nil || f.pos+1 == f.count-1 && l.mayMeet(f.nodes[0])
 }
 
-// mayMeet tells whether the holders of the shared key and the node may talk
-// through us.
+// mayMeet tells whether the peer, or the holders of its shared key, and the node
+// may talk through us.
 func (p *peer) mayMeet(n tag) bool {
-	only := p.wire.dir.Load().byID[p.only]
-	return only != nil && only.tag == n
+	byID := p.wire.dir.Load().byID
+	return slices.ContainsFunc(p.only, func(id key.Public) bool {
+		q := byID[id]
+		return q != nil && q.tag == n
+	})
 }
 
 // unreachable tells the node before us that a frame could not go on.

@@ -33,7 +33,8 @@ type peer struct {
 	id     key.Public
 	tag    tag // as a node
 	shared bool
-	only   key.Public // guarded by Wire.mu, as are
+	guest  bool // guarded by Wire.mu, as are
+	only   []key.Public
 	relay  *Relay
 	chains []chain
 	wire   *Wire

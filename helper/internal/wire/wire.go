@@ -65,8 +65,11 @@ type Peer struct {
 	// each of which is then a peer of its own with the same ID.
 	Shared     bool
 	Candidates []netip.AddrPort
-	Relay      *Relay     // it has the relay role
-	Only       key.Public // Shared: whom alone its holders may reach through us; zero: nobody
+	Relay      *Relay // it has the relay role
+	// Guest is set for a device that is no member. Like the holders of a shared
+	// key it passes nothing on, and reaches through us those in Only alone.
+	Guest bool
+	Only  []key.Public
 }
 
 // Relay is how to reach a peer that passes frames on for everyone.
@@ -237,7 +240,7 @@ func (w *Wire) SetPeers(peers []Peer) {
 			p.renew(q.Control, now)
 		}
 		next.byID[q.ID], next.byTag[p.tag], next.bySeal[t] = p, p, p
-		p.only, p.relay = q.Only, q.Relay
+		p.guest, p.only, p.relay = q.Guest, q.Only, q.Relay
 		if p.shared {
 			next.shared = append(next.shared, p)
 		}
