@@ -326,6 +326,14 @@ type Preview struct {
 	Expired     bool      `json:"expired"`
 	Known       bool      `json:"known"` // this device is already in that network
 	Reach       []string  `json:"reach"` // what it lets one reach; "" for the whole network
+
+	// Of a share's link.
+	More    int        `json:"more"`    // how many more devices
+	Ports   []string   `json:"ports"`   // "445/tcp", "all"
+	Exit    bool       `json:"exit"`    // it may be used as an exit node
+	Both    bool       `json:"both"`    // the owner's devices may open connections too
+	Confirm bool       `json:"confirm"` // the owner approves once the words were compared
+	Ends    *time.Time `json:"ends"`    // when the share ends, null for never
 }
 
 type LinkRequest struct {

@@ -31,6 +31,7 @@ type cli struct {
 	Device     deviceCmd     `cmd:"" help:"List and change the network's devices."`
 	Relay      relayCmd      `cmd:"" help:"Let this device pass sealed packets on for all members."`
 	Forward    forwardCmd    `cmd:"" help:"Pass packets on between members who cannot reach one another."`
+	Share      shareCmd      `cmd:"" help:"Let a friend's devices reach some of yours, or use what a friend shares."`
 	DNS        dnsCmd        `cmd:"" name:"dns" help:"Set names of your own and see how names resolve."`
 	Roster     rosterCmd     `cmd:"" help:"Show every record, its author and why it counts or not."`
 	Recover    recoverCmd    `cmd:"" help:"Use the network's root phrase, or show it once."`

@@ -65,7 +65,7 @@ func run(ctx context.Context, args []string, e env) (code int) {
 		kong.Writers(e.out, e.err),
 		kong.Exit(func(code int) { panic(exited(code)) }),
 		kong.ConfigureHelp(kong.HelpOptions{Compact: true, NoExpandSubcommands: true}),
-		kong.Vars{"links": linkHelp},
+		kong.Vars{"links": linkHelp, "shares": shareHelp},
 	)
 	if err != nil {
 		panic(err) // the grammar is wrong: a mistake of the program

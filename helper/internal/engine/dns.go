@@ -46,6 +46,15 @@ func (e *Engine) joinZones() error {
 		}
 		zones = append(zones, z)
 	}
+	// Friends' after all of ours: nothing of theirs may stand before it.
+	for _, s := range e.stays() {
+		z, err := s.zone()
+		if err != nil {
+			e.log.Error("build a friend's zone", "network", s.alias, "err", err)
+			continue
+		}
+		zones = append(zones, z)
+	}
 	if e.zones != nil && slices.Equal(e.zones.All(), zones) {
 		return nil
 	}

@@ -306,6 +306,9 @@ func (e *Engine) ownInterfaces() map[int]bool {
 		if n.on != nil && n.on.index != 0 {
 			own[n.on.index] = true
 		}
+		for _, s := range n.stays {
+			own[s.index] = true
+		}
 	}
 	return own
 }

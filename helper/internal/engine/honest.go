@@ -47,6 +47,8 @@ func (n *network) everyMinute() {
 	n.checkHonest()
 	n.checkHidden()
 	n.tellIfChanged()
+	n.tendShares()
+	n.spreadProofs()
 }
 
 // checkHonest names who does not do what it should.

@@ -121,13 +121,18 @@ func (w *inviting) answer(ctx context.Context, sponsor key.Public) (ipc.InviteAn
 // alwaysOn is the nearest relay that may admit and is linked with this device,
 // zero for none, or where this device is such a one itself.
 func (n *network) alwaysOn() key.Public {
+	return n.alwaysOnFor(roster.CapAdmit | roster.CapSponsor)
+}
+
+// alwaysOnFor is the same for relays with one of some capabilities.
+func (n *network) alwaysOnFor(caps roster.Caps) key.Public {
 	if n.on == nil || n.relayApproved() {
 		return key.Public{}
 	}
 	linked := n.on.replica.Linked()
 	now := time.Now()
 	for _, m := range n.relaysByUse() {
-		if linked[m.Key] && m.Caps&(roster.CapAdmit|roster.CapSponsor) != 0 && !expired(m, now) {
+		if linked[m.Key] && m.Caps&caps != 0 && !expired(m, now) {
 			return m.Key
 		}
 	}

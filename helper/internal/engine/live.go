@@ -264,7 +264,14 @@ func (h handler) Accept(id key.Public, s wire.Session) {
 		h.on.n.serveJoin(h.on, s)
 		return
 	}
-	h.on.replica.Accept(id, s)
+	switch n := h.on.n; {
+	case n.knocker(id):
+		n.serveKnock(h.on, s)
+	case n.book.View().Member(id) == nil && n.visiting(id):
+		n.serveGuest(h.on, s)
+	default:
+		h.on.replica.Accept(id, s)
+	}
 }
 
 func (h handler) Presence(p replica.Presence) {
@@ -280,7 +287,17 @@ func (h handler) ClockOffset(peer key.Public, d time.Duration) {
 }
 
 func (h handler) Linked(peer key.Public, up bool) {
-	h.post(h.on.n.e.publishSoon)
+	h.post(func() {
+		if up {
+			h.on.n.tendShares()
+			h.on.n.spreadProofs()
+		}
+		h.on.n.e.publishSoon()
+	})
+}
+
+func (h handler) Note(peer key.Public, raw []byte) {
+	h.post(func() { h.on.n.heardNote(peer, raw) })
 }
 
 // epochForReplica reads the newest secret from any goroutine.

@@ -24,6 +24,9 @@ func (e *Engine) local() (ifaces []netmon.Interface, own map[int]bool) {
 		}
 		ifaces = append(ifaces, i)
 	}
+	for _, s := range e.stays() {
+		ifaces = append(ifaces, netmon.Interface{Name: s.ifname, Index: s.index, Prefixes: []netip.Prefix{roster.Prefix6(s.id)}})
+	}
 	return ifaces, own
 }
 
@@ -37,6 +40,12 @@ func (e *Engine) tellLocal() {
 	}
 	for _, j := range e.joins {
 		j.wire.SetLocal(ifaces, own)
+	}
+	for _, s := range e.stays() {
+		s.wire.SetLocal(ifaces, own)
+		for _, d := range s.doors {
+			d.wire.SetLocal(ifaces, own)
+		}
 	}
 }
 

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"kith.internal/helper/internal/discover"
+	"kith.internal/helper/internal/guest"
 	"kith.internal/helper/internal/key"
 	"kith.internal/helper/internal/osnet/router"
 	"kith.internal/helper/internal/replica"
@@ -43,6 +44,18 @@ type network struct {
 	refreshing *time.Timer // decides again when it is due
 	relayGate  gate        // who opens or closes the relay's ports
 	names      names
+
+	// Shares: given, by the roster; to whom, by what they have shown.
+	shareCache shareCache
+	shareWords map[key.Public][]string
+	visitors   map[guestID]*visitor
+	cancels    []takenBack
+	proofs     map[guest.SID][]byte // by admins, where this device signs none
+	spread     map[handing]spread
+	// Friends': as an admin of this network, and as their guest.
+	accepts map[guest.SID]*accepting
+	handed  map[handing]bool // which admins know of which shares
+	stays   map[roster.ID]*stay
 }
 
 // learnt is what a member's presence said, kept also while replication is down.
@@ -65,6 +78,8 @@ func (e *Engine) openNetwork(set store.Settings) (*network, error) {
 	n := &network{
 		e: e, id: set.Network, alias: set.Alias, set: set,
 		warned: map[string]bool{}, learnt: map[key.Public]learnt{}, relayGate: make(gate, 1),
+		proofs: map[guest.SID][]byte{}, spread: map[handing]spread{}, accepts: map[guest.SID]*accepting{}, handed: map[handing]bool{},
+		stays: map[roster.ID]*stay{},
 	}
 	var err error
 	if n.secrets, err = e.cfg.Store.Secrets(n.id); err != nil {
@@ -82,6 +97,9 @@ func (e *Engine) openNetwork(set store.Settings) (*network, error) {
 	n.book = replica.NewBook(rs, keeper{e.cfg.Store, n.id}, n.changed)
 	if err := n.loadAsks(); err != nil {
 		return nil, fmt.Errorf("read what is asked for: %w", err)
+	}
+	if err := n.loadVisitors(); err != nil {
+		return nil, fmt.Errorf("read what is known of guests: %w", err)
 	}
 	return n, nil
 }
@@ -154,6 +172,9 @@ func (n *network) start() {
 	n.learnCached()
 	n.refresh()
 	n.resumeRelay()
+	n.loadAccepts()
+	n.tendShares()
+	n.tendVisits()
 	n.armMinute()
 	n.e.setPorts()
 	n.e.announcer.Query()
@@ -168,8 +189,16 @@ func (n *network) stop() {
 	if n.on == nil {
 		return
 	}
+	for _, a := range n.accepts {
+		a.stop()
+	}
 	on := n.on
 	n.on = nil
+	for _, s := range n.stays {
+		n.endStay(s)
+	}
+	clear(n.handed)
+	clear(n.spread)
 	if on.index != 0 {
 		n.e.closed[on.index] = true // until the monitor tells that it is gone
 	}
@@ -209,6 +238,7 @@ func (n *network) refresh() {
 	n.settleAsks()
 	n.checkKeys()
 	n.checkEpoch()
+	n.checkVisitors()
 	if n.on == nil {
 		n.e.publishSoon()
 		return
@@ -228,6 +258,8 @@ func (n *network) refresh() {
 	n.routeSoon()
 	n.route(d.router)
 	n.arm()
+	n.tendShares()
+	n.spreadProofs()
 	n.e.apply()
 }
 
@@ -240,7 +272,11 @@ func (n *network) decide() decision {
 	if n.on != nil {
 		in.use4, in.use6 = n.on.use4, n.on.use6
 	}
-	return decide(in)
+	d := decide(in)
+	if d.member {
+		n.decideGuests(&d)
+	}
+	return d
 }
 
 // route sets addresses and routes, and notes which families work.
@@ -311,6 +347,12 @@ func (n *network) networkChanged() {
 	n.recordSoon(recordAfter)
 	n.sayPresence()
 	n.refresh()
+	for _, s := range n.stays {
+		s.networkChanged()
+	}
+	for _, a := range n.accepts {
+		a.caller.networkChanged(n.e)
+	}
 }
 
 // groups is what LAN discovery speaks and hears for this network.
@@ -330,7 +372,13 @@ func (n *network) groups() []discover.Group {
 		id := inv.Key
 		out = append(out, discover.Group{Secret: lanSecret(id), Port: port, Handle: func(h discover.Heard) { n.heard(id, h) }})
 	}
-	return out
+	for _, a := range n.accepts {
+		out = append(out, a.group())
+	}
+	for _, s := range n.stays {
+		out = append(out, s.groups()...)
+	}
+	return append(out, n.guestGroups()...)
 }
 
 // heardMember is called from discovery's goroutine.

@@ -46,6 +46,7 @@ type decision struct {
 	router  router.Config
 	hosts   []dns.Host
 	ranges  []netip.Prefix // for reverse names
+	guests  []*guestRule
 }
 
 // decide is pure.

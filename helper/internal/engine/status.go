@@ -109,6 +109,7 @@ func (n *network) status() ipc.Network {
 		sessions = n.on.tunnel.Status()
 		linked = n.on.replica.Linked()
 	}
+	out.Shares = n.allShares()
 	now := time.Now()
 	for _, m := range v.Members {
 		if m.Key == n.self || expired(m, now) {

@@ -112,6 +112,9 @@ func (n *network) arm() {
 			sooner(m.Expires.Add(grace))
 		}
 	}
+	if end := n.nextGuestEnd(now); !end.IsZero() {
+		sooner(end)
+	}
 	if !next.IsZero() {
 		n.expiry = time.AfterFunc(next.Sub(now)+time.Second, func() { n.e.post(n.refresh) })
 	}

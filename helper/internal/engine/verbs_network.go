@@ -201,6 +201,9 @@ func (e *Engine) upNetwork(name string) (*network, error) {
 
 // Preview reads a link and sends nothing.
 func (e *Engine) Preview(ctx context.Context, _ server.Caller, req ipc.LinkRequest) (ipc.Preview, error) {
+	if l, err := link.ParseShare(req.Link); err == nil {
+		return e.previewShare(ctx, l)
+	}
 	l, err := parseJoin(req.Link)
 	if err != nil {
 		return ipc.Preview{}, err

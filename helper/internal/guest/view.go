@@ -1,6 +1,7 @@
 package guest
 
 import (
+	"bytes"
 	"fmt"
 	"net/netip"
 	"slices"
@@ -179,3 +180,10 @@ func (v *View) Fresh(now time.Time) bool {
 
 // Stale tells whether a newer one should be asked for.
 func (v *View) Stale(now time.Time) bool { return now.Unix() >= v.Made+(v.NotAfter-v.Made)/2 }
+
+// Same tells whether two views are the same.
+func (v *View) Same(o *View) bool {
+	a, err := enc.Marshal(v)
+	b, err2 := enc.Marshal(o)
+	return err == nil && err2 == nil && bytes.Equal(a, b)
+}

@@ -255,6 +255,11 @@ func (l *link) handle(m message) error {
 	if len(m.Who) > 0 {
 		r.answerWho(l, m.Who)
 	}
+	for _, note := range m.Notes[:min(len(m.Notes), maxNotes)] {
+		if len(note) <= MaxNote {
+			r.cfg.Handler.Note(l.id, note)
+		}
+	}
 	return nil
 }
 

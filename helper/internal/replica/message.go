@@ -25,6 +25,7 @@ type message struct {
 	Presence [][]byte    `cbor:"6,keyasint,omitempty"` // signed
 	Epoch    []byte      `cbor:"7,keyasint,omitempty"` // the discovery secret
 	Who      [][]byte    `cbor:"8,keyasint,omitempty"` // devices whose presence is asked for
+	Notes    [][]byte    `cbor:"9,keyasint,omitempty"` // for the neighbour alone, see Note
 }
 
 // hello opens a stream, from both sides.

@@ -48,7 +48,7 @@ func (p *pace) allow(now time.Time) bool {
 // cost is a message's size in bytes, roughly, and its handling.
 func cost(m message) float64 {
 	n := 1 << 10
-	for _, list := range [][][]byte{m.Buckets, m.Records, m.Presence, m.Who} {
+	for _, list := range [][][]byte{m.Buckets, m.Records, m.Presence, m.Who, m.Notes} {
 		for _, b := range list {
 			n += len(b) + 32
 		}

@@ -29,6 +29,7 @@ type listener struct{ heard []Presence }
 
 func (e *listener) Presence(p Presence)                 { e.heard = append(e.heard, p) }
 func (*listener) Epoch([32]byte)                        {}
+func (*listener) Note(key.Public, []byte)               {}
 func (*listener) ClockOffset(key.Public, time.Duration) {}
 func (*listener) Linked(key.Public, bool)               {}
 func (e *listener) last(t *testing.T, n int) (p Presence) {

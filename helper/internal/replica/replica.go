@@ -35,6 +35,8 @@ type Handler interface {
 	ClockOffset(peer key.Public, d time.Duration)
 	// Linked tells that a control session with a member began or ended.
 	Linked(peer key.Public, up bool)
+	// Note is what a member has to say to this device alone.
+	Note(peer key.Public, note []byte)
 }
 
 // Config is what a Replica works with.
@@ -354,6 +356,25 @@ func (r *Replica) Push(records [][]byte, from key.Public) {
 	for _, l := range r.others(from) {
 		l.sendRecords(records)
 	}
+}
+
+// Bounds on what is said to one neighbour alone.
+const (
+	MaxNote  = 64 << 10 // bytes of one note
+	maxNotes = 64       // in a message
+)
+
+// Note says something to one member, over the link with it; false if there is
+// none. Who is linked is a member in good standing.
+func (r *Replica) Note(to key.Public, note []byte) bool {
+	r.mu.Lock()
+	l := r.links[to]
+	ok := l != nil && r.standing(to)
+	r.mu.Unlock()
+	if ok {
+		l.send(message{Notes: [][]byte{note}})
+	}
+	return ok
 }
 
 // stepped wakes who waits in Await.

@@ -36,6 +36,7 @@ type witness struct {
 
 func (e *witness) Presence(p Presence)                 { e.mu.Lock(); e.said = append(e.said, p); e.mu.Unlock() }
 func (*witness) Epoch([32]byte)                        {}
+func (*witness) Note(key.Public, []byte)               {}
 func (*witness) ClockOffset(key.Public, time.Duration) {}
 func (e *witness) Linked(_ key.Public, up bool) {
 	e.mu.Lock()
@@ -472,6 +473,7 @@ func FuzzMessage(f *testing.F) {
 		{Buckets: make([][]byte, 256)},
 		{IDs: []bucketIDs{{Bucket: 3, IDs: make([]byte, 65)}}, Digest: make([]byte, 32)},
 		{Records: [][]byte{{0xa0}}, Epoch: make([]byte, 32), Who: [][]byte{make([]byte, 32), {1}}},
+		{Notes: [][]byte{{1}, make([]byte, 100)}},
 	} {
 		b, err := frame.Marshal(m)
 		if err != nil {

@@ -42,6 +42,8 @@ type Secrets struct {
 	Phrase  string         `cbor:"4,keyasint,omitempty"` // the root phrase until it has been shown
 	Invites []InviteSecret `cbor:"5,keyasint,omitempty"`
 	Relay   []byte         `cbor:"6,keyasint,omitempty"` // the relay's TLS key, PKCS #8 (RFC 5958); the roster pins it
+	Issuers []Issuer       `cbor:"7,keyasint,omitempty"` // friends' shares that this network has accepted, where this device passes them on
+	Visits  []Visit        `cbor:"8,keyasint,omitempty"` // friends' networks that this device is a guest of
 }
 
 // Keys are the two X25519 keys of one admission.
@@ -279,6 +281,8 @@ func (s *Store) Secrets(network [32]byte) (Secrets, error) {
 	out.Keys = slices.Clone(out.Keys)
 	out.Epochs = slices.Clone(out.Epochs)
 	out.Invites = slices.Clone(out.Invites)
+	out.Issuers = slices.Clone(out.Issuers)
+	out.Visits = slices.Clone(out.Visits)
 	return out, nil
 }
 

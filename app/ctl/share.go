@@ -1,0 +1,238 @@
+package main
+
+import (
+	"fmt"
+	"strings"
+
+	"kith.internal/ipc"
+)
+
+type shareCmd struct {
+	Create  shareCreateCmd  `cmd:"" help:"Print a link that lets a friend's devices reach some of yours."`
+	Accept  shareAcceptCmd  `cmd:"" help:"Accept a friend's link for all devices of your network."`
+	List    shareListCmd    `cmd:"" help:"List what is shared and what friends share."`
+	Approve shareApproveCmd `cmd:"" help:"Say that a friend has read the same words out."`
+	Revoke  shareRevokeCmd  `cmd:"" help:"Take a share back at once."`
+	Remove  shareRemoveCmd  `cmd:"" help:"Give a friend's share up, on all devices of your network."`
+}
+
+type shareCreateCmd struct {
+	Devices  []string `arg:"" name:"device" help:"The devices to share, or tag:NAME for all with a tag."`
+	Port     []string `required:"" help:"What the friend may reach there, such as 445/tcp,80/tcp or 60000-61000/udp; all for everything." placeholder:"PORTS"`
+	Exit     bool     `help:"They may be used as exit nodes, too."`
+	Both     bool     `help:"They may open connections to the friend's devices, too."`
+	Confirm  bool     `help:"It counts once you have compared words with the friend: kith share approve."`
+	AcceptBy duration `default:"24h" help:"How long the link can be accepted." placeholder:"D"`
+	Expires  forever  `default:"never" help:"When the share ends, such as 7d, or never." placeholder:"D"`
+	Guests   int      `default:"16" help:"How many of the friend's devices may come." placeholder:"N"`
+}
+
+// forever is a duration, or 0 for "never".
+type forever duration
+
+func (f *forever) UnmarshalText(b []byte) error {
+	if string(b) == "never" {
+		*f = 0
+		return nil
+	}
+	return (*duration)(f).UnmarshalText(b)
+}
+
+func (c *shareCreateCmd) Run(a *app) error {
+	ans, err := a.client.ShareCreate(a.ctx, ipc.ShareRequest{
+		Network: a.Network, Devices: c.Devices, Ports: c.Port, Exit: c.Exit, Both: c.Both, Confirm: c.Confirm,
+		AcceptBy: c.AcceptBy.seconds(), Expires: duration(c.Expires).seconds(), Guests: c.Guests,
+	})
+	if err != nil {
+		return err
+	}
+	if a.JSON {
+		return a.json(ans)
+	}
+	fmt.Fprintln(a.out, clean(ans.Link))
+	a.note("One friend can accept this link until %s, and reach %s at %s. Treat it like a password.",
+		a.clockOr(ans.Share.AcceptBy, "its end"), clean(shared(ans.Share)), ports(ans.Share))
+	return nil
+}
+
+// shared names what is shared.
+func shared(s ipc.Share) string {
+	var names []string
+	for _, d := range s.Devices {
+		names = append(names, d.Name)
+	}
+	return or(strings.Join(names, ", "), s.Name)
+}
+
+func ports(s ipc.Share) string {
+	out := strings.Join(s.Ports, ", ")
+	if out == "all" {
+		out = "all ports"
+	}
+	if s.Exit {
+		out += ", as an exit node"
+	}
+	if s.Both {
+		out += ", both ways"
+	}
+	return clean(out)
+}
+
+type shareAcceptCmd struct {
+	Link  string   `arg:"" help:"${links}"`
+	Label string   `help:"What the friend sees as your name; this device's otherwise." placeholder:"NAME"`
+	Wait  duration `default:"30s" help:"How long to wait for the friend's side." placeholder:"D"`
+}
+
+func (c *shareAcceptCmd) Run(a *app) error {
+	link, err := a.argument(c.Link, "Paste the link: ")
+	if err != nil {
+		return err
+	}
+	ans, err := a.client.ShareAccept(a.ctx, ipc.ShareAcceptRequest{Link: link, Network: a.Network, Label: c.Label, Wait: c.Wait.seconds()})
+	if err != nil {
+		return err
+	}
+	if a.JSON {
+		return a.json(ans)
+	}
+	s := ans.Share
+	if s.State == ipc.ShareConfirm {
+		fmt.Fprintf(a.out, "Read these words to your friend, who has to approve: %s\n", clean(strings.Join(s.Words, " ")))
+		a.note("Then the share appears by itself; kith share list shows it.")
+		return nil
+	}
+	for _, d := range s.Devices {
+		at := d.FQDN
+		if d.IPv6 != nil {
+			at += " (" + d.IPv6.String() + ")"
+		}
+		fmt.Fprintf(a.out, "%s: %s\n", clean(at), ports(s))
+	}
+	a.note("All devices of your network may use it; it appears on each by itself.")
+	return nil
+}
+
+type shareListCmd struct{}
+
+func (c *shareListCmd) Run(a *app) error {
+	ans, err := a.client.ShareList(a.ctx, a.Network)
+	switch {
+	case err != nil:
+		return err
+	case a.JSON:
+		return a.json(ans)
+	case len(ans.Shares) == 0:
+		fmt.Fprintln(a.out, "Nothing is shared.")
+		return nil
+	}
+	t := table{}
+	t.row("ID", "SHARED", "WITH", "STATE", "PORTS", "UNTIL", "LAST USED")
+	for _, s := range ans.Shares {
+		t.row(s.ID[:min(8, len(s.ID))], whatOf(s), withOf(s), string(s.State), ports(s), a.untilOf(s), a.clockOr(s.LastUsed, "-"))
+	}
+	t.print(a.out)
+	for _, s := range ans.Shares {
+		if len(s.Words) > 0 {
+			a.note("%s: the words to compare are: %s", s.ID[:min(8, len(s.ID))], clean(strings.Join(s.Words, " ")))
+		}
+		if s.Why != nil {
+			a.note("%s: %s", s.ID[:min(8, len(s.ID))], clean(*s.Why))
+		}
+	}
+	return nil
+}
+
+// whatOf names what is shared; of a friend's by the names that lead there.
+func whatOf(s ipc.Share) string {
+	if s.Direction != "in" || len(s.Devices) == 0 {
+		return shared(s)
+	}
+	var names []string
+	for _, d := range s.Devices {
+		names = append(names, d.FQDN)
+	}
+	return strings.Join(names, ", ")
+}
+
+func withOf(s ipc.Share) string {
+	if s.Direction == "in" {
+		return "you"
+	}
+	out := or(s.Label, "-")
+	if n := len(s.Guests); n == 1 {
+		out += " (1 device)"
+	} else if n > 1 {
+		out += fmt.Sprintf(" (%d devices)", n)
+	}
+	return out
+}
+
+func (a *app) untilOf(s ipc.Share) string {
+	if s.State == ipc.SharePending || s.State == ipc.ShareAsking {
+		return "accept by " + a.clockOr(s.AcceptBy, "-")
+	}
+	return a.clockOr(s.Expires, "never")
+}
+
+const shareHelp = "The share: the start of its ID, or a name in kith share list."
+
+type shareApproveCmd struct {
+	Share string `arg:"" help:"${shares}"`
+}
+
+func (c *shareApproveCmd) Run(a *app) error {
+	ans, err := a.client.ShareApprove(a.ctx, ipc.ShareIDRequest{Network: a.Network, Share: c.Share})
+	switch {
+	case err != nil:
+		return err
+	case a.JSON:
+		return a.json(ans)
+	}
+	fmt.Fprintf(a.out, "%s may use %s now.\n", clean(or(ans.Share.Label, "The friend")), clean(shared(ans.Share)))
+	return nil
+}
+
+type shareRevokeCmd struct {
+	confirmed
+	Share string `arg:"" help:"${shares}"`
+}
+
+func (c *shareRevokeCmd) Run(a *app) error {
+	if !c.Yes {
+		if err := a.confirm(fmt.Sprintf("Take the share %s back? What runs over it ends at once.", clean(c.Share))); err != nil {
+			return err
+		}
+	}
+	ans, err := a.client.ShareRevoke(a.ctx, ipc.ShareIDRequest{Network: a.Network, Share: c.Share})
+	switch {
+	case err != nil:
+		return err
+	case a.JSON:
+		return a.json(ans)
+	}
+	fmt.Fprintf(a.out, "%s is shared no more with %s.\n", clean(shared(ans.Share)), clean(or(ans.Share.Label, "whoever has the link")))
+	return nil
+}
+
+type shareRemoveCmd struct {
+	confirmed
+	Share string `arg:"" help:"${shares}"`
+}
+
+func (c *shareRemoveCmd) Run(a *app) error {
+	if !c.Yes {
+		if err := a.confirm(fmt.Sprintf("Give the share %s up, on all devices of your network? To have it again takes a new link.", clean(c.Share))); err != nil {
+			return err
+		}
+	}
+	ans, err := a.client.ShareRemove(a.ctx, ipc.ShareIDRequest{Network: a.Network, Share: c.Share})
+	switch {
+	case err != nil:
+		return err
+	case a.JSON:
+		return a.json(ans)
+	}
+	fmt.Fprintf(a.out, "Gave up %s.\n", clean(shared(ans.Share)))
+	return nil
+}

@@ -1,0 +1,261 @@
+package engine
+
+import (
+	"context"
+	"net/netip"
+	"slices"
+	"time"
+
+	"kith.internal/helper/internal/guest"
+	"kith.internal/helper/internal/key"
+	"kith.internal/helper/internal/roster"
+	"kith.internal/helper/internal/visit"
+	"kith.internal/helper/internal/wire"
+	"kith.internal/ipc"
+)
+
+// Bounds on a guest's session.
+const (
+	hellosMost    = 8 // streams at once
+	requestsBurst = 8
+	requestEvery  = time.Second
+)
+
+// knocker tells whether a session's key is a share's link or door.
+func (n *network) knocker(id key.Public) bool {
+	return guest.ByKey(guest.All(n.book.View()), id) != nil
+}
+
+// serveKnock answers one stream of who holds a share's link or door: an
+// acceptance, or a pass. It runs in the session's own goroutine.
+func (n *network) serveKnock(on *live, s wire.Session) {
+	select {
+	case on.joiners <- struct{}{}:
+		defer func() { <-on.joiners }()
+	default:
+		s.Close(0) // it asks again soon
+		return
+	}
+	ctx, cancel := context.WithTimeout(n.e.ctx, requestPatience)
+	defer cancel()
+	defer s.Close(0)
+	g, req, err := visit.Accept(ctx, s)
+	if err != nil {
+		return
+	}
+	a, err := call(n.e.ctx, n.e, func() (visit.Answer, error) {
+		switch {
+		case n.on != on:
+			return visit.Answer{}, ipc.Errorf(ipc.CodeBusy, "the network is stopping")
+		case len(req.Accept) > 0:
+			return n.accepted(s.Peer(), req.Accept)
+		}
+		_, _, err := n.takePass(req.Pass, key.Public{})
+		return visit.Answer{}, err
+	})
+	if err != nil {
+		on.log.Info("a knock is refused", "err", err)
+		a = visit.Refusal(err)
+	}
+	if g.Send(a) == nil {
+		g.Settle()
+	}
+}
+
+const requestPatience = 15 * time.Second
+
+// accepted takes an acceptance, once. The same again gets the same answer.
+func (n *network) accepted(linkKey key.Public, raw []byte) (visit.Answer, error) {
+	var none visit.Answer
+	v := n.book.View()
+	s := guest.ByKey(n.shares(), linkKey)
+	if s == nil || s.Key != linkKey || s.Sponsor != n.self {
+		return none, ipc.Errorf(ipc.CodeLinkForeign, "this device does not answer for the share")
+	}
+	a, err := guest.DecodeAcceptance(raw)
+	if err != nil {
+		return none, err
+	}
+	if err := s.MayAccept(a.Issuer, time.Now()); err != nil {
+		return none, err
+	}
+	if !a.Verify(s.Key, n.id, s.SID) {
+		// The signature names the network and the share.
+		return none, ipc.Errorf(ipc.CodeLinkForeign, "the acceptance is of another share or network")
+	}
+	if len(s.Targets(v)) == 0 {
+		return none, ipc.Errorf(ipc.CodeNotShared, "what was shared has left %s", v.Name)
+	}
+	if s.By == nil {
+		if v.Caps(n.self)&roster.CapShare == 0 {
+			return none, ipc.Errorf(ipc.CodeLinkForeign, "this device may share nothing any more")
+		}
+		by := guest.By{Acceptance: *a, At: time.Now().UnixMilli()}
+		value, err := by.Encode()
+		if err != nil {
+			return none, err
+		}
+		if err := n.write(func(au *roster.Author) error { _, err := au.Set(s.SID.KeyBy(), value); return err }); err != nil {
+			return none, n.unsaved(err)
+		}
+		n.e.log.Info("a share was accepted", "network", n.alias, "share", s.SID.String()[:8], "label", a.Label)
+		n.refresh()
+		s = guest.Read(n.book.View(), s.SID)
+	}
+	if !s.Accepted() {
+		return visit.Answer{Pending: true}, nil
+	}
+	return n.showShare(s), nil
+}
+
+// showShare is what a friend's device learns of a share.
+func (n *network) showShare(s *guest.State) visit.Answer {
+	a := visit.Answer{Contacts: n.contacts(s)}
+	if proof, err := n.prove(s); err == nil {
+		a.Proof = proof
+	}
+	return a
+}
+
+// prove is the view of a share: signed here, or as an admin has handed it over.
+func (n *network) prove(s *guest.State) ([]byte, error) {
+	if n.book.View().Caps(n.self)&roster.CapShare == 0 {
+		if p, ok := n.proofs[s.SID]; ok {
+			return p, nil
+		}
+		return nil, ipc.Errorf(ipc.CodeNotAdmin, "no proof is at hand")
+	}
+	return guest.Prove(n.device, n.book.View(), s, n.servesAny, time.Now())
+}
+
+// servesAny tells of this device too whether it serves as a relay.
+func (n *network) servesAny(m *roster.Member) bool {
+	if m.Key == n.self {
+		return n.relayApproved() && m.Relay != nil
+	}
+	return n.serves(m)
+}
+
+// contacts is where the devices of a share may be found.
+func (n *network) contacts(s *guest.State) []visit.Contact {
+	var out []visit.Contact
+	v := n.book.View()
+	for _, k := range s.Reach(v) {
+		var addrs []netip.AddrPort
+		if m := v.Member(k); m.Relay != nil && n.servesAny(m) {
+			addrs = append(addrs, m.Relay.Addrs...)
+		}
+		if k == n.self {
+			addrs = append(addrs, n.endpoints()...)
+		} else {
+			addrs = append(addrs, n.learnt[k].Endpoints...)
+		}
+		addrs = slices.DeleteFunc(addrs, func(a netip.AddrPort) bool { return a.Addr().Zone() != "" })
+		out = append(out, visit.Contact{Key: k, Addrs: addrs[:min(len(addrs), 16)]})
+	}
+	return out
+}
+
+// visiting tells whether a session's key is a guest's.
+func (n *network) visiting(id key.Public) bool {
+	ok, err := call(n.e.ctx, n.e, func() (bool, error) {
+		for g := range n.visitors {
+			if g.key == id {
+				return true, nil
+			}
+		}
+		return false, nil
+	})
+	return ok && err == nil
+}
+
+// serveGuest serves a guest's session until it ends, a stream for each share.
+func (n *network) serveGuest(on *live, s wire.Session) {
+	defer s.Close(0)
+	slots := make(chan struct{}, hellosMost)
+	for {
+		select {
+		case slots <- struct{}{}:
+		case <-s.Context().Done():
+			return
+		}
+		g, req, err := visit.Accept(s.Context(), s)
+		if err != nil {
+			return
+		}
+		n.e.background(func() {
+			defer func() { <-slots }()
+			n.serveHello(on, s.Peer(), g, req)
+		})
+	}
+}
+
+// serveHello answers the requests of one stream: the first has the pass.
+func (n *network) serveHello(on *live, id key.Public, g *visit.Guest, req visit.Request) {
+	defer g.Close()
+	var at guestID
+	defer func() {
+		n.e.post(func() {
+			if v := n.visitors[at]; v != nil {
+				delete(v.hellos, g)
+				v.Seen = time.Now().UnixMilli()
+				n.e.publishSoon()
+			}
+		})
+	}()
+	left, last := float64(requestsBurst), time.Now()
+	for {
+		a, err := call(n.e.ctx, n.e, func() (visit.Answer, error) {
+			if n.on != on {
+				return visit.Answer{}, ipc.Errorf(ipc.CodeBusy, "the network is stopping")
+			}
+			return n.greet(id, g, &at, req)
+		})
+		if err != nil {
+			if g.Send(visit.Refusal(err)) == nil {
+				g.Settle()
+			}
+			return
+		}
+		if g.Send(a) != nil {
+			return
+		}
+		if req, err = g.Next(); err != nil {
+			return
+		}
+		now := time.Now()
+		left = min(requestsBurst, left+now.Sub(last).Seconds()/requestEvery.Seconds()) - 1
+		if last = now; left < 0 {
+			on.log.Info("a guest asks too much", "guest", id.Short())
+			return
+		}
+	}
+}
+
+// greet takes one request of a guest.
+func (n *network) greet(id key.Public, h *visit.Guest, at *guestID, req visit.Request) (visit.Answer, error) {
+	for _, c := range req.Cancels {
+		if err := n.cancel(c); err != nil {
+			return visit.Answer{}, ipc.Errorf(ipc.CodePassInvalid, "a cancel is not of who has accepted the share")
+		}
+	}
+	if len(req.Pass) == 0 {
+		if n.visitors[*at] == nil {
+			return visit.Answer{}, ipc.Errorf(ipc.CodePassInvalid, "a guest begins with its pass")
+		}
+		return visit.Answer{}, nil
+	}
+	g, s, err := n.takePass(req.Pass, id)
+	if err != nil {
+		return visit.Answer{}, err
+	}
+	if *at = (guestID{g.pass.Guest, g.pass.SID}); !g.hellos[h] {
+		g.hellos[h] = true
+		n.e.publishSoon()
+	}
+	v := n.book.View()
+	if reach := s.Reach(v); !slices.Contains(reach, n.self) {
+		return visit.Answer{}, nil // a relay
+	}
+	return n.showShare(s), nil
+}

@@ -1,0 +1,448 @@
+package engine
+
+import (
+	"context"
+	"slices"
+	"strings"
+	"time"
+
+	"kith.internal/helper/internal/guest"
+	"kith.internal/helper/internal/key"
+	"kith.internal/helper/internal/link"
+	"kith.internal/helper/internal/roster"
+	"kith.internal/ipc"
+	"kith.internal/ipc/server"
+)
+
+const (
+	acceptDefault = 24 * time.Hour
+	acceptLongest = 365 * 24 * time.Hour
+
+	sharesMost = 256 // in force, of one network
+
+	// overShown is how long a share that is over is still listed.
+	overShown = 7 * 24 * time.Hour
+)
+
+// ShareCreate offers devices to a friend and answers the link. Its sponsor is a
+// device that is always on and may share, where there is one, else this one.
+func (e *Engine) ShareCreate(ctx context.Context, _ server.Caller, req ipc.ShareRequest) (ipc.ShareAnswer, error) {
+	w := sharing{e: e, sid: guest.NewSID(), key: key.New()}
+	var err error
+	if w.n, err = call(ctx, e, func() (*network, error) { return e.upNetwork(req.Network) }); err != nil {
+		return ipc.ShareAnswer{}, err
+	}
+	other, err := call(ctx, e, func() (key.Public, error) {
+		if w.share, err = w.n.readShare(req, w.key.Public()); err != nil {
+			return key.Public{}, err
+		}
+		return w.n.alwaysOnFor(roster.CapShare), nil
+	})
+	if err != nil {
+		return ipc.ShareAnswer{}, err
+	}
+	// In step before and after, as with invites.
+	if !other.IsZero() && w.acknowledged(ctx, other) {
+		if err := w.write(ctx, other); err != nil {
+			return ipc.ShareAnswer{}, err
+		}
+		if w.acknowledged(ctx, other) {
+			return w.answer(ctx)
+		}
+	}
+	if err := w.write(ctx, w.n.self); err != nil {
+		return ipc.ShareAnswer{}, err
+	}
+	return w.answer(ctx)
+}
+
+// sharing is a share in the making.
+type sharing struct {
+	e     *Engine
+	n     *network
+	sid   guest.SID
+	key   key.Private // the link's
+	share guest.Share
+}
+
+func (w *sharing) acknowledged(ctx context.Context, id key.Public) bool {
+	i := inviting{e: w.e, n: w.n}
+	return i.acknowledged(ctx, id)
+}
+
+// write writes the record; again, with another sponsor, over the first.
+func (w *sharing) write(ctx context.Context, sponsor key.Public) error {
+	_, err := call(ctx, w.e, func() (struct{}, error) {
+		w.share.Sponsor = sponsor
+		value, err := w.share.Encode()
+		if err != nil {
+			return struct{}{}, ipc.Errorf(ipc.CodeUsage, "%w", err)
+		}
+		return struct{}{}, w.n.write(func(a *roster.Author) error { _, err := a.Set(w.sid.Key(), value); return err })
+	})
+	return err
+}
+
+func (w *sharing) answer(ctx context.Context) (ipc.ShareAnswer, error) {
+	return call(ctx, w.e, func() (ipc.ShareAnswer, error) {
+		n := w.n
+		n.refresh()
+		s := guest.Read(n.book.View(), w.sid)
+		if n.me() == nil || n.on == nil || s == nil {
+			return ipc.ShareAnswer{}, ipc.Errorf(ipc.CodeNotMember, "this device is no member of %s any more", n.alias)
+		}
+		text, err := n.shareLink(w.key, s).Encode()
+		if err != nil {
+			return ipc.ShareAnswer{}, err
+		}
+		return ipc.ShareAnswer{Schema: ipc.Schema, Link: text, Share: n.given(s)}, nil
+	})
+}
+
+// shareLink is a share's link.
+func (n *network) shareLink(k key.Private, s *guest.State) *link.Share {
+	by := time.UnixMilli(s.AcceptBy)
+	j := n.joinLink(k, by, s.Sponsor)
+	l := &link.Share{
+		Network: n.id, NetworkName: n.name(), ID: s.SID, Name: s.Name, Key: k, Expires: by, Sponsor: j.Sponsor,
+		SponsorName: j.SponsorName, SponsorControl: j.SponsorControl, Endpoints: j.Endpoints, Relays: j.Relays,
+		Ports: s.Ports.Pack(), Exit: s.Exit, Both: s.Both, Confirm: s.Confirm,
+	}
+	if more := len(s.Targets(n.book.View())) - 1; more > 0 {
+		l.More = uint8(more)
+	}
+	if s.Expires != 0 {
+		l.Ends = time.UnixMilli(s.Expires)
+	}
+	return l
+}
+
+// readShare makes a share of what a person asks for.
+func (n *network) readShare(req ipc.ShareRequest, k key.Public) (guest.Share, error) {
+	var none guest.Share
+	v := n.book.View()
+	if v.Caps(n.self)&roster.CapShare == 0 {
+		return none, ipc.Errorf(ipc.CodeNotAdmin, "this device may share nothing of %s", n.alias)
+	}
+	ports, err := guest.ParsePorts(req.Ports)
+	if err != nil {
+		return none, ipc.Errorf(ipc.CodeUsage, "%w", err)
+	}
+	now := time.Now()
+	acceptBy, err := within(req.AcceptBy, acceptDefault, acceptLongest, "a link can be accepted")
+	if err != nil {
+		return none, err
+	}
+	s := guest.Share{
+		Key: k, Ports: ports, AcceptBy: now.Add(acceptBy).UnixMilli(), PassMax: guest.PassDefault.Milliseconds(),
+		MaxGuests: uint16(req.Guests), Exit: req.Exit, Both: req.Both, Confirm: req.Confirm,
+	}
+	if req.Guests == 0 {
+		s.MaxGuests = guest.GuestsDefault
+	}
+	if req.Guests < 0 || req.Guests > guest.GuestsMost {
+		return none, ipc.Errorf(ipc.CodeUsage, "a share is for 1 to %d of a friend's devices", guest.GuestsMost)
+	}
+	if req.Expires != 0 {
+		life, err := within(req.Expires, 0, 10*acceptLongest, "a share lasts")
+		if err != nil {
+			return none, err
+		}
+		s.Expires = now.Add(life).UnixMilli()
+	}
+	if err := n.addTargets(&s, req.Devices); err != nil {
+		return none, err
+	}
+	live := 0
+	for _, o := range n.shares() {
+		if o.Over(now) == nil {
+			live++
+		}
+	}
+	if live >= sharesMost {
+		return none, ipc.Errorf(ipc.CodeLimit, "%s has %d shares already", n.alias, live)
+	}
+	return s, nil
+}
+
+// within is a duration as asked for, or the default.
+func within(asked ipc.Seconds, otherwise, most time.Duration, what string) (time.Duration, error) {
+	d := time.Duration(asked) * time.Second
+	if d == 0 {
+		d = otherwise
+	}
+	if asked < 0 || asked > ipc.Seconds(most/time.Second) || d < time.Minute {
+		return 0, ipc.Errorf(ipc.CodeUsage, "%s between a minute and %d days", what, int(most.Hours()/24))
+	}
+	return d, nil
+}
+
+const tagMark = "tag:"
+
+// addTargets finds what is to be shared: devices by name, or all with a tag.
+func (n *network) addTargets(s *guest.Share, names []string) error {
+	v := n.book.View()
+	if len(names) == 0 {
+		return ipc.Errorf(ipc.CodeUsage, "say which devices to share")
+	}
+	for _, name := range names {
+		if tag, ok := strings.CutPrefix(name, tagMark); ok {
+			if err := roster.ValidLabel(tag); err != nil {
+				return writeError(err)
+			}
+			if !slices.Contains(s.Tags, tag) {
+				s.Tags = append(s.Tags, tag)
+			}
+			continue
+		}
+		if name == "" {
+			return ipc.Errorf(ipc.CodeUsage, "a device's name is empty")
+		}
+		k, err := n.deviceNamed(name)
+		if err != nil {
+			return err
+		}
+		if s.Name == "" {
+			s.Name = v.NameOf(k)
+		}
+		if !slices.Contains(s.Devices, k) {
+			s.Devices = append(s.Devices, k)
+		}
+	}
+	if len(s.Devices)+len(s.Tags) > guest.TargetsMost {
+		return ipc.Errorf(ipc.CodeUsage, "a share is of at most %d devices", guest.TargetsMost)
+	}
+	for _, m := range v.Members {
+		if s.Name == "" && s.Has(m) {
+			s.Name = m.Name
+		}
+	}
+	if s.Name == "" {
+		return ipc.Errorf(ipc.CodeNotFound, "no device has such a tag")
+	}
+	return nil
+}
+
+// ShareList lists what is shared and what friends share.
+func (e *Engine) ShareList(ctx context.Context, _ server.Caller, req ipc.NetworkRequest) (ipc.ShareList, error) {
+	return call(ctx, e, func() (ipc.ShareList, error) {
+		out := ipc.ShareList{Schema: ipc.Schema, Shares: []ipc.Share{}}
+		nets := e.nets
+		if req.Network != "" {
+			n, err := e.named(req.Network)
+			if err != nil {
+				return out, err
+			}
+			nets = []*network{n}
+		}
+		for _, n := range nets {
+			out.Shares = append(out.Shares, n.allShares()...)
+		}
+		return out, nil
+	})
+}
+
+// ShareApprove says that the words are the same as the friend's.
+func (e *Engine) ShareApprove(ctx context.Context, _ server.Caller, req ipc.ShareIDRequest) (ipc.ShareAnswer, error) {
+	return e.onShare(ctx, req, func(n *network, s *guest.State) error {
+		switch {
+		case s.By == nil:
+			return ipc.Errorf(ipc.CodeNotFound, "nobody has accepted that share yet")
+		case s.Accepted():
+			return nil
+		}
+		by := *s.By
+		by.Approved = true
+		value, err := by.Encode()
+		if err != nil {
+			return err
+		}
+		return n.write(func(a *roster.Author) error { _, err := a.Set(s.SID.KeyBy(), value); return err })
+	})
+}
+
+// ShareRevoke ends a share.
+func (e *Engine) ShareRevoke(ctx context.Context, _ server.Caller, req ipc.ShareIDRequest) (ipc.ShareAnswer, error) {
+	return e.onShare(ctx, req, func(n *network, s *guest.State) error {
+		if s.Deny.All {
+			return nil
+		}
+		d := guest.Deny{All: true}
+		value, err := d.Encode()
+		if err != nil {
+			return err
+		}
+		return n.write(func(a *roster.Author) error { _, err := a.Set(s.SID.KeyDeny(), value); return err })
+	})
+}
+
+// onShare runs fn on the actor with a share of this network's found.
+func (e *Engine) onShare(ctx context.Context, req ipc.ShareIDRequest, fn func(*network, *guest.State) error) (ipc.ShareAnswer, error) {
+	return call(ctx, e, func() (ipc.ShareAnswer, error) {
+		n, s, err := e.shareNamed(req)
+		if err != nil {
+			return ipc.ShareAnswer{}, err
+		}
+		if err := fn(n, s); err != nil {
+			return ipc.ShareAnswer{}, err
+		}
+		n.refresh()
+		e.publishNow()
+		if s = guest.Read(n.book.View(), s.SID); s == nil {
+			return ipc.ShareAnswer{}, ipc.Errorf(ipc.CodeNotFound, "the share is gone")
+		}
+		return ipc.ShareAnswer{Schema: ipc.Schema, Share: n.given(s)}, nil
+	})
+}
+
+// shareNamed finds a share that was given: by its ID's beginning, by a device's
+// name, or by what the friend calls itself.
+func (e *Engine) shareNamed(req ipc.ShareIDRequest) (*network, *guest.State, error) {
+	nets := e.nets
+	if req.Network != "" {
+		n, err := e.named(req.Network)
+		if err != nil {
+			return nil, nil, err
+		}
+		nets = []*network{n}
+	}
+	type hit struct {
+		n *network
+		s *guest.State
+	}
+	var live, over []hit
+	for _, n := range nets {
+		for _, s := range n.shares() {
+			if !meansShare(req.Share, s.SID.String(), s.Name, labelOf(s)) {
+				continue
+			}
+			if s.Over(time.Now()) == nil {
+				live = append(live, hit{n, s})
+			} else {
+				over = append(over, hit{n, s})
+			}
+		}
+	}
+	if len(live) == 0 {
+		live = over
+	}
+	switch len(live) {
+	case 0:
+		return nil, nil, ipc.Errorf(ipc.CodeNotFound, "there is no share %.70q", req.Share)
+	case 1:
+		return live[0].n, live[0].s, nil
+	}
+	return nil, nil, ipc.Errorf(ipc.CodeAmbiguous, "%.70q is more than one share: give the beginning of its ID, which kith share list shows", req.Share)
+}
+
+// meansShare tells whether a person means a share by what is asked for.
+func meansShare(asked, id string, others ...string) bool {
+	return asked != "" && (len(asked) >= 4 && strings.HasPrefix(id, asked) || slices.Contains(others, asked))
+}
+
+func labelOf(s *guest.State) string {
+	if s.By == nil {
+		return ""
+	}
+	return s.By.Label
+}
+
+// shareCache is the shares of a view of the roster.
+type shareCache struct {
+	view *roster.View
+	all  []*guest.State
+}
+
+// shares are the network's own shares, those that are over among them.
+func (n *network) shares() []*guest.State {
+	if v := n.book.View(); n.shareCache.view != v {
+		n.shareCache = shareCache{v, guest.All(v)}
+	}
+	return n.shareCache.all
+}
+
+// allShares are the shares given and received.
+func (n *network) allShares() []ipc.Share {
+	out := []ipc.Share{}
+	now := time.Now()
+	for _, s := range n.shares() {
+		if over := n.overSince(s); over.IsZero() || now.Sub(over) < overShown {
+			out = append(out, n.given(s))
+		}
+	}
+	return append(out, n.received()...)
+}
+
+// overSince is when a share has ended, zero if it has not.
+func (n *network) overSince(s *guest.State) time.Time {
+	switch {
+	case s.Deny.All:
+		if r := n.book.View().Setter(s.SID.KeyDeny()); r != nil {
+			return roster.Time(r.Clock)
+		}
+	case s.Ended(time.Now()):
+		return time.UnixMilli(s.Expires)
+	case s.By == nil && s.Late(time.Now()):
+		return time.UnixMilli(s.AcceptBy)
+	}
+	return time.Time{}
+}
+
+// given is a share of ours as clients see it.
+func (n *network) given(s *guest.State) ipc.Share {
+	v, now := n.book.View(), time.Now()
+	out := ipc.Share{
+		ID: s.SID.String(), Name: s.Name, Network: n.alias, Devices: []ipc.SharedDevice{}, Ports: s.Ports.Strings(), Exit: s.Exit, Both: s.Both,
+		Direction: "out", State: shareState(s, now), Label: labelOf(s), Words: []string{}, Guests: []ipc.Guest{}, MaxGuests: int(s.MaxGuests),
+	}
+	if s.Expires != 0 {
+		out.Expires = moment(time.UnixMilli(s.Expires))
+	}
+	if s.By == nil {
+		out.AcceptBy = moment(time.UnixMilli(s.AcceptBy))
+	}
+	if out.State == ipc.ShareConfirm {
+		out.Words = n.words(s)
+	}
+	for _, m := range s.Targets(v) {
+		d := ipc.SharedDevice{Name: m.Name, IPv4: addr(m.IPv4), IPv6: addr(m.IPv6), Path: ipc.PathNone, Online: m.Key == n.self && n.on != nil}
+		if m.Key != n.self && n.on != nil {
+			if st, ok := n.on.wire.PeerStatus(m.Key); ok {
+				var p ipc.Peer
+				n.fillPath(&p, st, n.on.replica.Linked()[m.Key])
+				d.Online, d.Path, d.Via, d.LatencyMS = p.Online, p.Path, p.Via, p.LatencyMS
+			}
+		}
+		out.Devices = append(out.Devices, d)
+	}
+	n.fillGuests(&out, s.SID)
+	return out
+}
+
+func shareState(s *guest.State, now time.Time) ipc.ShareState {
+	switch {
+	case s.Deny.All:
+		return ipc.ShareRevoked
+	case s.Ended(now), s.By == nil && s.Late(now):
+		return ipc.ShareExpired
+	case s.By == nil:
+		return ipc.SharePending
+	case !s.Accepted():
+		return ipc.ShareConfirm
+	}
+	return ipc.ShareActive
+}
+
+// words are the fingerprint words of an acceptance: they take some milliseconds.
+func (n *network) words(s *guest.State) []string {
+	k := s.By.Issuer
+	if w, ok := n.shareWords[k]; ok {
+		return w
+	}
+	w := guest.Words(n.id, s.SID, s.By.Issuer, s.By.Door)
+	if n.shareWords == nil {
+		n.shareWords = map[key.Public][]string{}
+	}
+	n.shareWords[k] = w
+	return w
+}

@@ -1,0 +1,437 @@
+package engine
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"time"
+
+	"kith.internal/dns"
+	"kith.internal/helper/internal/guest"
+	"kith.internal/helper/internal/key"
+	"kith.internal/helper/internal/link"
+	"kith.internal/helper/internal/roster"
+	"kith.internal/helper/internal/store"
+	"kith.internal/helper/internal/visit"
+	"kith.internal/helper/internal/wire"
+	"kith.internal/ipc"
+	"kith.internal/ipc/server"
+)
+
+// firstNetwork is what the network is called that is founded for who accepts a
+// share and has none.
+const firstNetwork = "home"
+
+// parseShare reads a link that should be a share's.
+func parseShare(text string) (*link.Share, error) {
+	l, err := link.ParseShare(text)
+	switch {
+	case errors.Is(err, link.ErrKind):
+		return nil, ipc.Errorf(ipc.CodeLinkForeign, "the link invites to a network: it shares no device")
+	case errors.Is(err, link.ErrVersion):
+		return nil, ipc.Errorf(ipc.CodeUpgrade, "the link was made by a later version of Kith")
+	case err != nil:
+		return nil, ipc.Errorf(ipc.CodeLinkMalformed, "%w", err)
+	}
+	if _, err := guest.UnpackPorts(l.Ports); err != nil {
+		return nil, ipc.Errorf(ipc.CodeLinkMalformed, "%w", err)
+	}
+	return l, nil
+}
+
+// ShareAccept takes a share into a network of this device's and waits for the
+// friend's side, within bounds; past them the request goes on. Where there is no
+// network one is founded. Where the owner has to approve, the answer has the
+// words to compare.
+func (e *Engine) ShareAccept(ctx context.Context, _ server.Caller, req ipc.ShareAcceptRequest) (ipc.ShareAnswer, error) {
+	l, err := parseShare(req.Link)
+	if err != nil {
+		return ipc.ShareAnswer{}, err
+	}
+	type begun struct {
+		n *network
+		a *accepting
+	}
+	b, err := call(ctx, e, func() (begun, error) {
+		if len(e.nets) == 0 && len(e.joins) == 0 && req.Network == "" && !time.Now().After(l.Expires.Add(grace)) {
+			device, _, err := e.deviceName("")
+			if err != nil {
+				return begun{}, err
+			}
+			if _, err := e.create(ctx, ipc.CreateRequest{Name: firstNetwork}, device); err != nil {
+				return begun{}, err
+			}
+		}
+		n, a, err := e.acceptShare(l, req.Link, req)
+		return begun{n, a}, err
+	})
+	if err != nil {
+		return ipc.ShareAnswer{}, err
+	}
+	wait := time.Duration(req.Wait) * time.Second
+	if wait <= 0 {
+		wait = joinWait
+	}
+	if b.a != nil {
+		if err := b.a.wait30(ctx, wait); err != nil {
+			return ipc.ShareAnswer{}, err
+		}
+	}
+	return call(ctx, e, func() (ipc.ShareAnswer, error) {
+		for _, s := range b.n.received() {
+			if s.ID == guest.SID(l.ID).String() {
+				return ipc.ShareAnswer{Schema: ipc.Schema, Share: s}, nil
+			}
+		}
+		return ipc.ShareAnswer{}, ipc.Errorf(ipc.CodeNotFound, "the share was given up meanwhile")
+	})
+}
+
+// wait30 waits for the friend's side.
+func (a *accepting) wait30(ctx context.Context, wait time.Duration) error {
+	t := time.NewTimer(wait)
+	defer t.Stop()
+	select {
+	case <-a.done:
+		return a.result
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-a.n.e.ctx.Done():
+		return ipc.Errorf(ipc.CodeBusy, "the helper is stopping; it goes on asking when it starts again")
+	case <-t.C:
+		return ipc.Errorf(ipc.CodeTimeout, "%s has not answered within %s; this device goes on asking until %s, or until kith share remove",
+			a.link.SponsorName, wait, a.link.Expires.Local().Format("2 Jan 15:04"))
+	}
+}
+
+// ShareRemove gives a received share up: on all devices of the network.
+func (e *Engine) ShareRemove(ctx context.Context, _ server.Caller, req ipc.ShareIDRequest) (ipc.ShareAnswer, error) {
+	return call(ctx, e, func() (ipc.ShareAnswer, error) {
+		n, sh, err := e.receivedNamed(req)
+		if err != nil {
+			return ipc.ShareAnswer{}, err
+		}
+		sid, err := guest.ParseSID(sh.ID)
+		if err != nil {
+			return ipc.ShareAnswer{}, err
+		}
+		out := ipc.ShareAnswer{Schema: ipc.Schema, Share: sh}
+		if a := n.accepts[sid]; a != nil {
+			a.end(ipc.Errorf(ipc.CodeNotFound, "the share was given up"))
+			return out, nil
+		}
+		return out, n.giveUp(sid)
+	})
+}
+
+// giveUp ends a share on the friend's side: where this device passes it on, for
+// all devices; else here, until an admin's device hands it over again.
+func (n *network) giveUp(sid guest.SID) error {
+	var network [32]byte
+	for _, w := range n.secrets.Visits {
+		if shareOf(&w, sid) != nil {
+			network = w.Network
+		}
+	}
+	i := slices.IndexFunc(n.secrets.Issuers, func(s store.Issuer) bool { return s.Share == sid })
+	if i < 0 {
+		return ipc.Errorf(ipc.CodeNotAdmin, "the share is all of %s's: give it up on an admin's device", n.alias)
+	}
+	s := n.secrets.Issuers[i]
+	n.takeBack(s, s.Issued)
+	for id := range n.on.linked() {
+		n.say(id, note{Drop: &offer{s.Network, s.Share}})
+	}
+	// The cancels go out over the hello that is open, then all is forgotten.
+	err := n.updateIssuer(s.Network, sid, func(s *store.Issuer) { s.Gone = true })
+	if err != nil {
+		return writeError(err)
+	}
+	time.AfterFunc(lingerOnLeave, func() {
+		n.e.post(func() {
+			n.dropIssuer(s.Network, sid)
+			n.dropVisit(network, sid)
+			n.e.publishSoon()
+		})
+	})
+	return nil
+}
+
+func (on *live) linked() map[key.Public]bool {
+	if on == nil {
+		return nil
+	}
+	return on.replica.Linked()
+}
+
+// receivedNamed finds a friend's share: by its ID's beginning, a device's name or
+// the network's.
+func (e *Engine) receivedNamed(req ipc.ShareIDRequest) (*network, ipc.Share, error) {
+	type hit struct {
+		n *network
+		s ipc.Share
+	}
+	var found []hit
+	for _, n := range e.nets {
+		for _, s := range n.received() {
+			if meansShare(req.Share, s.ID, s.Name, s.FQDN, s.Network) {
+				found = append(found, hit{n, s})
+			}
+		}
+	}
+	switch len(found) {
+	case 0:
+		return nil, ipc.Share{}, ipc.Errorf(ipc.CodeNotFound, "no friend shares %.70q", req.Share)
+	case 1:
+		return found[0].n, found[0].s, nil
+	}
+	return nil, ipc.Share{}, ipc.Errorf(ipc.CodeAmbiguous, "%.70q is more than one share: give the beginning of its ID, which kith share list shows", req.Share)
+}
+
+// received is the shares of friends', those that are asked for among them.
+func (n *network) received() []ipc.Share {
+	out := []ipc.Share{}
+	for _, w := range n.secrets.Visits {
+		for _, q := range w.Shares {
+			out = append(out, n.visiting1(&w, &q))
+		}
+	}
+	for _, s := range n.secrets.Issuers {
+		if a := n.accepts[s.Share]; a != nil {
+			out = append(out, a.status())
+		}
+	}
+	return out
+}
+
+// visiting1 is one friend's share as clients see it.
+func (n *network) visiting1(w *store.Visit, q *store.VisitShare) ipc.Share {
+	out := ipc.Share{
+		ID: guest.SID(q.Share).String(), Name: q.Name, Network: w.Alias, Devices: []ipc.SharedDevice{}, Ports: []string{}, Direction: "in",
+		State: ipc.ShareActive, Words: []string{}, Guests: []ipc.Guest{},
+	}
+	v, err := guest.OpenView(q.Proof, w.Network, q.Share)
+	if err != nil {
+		return out
+	}
+	s := n.stays[w.Network]
+	out.Ports, out.Exit, out.Both, out.Label = v.Ports.Strings(), v.Exit, v.Both, v.Sponsor.Name
+	if v.Expires != 0 {
+		out.Expires = moment(time.UnixMilli(v.Expires))
+	}
+	for _, t := range v.Targets {
+		d := ipc.SharedDevice{Name: t.Name, FQDN: dns.FQDN(t.Name, w.Alias), IPv6: addr(t.IP), Path: ipc.PathNone}
+		if s != nil {
+			s.fillDevice(&d, t.Key)
+		}
+		out.Devices = append(out.Devices, d)
+	}
+	if len(out.Devices) > 0 {
+		out.Name, out.FQDN = out.Devices[0].Name, out.Devices[0].FQDN
+	}
+	why := n.whyNotVisiting(w, q, s)
+	if why != nil {
+		text := why.Error()
+		out.Why = &text
+	}
+	switch ipc.Code(q.Ended) {
+	case ipc.CodeShareRevoked:
+		out.State = ipc.ShareRevoked
+	case ipc.CodeShareExpired:
+		out.State = ipc.ShareExpired
+	}
+	if v.Expires != 0 && time.Now().After(time.UnixMilli(v.Expires).Add(grace)) {
+		out.State = ipc.ShareExpired
+	}
+	if s != nil && !s.greeted[q.Share].IsZero() {
+		out.LastUsed = moment(s.greeted[q.Share])
+	}
+	return out
+}
+
+// whyNotVisiting is why a friend's share does not work now, nil if it does as far
+// as is known.
+func (n *network) whyNotVisiting(w *store.Visit, q *store.VisitShare, s *stay) error {
+	p, err := guest.PeekPass(q.Pass)
+	switch {
+	case q.Ended == string(ipc.CodeShareRevoked):
+		return errors.New("the owner has taken it back")
+	case q.Ended != "":
+		return errors.New("it has ended")
+	case err != nil || time.Now().After(p.Ends().Add(grace)):
+		return errors.New("this device's pass has run out, and no admin's device of " + n.alias + " has renewed it")
+	case n.whyNoStay(w) != nil:
+		return n.whyNoStay(w)
+	case s == nil:
+		return errors.New(n.alias + " is not connected")
+	case s.refused[q.Share] != nil:
+		return s.refused[q.Share]
+	}
+	return s.routeErr
+}
+
+// fillDevice says how a shared device is reached.
+func (s *stay) fillDevice(d *ipc.SharedDevice, id key.Public) {
+	if a := s.n.e.zones.Lookup(d.Name + "."); a.Short && a.Host != nil && d.IPv6 != nil && a.Host.V6 == *d.IPv6 {
+		d.Short = &d.Name
+	}
+	st, ok := s.wire.PeerStatus(id)
+	if !ok {
+		return
+	}
+	d.Path = pathKinds[st.Path.Kind]
+	if st.Path.Kind == wire.None {
+		return
+	}
+	ms := float64(st.Path.RTT.Microseconds()) / 1000
+	d.LatencyMS = &ms
+	d.Online = st.Sessions > 0 || time.Since(st.LastHeard) < time.Minute
+	if len(st.Path.Via) > 0 {
+		via := s.nameOf(st.Path.Via[0])
+		d.Via = &via
+	}
+}
+
+// nameOf names a device of the friend's as far as it is known.
+func (s *stay) nameOf(id key.Public) string {
+	for _, v := range s.views {
+		for _, t := range v.Targets {
+			if t.Key == id {
+				return t.Name
+			}
+		}
+		if v.Sponsor.Key == id {
+			return v.Sponsor.Name
+		}
+	}
+	return "a relay of " + s.alias
+}
+
+// previewShare is what a share's link says.
+func (e *Engine) previewShare(ctx context.Context, l *link.Share) (ipc.Preview, error) {
+	words := link.Fingerprint(l.Network)
+	return call(ctx, e, func() (ipc.Preview, error) {
+		known := false
+		for _, n := range e.nets {
+			s := n.issuer(l.Network, l.ID)
+			known = known || n.id == l.Network || s != nil && s.Accepted
+		}
+		p := ipc.Preview{
+			Schema: ipc.Schema, Kind: "share", Network: l.NetworkName, ID: roster.ID(l.Network).String(), Sponsor: l.SponsorName,
+			Fingerprint: words, Expires: l.Expires, Expired: time.Now().After(l.Expires), Known: known,
+			Reach: []string{l.Name}, More: int(l.More), Ports: previewPorts(l), Exit: l.Exit, Both: l.Both, Confirm: l.Confirm,
+		}
+		if !l.Ends.IsZero() {
+			p.Ends = &l.Ends
+		}
+		return p, nil
+	})
+}
+
+// takeView keeps a newer view also for the devices that get their passes here.
+func (n *network) takeView(network [32]byte, sid guest.SID, a visit.Answer) {
+	if s := n.issuer(network, sid); s == nil || s.Gone {
+		return
+	}
+	err := n.updateIssuer(network, sid, func(s *store.Issuer) { s.Proof, s.Contacts = a.Proof, contactsOf(a) })
+	if err != nil {
+		n.e.log.Error("keep a friend's view", "network", n.alias, "err", err)
+	}
+}
+
+// cancelsOf is the passes that are taken back, for the friend's devices.
+func (n *network) cancelsOf(network [32]byte, sid [16]byte) [][]byte {
+	if s := n.issuer(network, sid); s != nil {
+		return s.Cancels[:min(len(s.Cancels), 24)] // of 8 KiB
+	}
+	return nil
+}
+
+// tellCancels tells the friend's devices that this one is in touch with at once.
+func (n *network) tellCancels(network [32]byte, sid [16]byte) {
+	s, cancels := n.stays[network], n.cancelsOf(network, sid)
+	if s == nil || len(cancels) == 0 {
+		return
+	}
+	for _, c := range s.callers {
+		if h := c.greets(sid); h != nil {
+			n.e.background(func() { h.Send(visit.Request{Cancels: cancels}) })
+		}
+	}
+}
+
+// tellPass shows a newer pass in the hellos that are open.
+func (s *stay) tellPass(sid guest.SID, pass []byte) {
+	for _, c := range s.callers {
+		if h := c.greets(sid); h != nil {
+			s.n.e.background(func() { h.Send(visit.Request{Pass: pass}) })
+		}
+	}
+}
+
+// tellSeen tells the admins of the owner's network who comes: they may not be
+// what is shared.
+func (n *network) tellSeen(g *visitor) {
+	v := n.book.View()
+	for id := range n.on.linked() {
+		if m := v.Member(id); m != nil && m.Caps&roster.CapShare != 0 {
+			n.say(id, note{Seen: &seenNote{Pass: g.Raw, At: g.Seen}})
+		}
+	}
+}
+
+// heardSeen notes who comes to another device of ours.
+func (n *network) heardSeen(from key.Public, m *seenNote) {
+	if n.book.View().Caps(n.self)&roster.CapShare == 0 {
+		return
+	}
+	j := n.judge()
+	p, s, err := j.Pass(m.Pass, key.Public{})
+	if err != nil || !s.Has(n.book.View().Member(from)) && s.Sponsor != from {
+		return
+	}
+	if g, _, err := n.takeSeen(m.Pass, p); err == nil {
+		g.Seen = max(g.Seen, min(m.At, time.Now().UnixMilli()))
+	}
+}
+
+// spreadProofs hands views to shared devices that may sign none.
+func (n *network) spreadProofs() {
+	if n.on == nil || n.book.View().Caps(n.self)&roster.CapShare == 0 {
+		return
+	}
+	v, now := n.book.View(), time.Now()
+	for _, s := range n.shares() {
+		if s.Over(now) != nil || s.By == nil {
+			continue
+		}
+		var proof []byte
+		for id := range n.on.linked() {
+			m := v.Member(id)
+			if !s.Has(m) || m.Caps&roster.CapShare != 0 {
+				continue
+			}
+			if h, ok := n.spread[handing{id, s.SID}]; ok && h.view == v && now.Sub(h.at) < guest.ViewMost/4 {
+				continue
+			}
+			if proof == nil {
+				var err error
+				if proof, err = n.prove(s); err != nil {
+					return
+				}
+			}
+			if n.say(id, note{Proof: &proofNote{s.SID, proof}}) {
+				n.spread[handing{id, s.SID}] = spread{v, now}
+			}
+		}
+	}
+}
+
+// spread is when a view was handed over, and of which roster.
+type spread struct {
+	view *roster.View
+	at   time.Time
+}
+
+// publishLater is publishSoon from any goroutine.
+func (e *Engine) publishLater() { e.post(e.publishSoon) }

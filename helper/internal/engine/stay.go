@@ -1,0 +1,467 @@
+package engine
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/netip"
+	"slices"
+	"time"
+
+	"kith.internal/dns"
+	"kith.internal/helper/internal/discover"
+	"kith.internal/helper/internal/guest"
+	"kith.internal/helper/internal/key"
+	"kith.internal/helper/internal/osnet/router"
+	"kith.internal/helper/internal/roster"
+	"kith.internal/helper/internal/store"
+	"kith.internal/helper/internal/tunnel"
+	"kith.internal/helper/internal/wire"
+	"kith.internal/helper/internal/wire/udp"
+	"kith.internal/ipc"
+)
+
+// stay is this device as a guest of a friend's network: keys, a port, a TUN and
+// an address of its own there, and no roster. It belongs to the actor.
+type stay struct {
+	n     *network // through which it came
+	id    roster.ID
+	self  key.Public
+	addr  netip.Addr
+	alias string
+	log   *slog.Logger
+
+	conn    udp.Conn
+	wire    *wire.Wire
+	tunnel  *tunnel.Tunnel
+	router  router.Router
+	ifname  string
+	index   int
+	journal uint64
+
+	views    map[guest.SID]*guest.View
+	names    stayNames
+	known    map[key.Public]bool // who has our keys
+	callers  map[key.Public]*caller
+	doors    map[guest.SID]*door
+	heard    map[key.Public][]netip.AddrPort // where they are, as the friend's side says
+	refused  map[guest.SID]error             // why a share does not work now
+	greeted  map[guest.SID]time.Time         // when a shared device last answered
+	timer    *time.Timer
+	routeErr error
+	closed   bool
+}
+
+// stayNames is the zone as it was built last.
+type stayNames struct {
+	alias string
+	hosts []dns.Host
+	zone  *dns.Zone
+}
+
+// stays are the friends' networks that this device is a guest of now.
+func (e *Engine) stays() []*stay {
+	var out []*stay
+	for _, n := range e.nets {
+		ids := make([]roster.ID, 0, len(n.stays))
+		for id := range n.stays {
+			ids = append(ids, id)
+		}
+		slices.SortFunc(ids, func(a, b roster.ID) int { return slices.Compare(a[:], b[:]) })
+		for _, id := range ids {
+			out = append(out, n.stays[id])
+		}
+	}
+	return out
+}
+
+// visitAlias is the name that a friend's network goes by here: its own, or with a
+// number where one of ours, or another friend's, has it.
+func (e *Engine) visitAlias(name string) string {
+	taken := func(a string) bool {
+		return slices.ContainsFunc(e.nets, func(n *network) bool {
+			return n.alias == a || slices.ContainsFunc(n.secrets.Visits, func(w store.Visit) bool { return w.Alias == a })
+		})
+	}
+	alias := name
+	for i := 2; taken(alias); i++ {
+		alias = fmt.Sprintf("%.60s-%d", name, i)
+	}
+	return alias
+}
+
+// whyNoStay is why this device is not to be a guest of a friend's network.
+func (n *network) whyNoStay(w *store.Visit) error {
+	for _, o := range n.e.nets {
+		switch {
+		case o.id == w.Network:
+			return ipc.Errorf(ipc.CodeExists, "this device is in %s itself", o.alias)
+		case roster.SamePrefix(o.id, w.Network):
+			return ipc.Errorf(ipc.CodeLinkForeign, "its address range is that of %s", o.alias)
+		case o != n && o.stays[w.Network] != nil:
+			return ipc.Errorf(ipc.CodeExists, "it is reached through %s", o.alias)
+		}
+	}
+	return nil
+}
+
+// tendVisits brings this device's stays in line with what is stored and with
+// whether the network is up.
+func (n *network) tendVisits() {
+	wanted := map[roster.ID]bool{}
+	for i := range n.secrets.Visits {
+		w := &n.secrets.Visits[i]
+		if n.on == nil || n.me() == nil || n.leaving || len(w.Shares) == 0 || n.whyNoStay(w) != nil {
+			continue
+		}
+		wanted[w.Network] = true
+		s := n.stays[w.Network]
+		if s == nil {
+			var err error
+			if s, err = n.startStay(w); err != nil {
+				n.e.log.Error("be a guest", "network", w.Alias, "err", err)
+				continue
+			}
+			n.stays[w.Network] = s
+			n.e.tellLocal()
+		}
+		s.refresh()
+	}
+	for id, s := range n.stays {
+		if !wanted[id] {
+			n.endStay(s)
+		}
+	}
+	n.e.apply()
+}
+
+func (n *network) endStay(s *stay) {
+	delete(n.stays, s.id)
+	if s.index != 0 {
+		n.e.closed[s.index] = true // until the monitor tells that it is gone
+	}
+	s.close()
+	n.e.tellLocal()
+}
+
+// startStay takes a port and a TUN.
+func (n *network) startStay(w *store.Visit) (_ *stay, err error) {
+	e := n.e
+	s := &stay{
+		n: n, id: w.Network, self: w.Guest.Public(), addr: guest.Addr(w.Network, w.Guest.Public()), alias: w.Alias, log: e.log.With("guest of", w.Alias),
+		known: map[key.Public]bool{}, callers: map[key.Public]*caller{}, doors: map[guest.SID]*door{},
+		heard: map[key.Public][]netip.AddrPort{}, refused: map[guest.SID]error{}, greeted: map[guest.SID]time.Time{},
+	}
+	defer func() {
+		if err != nil {
+			s.close()
+		}
+	}()
+	if s.conn, err = e.cfg.Host.Listen(w.Port); errors.Is(err, udp.ErrInUse) {
+		s.conn, err = e.cfg.Host.Listen(0)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("open a UDP port: %w", err)
+	}
+	if port := s.conn.Port(); port != w.Port {
+		if err := n.updateVisit(w.Network, func(w *store.Visit) { w.Port = port }); err != nil {
+			return nil, err
+		}
+	}
+	s.wire, err = wire.New(wire.Config{
+		Conn: s.conn, Device: w.Guest, Control: w.Keys.Control, Handler: stayHandler{s}, Log: s.log,
+		DialLink: e.dialLink, Listen: e.cfg.Host.Listen, STUN: e.cfg.STUN,
+	})
+	if err != nil {
+		return nil, fmt.Errorf("start the wire: %w", err)
+	}
+	s.wire.SetLocal(e.local())
+	return s, s.openTUN(w.Keys.WireGuard)
+}
+
+func (s *stay) openTUN(wg key.ExchangePrivate) error {
+	e := s.n.e
+	id, err := e.journalTUN("")
+	if err != nil {
+		return err
+	}
+	dev, name, index, err := e.cfg.Host.TUN("", mtu)
+	if err != nil {
+		e.cfg.Store.DoneJournal(id)
+		return err
+	}
+	s.ifname, s.index, s.journal = name, index, id
+	if s.journal, err = e.journalTUN(name); err != nil {
+		dev.Close()
+		return err
+	}
+	e.cfg.Store.DoneJournal(id)
+	if s.router, err = e.cfg.Host.Router(name, index); err != nil {
+		dev.Close()
+		return fmt.Errorf("configure %s: %w", name, err)
+	}
+	s.tunnel, err = tunnel.New(dev, wg, s.wire, s.log)
+	return err
+}
+
+func (s *stay) close() {
+	s.closed = true
+	if s.timer != nil {
+		s.timer.Stop()
+	}
+	for _, c := range s.callers {
+		c.cancel()
+	}
+	for _, d := range s.doors {
+		d.close()
+	}
+	if s.router != nil {
+		if err := s.router.Set(router.Config{}); err != nil {
+			s.log.Warn("undo addresses and routes", "err", err)
+		}
+		s.router.Close()
+	}
+	if s.tunnel != nil {
+		s.tunnel.Close()
+	}
+	if s.wire != nil {
+		s.wire.Close()
+	}
+	if s.conn != nil {
+		s.conn.Close()
+	}
+	if s.journal != 0 {
+		if err := s.n.e.cfg.Store.DoneJournal(s.journal); err != nil {
+			s.log.Warn("end the journal's entry", "err", err)
+		}
+	}
+}
+
+// stored is what is kept of the stay, nil for nothing any more.
+func (s *stay) stored() *store.Visit { return s.n.visitOf(s.id) }
+
+// live tells whether a share is in force here, as far as is known on this side.
+func (s *stay) live(q *store.VisitShare, v *guest.View, now time.Time) bool {
+	p, err := guest.PeekPass(q.Pass)
+	return q.Ended == "" && v != nil && err == nil && !now.After(p.Ends().Add(grace)) &&
+		(v.Expires == 0 || !now.After(time.UnixMilli(v.Expires).Add(grace)))
+}
+
+// refresh decides whom to reach, and applies it.
+func (s *stay) refresh() {
+	w := s.stored()
+	if w == nil || s.closed {
+		return
+	}
+	now := time.Now()
+	s.rename(w)
+	s.views = map[guest.SID]*guest.View{}
+	var peers []wire.Peer
+	var tunnels []tunnel.Peer
+	var targets []guest.Target
+	cfg := router.Config{MTU: mtu, Up: true, Addrs: []netip.Prefix{netip.PrefixFrom(s.addr, 128)}}
+	wanted := map[key.Public]bool{}
+	add := func(p wire.Peer) {
+		if wanted[p.ID] {
+			return
+		}
+		wanted[p.ID] = true
+		p.Candidates = append(p.Candidates, s.heard[p.ID]...)
+		if s.known[p.ID] {
+			peers = append(peers, p)
+		}
+	}
+	for i := range w.Shares {
+		q := &w.Shares[i]
+		v, err := guest.OpenView(q.Proof, s.id, q.Share)
+		if err != nil {
+			continue
+		}
+		s.views[q.Share] = v
+		if !s.live(q, v, now) {
+			continue
+		}
+		for _, c := range q.Contacts {
+			if s.heard[c.Key] == nil {
+				s.heard[c.Key] = c.Addrs
+			}
+		}
+		for _, r := range v.Relays {
+			add(wire.Peer{ID: r.Key, Control: r.Control, Relay: &wire.Relay{Addrs: r.Addrs, Host: r.Host, Pin: r.Pin}})
+		}
+		for _, t := range v.Targets {
+			add(wire.Peer{ID: t.Key, Control: t.Control})
+			if slices.ContainsFunc(targets, func(o guest.Target) bool { return o.Key == t.Key }) {
+				continue
+			}
+			targets = append(targets, t)
+			tunnels = append(tunnels, tunnel.Peer{ID: t.Key, WG: t.WG, Addrs: []netip.Addr{t.IP}})
+			cfg.Routes = append(cfg.Routes, netip.PrefixFrom(t.IP, 128))
+		}
+		add(wire.Peer{ID: v.Sponsor.Key, Control: v.Sponsor.Control})
+	}
+	s.tunnel.SetPeers(tunnels)
+	s.wire.SetPeers(peers)
+	s.setChains(peers)
+	s.routeErr = s.router.Set(cfg)
+	if s.routeErr != nil {
+		s.log.Warn("set addresses and routes", "err", s.routeErr)
+	}
+	s.callAll(wanted)
+	s.arm(w, now)
+	s.n.e.publishSoon()
+}
+
+// rename moves the stay out of the way of a network of ours that has its name.
+func (s *stay) rename(w *store.Visit) {
+	if s.alias = w.Alias; !slices.ContainsFunc(s.n.e.nets, func(n *network) bool { return n.alias == s.alias }) {
+		return
+	}
+	alias := s.alias
+	for _, q := range w.Shares {
+		if v, err := guest.OpenView(q.Proof, s.id, q.Share); err == nil {
+			alias = s.n.e.visitAlias(v.Name)
+		}
+	}
+	if err := s.n.updateVisit(s.id, func(w *store.Visit) { w.Alias = alias }); err == nil {
+		s.alias = alias
+	}
+}
+
+// setChains has everybody reached over each relay that knows us.
+func (s *stay) setChains(peers []wire.Peer) {
+	var relays []key.Public
+	for _, p := range peers {
+		if p.Relay != nil {
+			relays = append(relays, p.ID)
+		}
+	}
+	for _, p := range peers {
+		var chains [][]key.Public
+		for _, r := range relays {
+			if r != p.ID {
+				chains = append(chains, []key.Public{r})
+			}
+		}
+		s.wire.SetChains(p.ID, chains)
+	}
+}
+
+// arm sets the timer for what ends next.
+func (s *stay) arm(w *store.Visit, now time.Time) {
+	next := now.Add(time.Hour)
+	for i := range w.Shares {
+		q := &w.Shares[i]
+		v := s.views[q.Share]
+		if !s.live(q, v, now) {
+			continue
+		}
+		p, _ := guest.PeekPass(q.Pass)
+		for _, at := range []time.Time{p.Ends().Add(grace), time.UnixMilli(v.Expires).Add(grace)} {
+			if at.After(now) && at.Before(next) {
+				next = at
+			}
+		}
+	}
+	if s.timer != nil {
+		s.timer.Stop()
+	}
+	s.timer = time.AfterFunc(next.Sub(now)+time.Second, func() { s.post(s.refresh) })
+}
+
+// post queues work for the actor, unless the stay has ended by then.
+func (s *stay) post(fn func()) {
+	s.n.e.post(func() {
+		if !s.closed {
+			fn()
+		}
+	})
+}
+
+// groups is how this device makes itself heard on the LAN as a guest.
+func (s *stay) groups() []discover.Group {
+	var out []discover.Group
+	w := s.stored()
+	if w == nil {
+		return nil
+	}
+	for _, q := range w.Shares {
+		if q.Ended != "" {
+			continue
+		}
+		door := q.Door.Public()
+		speak := discover.Group{Secret: guest.LANSecret(door), Speak: true, Port: s.conn.Port(), ID: shortID(s.self), Handle: func(discover.Heard) {}}
+		if d := s.doors[q.Share]; d != nil {
+			speak.Port, speak.ID = d.conn.Port(), shortID(door)
+		}
+		out = append(out, speak)
+	}
+	return out
+}
+
+// networkChanged follows a change of the host's network.
+func (s *stay) networkChanged() {
+	s.wire.SetLocal(s.n.e.local())
+	s.wire.NetworkChanged()
+	for _, d := range s.doors {
+		d.networkChanged(s.n.e)
+	}
+	for _, c := range s.callers {
+		c.kick()
+	}
+	s.refresh()
+}
+
+// zone is the names of what is shared.
+func (s *stay) zone() (*dns.Zone, error) {
+	var hosts []dns.Host
+	now := time.Now()
+	if w := s.stored(); w != nil && s.routeErr == nil {
+		for i := range w.Shares {
+			v := s.views[w.Shares[i].Share]
+			if !s.live(&w.Shares[i], v, now) {
+				continue
+			}
+			for _, t := range v.Targets {
+				if !slices.ContainsFunc(hosts, func(h dns.Host) bool { return h.V6 == t.IP }) {
+					hosts = append(hosts, dns.Host{Name: t.Name, V6: t.IP})
+				}
+			}
+		}
+	}
+	if s.names.zone != nil && s.names.alias == s.alias && slices.Equal(s.names.hosts, hosts) {
+		return s.names.zone, nil
+	}
+	z, refused, err := dns.NewZone(s.alias, []netip.Prefix{roster.Prefix6(s.id)}, hosts)
+	if err != nil {
+		return nil, err
+	}
+	for _, r := range refused {
+		s.log.Warn("a name is left out", "err", r)
+	}
+	s.names = stayNames{s.alias, hosts, z}
+	return z, nil
+}
+
+// stayHandler hears the guest's wire.
+type stayHandler struct{ s *stay }
+
+func (h stayHandler) PeerWants(id key.Public) {
+	h.s.post(func() { h.s.tunnel.Ensure(id) })
+}
+
+func (h stayHandler) PeerRestarted(id key.Public) {
+	h.s.post(func() { h.s.tunnel.Reset(id); h.s.n.e.publishSoon() })
+}
+
+func (h stayHandler) PathChanged(id key.Public, p wire.Path) {
+	h.s.post(func() {
+		h.s.tunnel.SetMTU(id, h.s.wire.MTU(id))
+		h.s.n.e.publishSoon()
+	})
+}
+
+func (stayHandler) NeighboursChanged() {}
+
+// Accept refuses: nobody has anything to ask of a guest.
+func (stayHandler) Accept(_ key.Public, s wire.Session) { s.Close(0) }
