@@ -4,7 +4,9 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"net/netip"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -93,3 +95,166 @@ func TestNetnsShareTwoNATs(t *testing.T) {
 	})
 }
 
+// guestAddr is the address that n has as a guest, of its only share.
+func (n *node) guestAddr() netip.Addr {
+	n.t.Helper()
+	var own []netip.Addr
+	for _, i := range n.host.Interfaces() {
+		if strings.HasPrefix(i.Name, "kith") {
+			for _, p := range i.Prefixes {
+				if p.Addr().Is6() && !p.Addr().IsLinkLocalUnicast() && p.Addr() != n.overlay() {
+					own = append(own, p.Addr())
+				}
+			}
+		}
+	}
+	if len(own) != 1 {
+		n.t.Fatalf("%s has the guest's addresses %v", n.name, own)
+	}
+	return own[0]
+}
+
+// tunOf is n's interface with an address.
+func (n *node) tunOf(a netip.Addr) string {
+	n.t.Helper()
+	for _, i := range n.host.Interfaces() {
+		for _, p := range i.Prefixes {
+			if p.Addr() == a {
+				return i.Name
+			}
+		}
+	}
+	n.t.Fatalf("%s has no interface with %v", n.name, a)
+	return ""
+}
+
+// TestNetnsShareClosed scans from both sides: all but the shared port is closed.
+func TestNetnsShareClosed(t *testing.T) {
+	b := newBed(t)
+	nas, desk, anna := b.start("nas"), b.start("desk"), b.start("anna")
+	nas.create("home")
+	desk.join(nas)
+	anna.create("annas")
+	for _, port := range []int{22, 80, 443, 8080} {
+		nas.serveHTTP(port, "hello")
+		desk.serveHTTP(port, "hello")
+		anna.serveHTTP(port, "hello")
+	}
+	anna.kithIn(nas.share("nas", "--port", "80/tcp"), "share", "accept", "-")
+	anna.gets("http://nas.home.internal/", "hello", patience)
+	at := anna.guestAddr()
+	if got := anna.scan(at, nas.overlay()); len(got) != 1 || got[0] != 80 {
+		t.Errorf("the shared device answers at %v", got)
+	}
+	// As if the guest's own routes were bent.
+	lan := netip.MustParseAddr("2001:db8:77::1")
+	nas.host.Run("ip", "addr", "add", lan.String()+"/64", "dev", "lan")
+	tun := anna.tunOf(at)
+	for _, to := range []netip.Addr{desk.overlay(), lan} {
+		anna.host.Run("ip", "route", "add", to.String(), "dev", tun, "src", at.String())
+		if got := anna.scan(at, to); len(got) > 0 {
+			t.Errorf("%v, which is not shared, answers at %v", to, got)
+		}
+	}
+	if got := nas.scan(nas.overlay(), at); len(got) > 0 {
+		t.Errorf("the guest answers at %v", got)
+	}
+	if anna.ping(nas.overlay().String()) == false {
+		t.Error("the shared device does not answer a ping")
+	}
+	if nas.ping(at.String()) {
+		t.Error("the guest answers a ping")
+	}
+	st := anna.status()
+	for _, w := range st.Networks {
+		if len(w.Peers) > 0 || w.Name != "annas" {
+			t.Errorf("the friend sees %s with %d devices", w.Name, len(w.Peers))
+		}
+	}
+	if s := anna.received(); len(s.Devices) != 1 || s.Devices[0].Name != "nas" {
+		t.Errorf("the friend sees %+v", s.Devices)
+	}
+}
+
+// serveDrip answers HTTP on a port with a body that has no end.
+func (n *node) serveDrip(port int) {
+	n.t.Helper()
+	var l net.Listener
+	var err error
+	n.host.Do(func() { l, err = net.Listen("tcp", fmt.Sprintf("[::]:%d", port)) })
+	must(n.t, err)
+	srv := &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		for r.Context().Err() == nil {
+			if _, err := w.Write([]byte(strings.Repeat("x", 1000))); err != nil {
+				return
+			}
+			w.(http.Flusher).Flush()
+			<-time.After(10 * time.Millisecond)
+		}
+	})}
+	go srv.Serve(l)
+	n.t.Cleanup(func() { srv.Close() })
+}
+
+// download is a running one.
+type download struct {
+	last atomic.Int64 // when something came last, Unix time in nanoseconds
+}
+
+// download begins one; it ends with the test.
+func (n *node) download(at netip.AddrPort) *download {
+	n.t.Helper()
+	d := &download{}
+	var c net.Conn
+	var err error
+	n.host.Do(func() { c, err = net.DialTimeout("tcp", at.String(), patience) })
+	must(n.t, err)
+	n.t.Cleanup(func() { c.Close() })
+	fmt.Fprintf(c, "GET / HTTP/1.0\r\n\r\n")
+	go func() {
+		b := make([]byte, 4096)
+		for {
+			if _, err := c.Read(b); err != nil {
+				return
+			}
+			d.last.Store(time.Now().UnixNano())
+		}
+	}()
+	until(n.t, n.name+" downloads", patience, d.runs)
+	return d
+}
+
+func (d *download) runs() bool {
+	return time.Now().UnixNano()-d.last.Load() < int64(200*time.Millisecond)
+}
+
+// stops waits for the end and returns how long after since the last byte came.
+func (d *download) stops(t *testing.T, since time.Time) time.Duration {
+	t.Helper()
+	until(t, "the download stops", patience, func() bool { return time.Now().UnixNano()-d.last.Load() > int64(time.Second) })
+	return time.Unix(0, d.last.Load()).Sub(since)
+}
+
+func TestNetnsShareRevoke(t *testing.T) {
+	within(t, "from kith share revoke to the last byte", time.Second, func(t *testing.T) time.Duration {
+		s, nas, anna := twoNATs(newWorld(t))
+		nas.serveDrip(80)
+		link := s.share("nas", "--port", "80/tcp")
+		anna.kithIn(link, "share", "accept", "-")
+		anna.kith("share", "list")
+		until(t, "anna has a way to nas", patience, func() bool { s := anna.received(); return len(s.Devices) == 1 && s.Devices[0].Path != ipc.PathNone })
+		d := anna.download(netip.AddrPortFrom(nas.overlay(), 80))
+		start := time.Now()
+		s.kith("share", "revoke", "nas", "--yes")
+		took := d.stops(t, start)
+		until(t, "anna hears why", patience, func() bool {
+			s := anna.received()
+			return s.State == ipc.ShareRevoked && s.Why != nil
+		})
+		a := anna.tryIn(link, "share", "accept", "-", "--wait", "10s")
+		if a.code != 0 {
+			t.Logf("again: %v", a)
+		}
+		return took
+	})
+}

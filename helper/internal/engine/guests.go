@@ -16,6 +16,7 @@ import (
 	"kith.internal/helper/internal/roster"
 	"kith.internal/helper/internal/tunnel"
 	"kith.internal/helper/internal/visit"
+	"kith.internal/helper/internal/wall"
 	"kith.internal/helper/internal/wire"
 	"kith.internal/ipc"
 )
@@ -238,23 +239,45 @@ func (n *network) decideGuests(d *decision) {
 			d.tunnel = append(d.tunnel, tunnel.Peer{ID: id.key, WG: g.pass.WG, Addrs: []netip.Addr{r.addr}})
 			d.guests = append(d.guests, r)
 		}
-		r.add(s)
+		r.rule = allow(r.rule, s.Ports, true, s.Both)
 	}
 }
 
 // guestRule is what one guest may reach here.
 type guestRule struct {
-	addr  netip.Addr
-	all   bool
-	ports guest.Ports
-	exit  bool
-	both  bool
+	addr netip.Addr
+	rule wall.Rule
 }
 
-func (r *guestRule) add(s *guest.State) {
-	r.all = r.all || len(s.Ports) == 0
-	r.ports = append(r.ports, s.Ports...)
-	r.exit, r.both = r.exit || s.Exit, r.both || s.Both
+// setWall keeps guests to what is shared with them.
+func (n *network) setWall(guests []*guestRule) {
+	me := n.me()
+	if n.on.wall == nil || me == nil {
+		return
+	}
+	by := map[netip.Addr]wall.Rule{}
+	for _, g := range guests {
+		by[g.addr] = g.rule
+	}
+	n.on.wall.Set(me.IPv6, by)
+}
+
+// allow adds what a share opens to a rule: on the shared device (host) to the
+// guest, on the guest to itself; with both the other way, too.
+func allow(r wall.Rule, ports guest.Ports, host, both bool) wall.Rule {
+	add := func(w *wall.Ports) {
+		w.Echo, w.All = true, w.All || len(ports) == 0
+		for _, p := range ports {
+			w.Few = append(w.Few, wall.Port{Proto: p.Proto, First: p.First, Last: p.Last})
+		}
+	}
+	if host || both {
+		add(&r.In)
+	}
+	if !host || both {
+		add(&r.Out)
+	}
+	return r
 }
 
 // visitorIDs are the guests in a fixed order, those that may come first, then the

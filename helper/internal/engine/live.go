@@ -13,6 +13,7 @@ import (
 	"kith.internal/helper/internal/replica"
 	"kith.internal/helper/internal/store"
 	"kith.internal/helper/internal/tunnel"
+	"kith.internal/helper/internal/wall"
 	"kith.internal/helper/internal/wire"
 	"kith.internal/helper/internal/wire/udp"
 	"kith.internal/ipc"
@@ -26,6 +27,7 @@ type live struct {
 	wire    *wire.Wire
 	replica *replica.Replica
 	tunnel  *tunnel.Tunnel
+	wall    *wall.Wall
 	router  router.Router // nil without a TUN
 	ifname  string
 	index   int // of the TUN; 0 without
@@ -143,7 +145,8 @@ func (on *live) openTUN() error {
 		dev.Close()
 		return fmt.Errorf("configure %s: %w", name, err)
 	}
-	on.tunnel, err = tunnel.New(dev, on.keys.WireGuard, seeker{on.wire, on}, on.log)
+	on.wall = wall.New(dev, false)
+	on.tunnel, err = tunnel.New(on.wall, on.keys.WireGuard, seeker{on.wire, on}, on.log)
 	return err
 }
 

@@ -251,6 +251,7 @@ func (n *network) refresh() {
 		return
 	}
 	on := n.on
+	n.setWall(d.guests) // before who is kept apart by it has a session
 	on.tunnel.SetPeers(d.tunnel)
 	on.replica.SetMembers(d.members, d.removed)
 	on.wire.SetPeers(d.wire)

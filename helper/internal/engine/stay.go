@@ -16,6 +16,7 @@ import (
 	"kith.internal/helper/internal/roster"
 	"kith.internal/helper/internal/store"
 	"kith.internal/helper/internal/tunnel"
+	"kith.internal/helper/internal/wall"
 	"kith.internal/helper/internal/wire"
 	"kith.internal/helper/internal/wire/udp"
 	"kith.internal/ipc"
@@ -34,6 +35,7 @@ type stay struct {
 	conn    udp.Conn
 	wire    *wire.Wire
 	tunnel  *tunnel.Tunnel
+	wall    *wall.Wall
 	router  router.Router
 	ifname  string
 	index   int
@@ -200,7 +202,8 @@ func (s *stay) openTUN(wg key.ExchangePrivate) error {
 		dev.Close()
 		return fmt.Errorf("configure %s: %w", name, err)
 	}
-	s.tunnel, err = tunnel.New(dev, wg, s.wire, s.log)
+	s.wall = wall.New(dev, true)
+	s.tunnel, err = tunnel.New(s.wall, wg, s.wire, s.log)
 	return err
 }
 
@@ -261,6 +264,7 @@ func (s *stay) refresh() {
 	var targets []guest.Target
 	cfg := router.Config{MTU: mtu, Up: true, Addrs: []netip.Prefix{netip.PrefixFrom(s.addr, 128)}}
 	wanted := map[key.Public]bool{}
+	walls := map[netip.Addr]wall.Rule{}
 	add := func(p wire.Peer) {
 		if wanted[p.ID] {
 			return
@@ -291,6 +295,7 @@ func (s *stay) refresh() {
 		}
 		for _, t := range v.Targets {
 			add(wire.Peer{ID: t.Key, Control: t.Control})
+			walls[t.IP] = allow(walls[t.IP], v.Ports, false, v.Both)
 			if slices.ContainsFunc(targets, func(o guest.Target) bool { return o.Key == t.Key }) {
 				continue
 			}
@@ -300,6 +305,7 @@ func (s *stay) refresh() {
 		}
 		add(wire.Peer{ID: v.Sponsor.Key, Control: v.Sponsor.Control})
 	}
+	s.wall.Set(s.addr, walls)
 	s.tunnel.SetPeers(tunnels)
 	s.wire.SetPeers(peers)
 	s.setChains(peers)
