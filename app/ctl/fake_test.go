@@ -117,6 +117,7 @@ func (f *fake) serve(t *testing.T) string {
 		return ipc.ForwardAnswer{Forward: ipc.Forward{On: r.On}}
 	})
 	f.serveDNS(s)
+	f.serveShares(s)
 	handle(f, s, ipc.VerbRoster, func(ipc.NetworkRequest) ipc.RosterList { return roster() })
 	handle(f, s, ipc.VerbRecover, func(r ipc.RecoverRequest) ipc.RecoverAnswer {
 		if r.Show {
