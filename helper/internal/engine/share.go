@@ -124,6 +124,9 @@ func (n *network) readShare(req ipc.ShareRequest, k key.Public) (guest.Share, er
 	if v.Caps(n.self)&roster.CapShare == 0 {
 		return none, ipc.Errorf(ipc.CodeNotAdmin, "this device may share nothing of %s", n.alias)
 	}
+	if req.Exit {
+		return none, ipc.Errorf(ipc.CodeUsage, "exit nodes are not shared: only ports are")
+	}
 	ports, err := guest.ParsePorts(req.Ports)
 	if err != nil {
 		return none, ipc.Errorf(ipc.CodeUsage, "%w", err)
