@@ -1,0 +1,220 @@
+// Package usernat passes on what peers send where the kernel cannot: it ends
+// their TCP connections and UDP flows in a network stack of its own (gVisor) and
+// opens sockets of the host in their stead, so the host needs neither forwarding
+// nor a firewall, and nobody's rules are touched. ICMP echo is passed on, other
+// ICMP is not. It runs only while something is offered. Of ours it imports nat,
+// for what an offer is.
+package usernat
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/netip"
+	"sync"
+	"sync/atomic"
+
+	"gvisor.dev/gvisor/pkg/buffer"
+	"gvisor.dev/gvisor/pkg/tcpip"
+	"gvisor.dev/gvisor/pkg/tcpip/header"
+	"gvisor.dev/gvisor/pkg/tcpip/link/channel"
+	"gvisor.dev/gvisor/pkg/tcpip/network/ipv4"
+	"gvisor.dev/gvisor/pkg/tcpip/network/ipv6"
+	"gvisor.dev/gvisor/pkg/tcpip/stack"
+	"gvisor.dev/gvisor/pkg/tcpip/transport/tcp"
+	"gvisor.dev/gvisor/pkg/tcpip/transport/udp"
+
+	"kith.internal/helper/internal/osnet/nat"
+)
+
+// Config is what a NAT works with.
+type Config struct {
+	MTU int // of the overlay
+	// Dial opens the host's sockets; nil is a net.Dialer, by the host's routes.
+	// network is tcp4, tcp6, udp4 or udp6, addr a number and a port.
+	Dial func(ctx context.Context, network, addr string) (net.Conn, error)
+	// Ping opens a raw ICMP socket of a family; nil is the host's.
+	Ping func(six bool) (net.PacketConn, error)
+	// Addrs are the host's addresses with their prefixes; nil asks the host.
+	Addrs func() ([]netip.Prefix, error)
+	Log   *slog.Logger
+}
+
+// Bounds. A flow is a TCP connection or a UDP flow, and holds at most two
+// buffers of maxBuffer each way.
+const (
+	maxFlows     = 2048
+	maxPeerFlows = 512
+	maxDialing   = 256 // TCP connections that are being opened
+	maxBuffer    = 256 << 10
+	queue        = 1024 // packets on their way to peers
+)
+
+const nic = 1
+
+// NAT passes on one network's packets, from New to Close.
+type NAT struct {
+	cfg    Config
+	log    *slog.Logger
+	ctx    context.Context
+	cancel context.CancelFunc
+	stack  *stack.Stack
+	link   *channel.Endpoint
+	ready  chan struct{}
+	policy atomic.Pointer[policy]
+	flows  flows
+	echoes echoes
+	closed sync.Once
+}
+
+// New starts a NAT that passes nothing on until Set.
+func New(cfg Config) (*NAT, error) {
+	if cfg.Dial == nil {
+		cfg.Dial = (&net.Dialer{Timeout: dialWithin}).DialContext
+	}
+	if cfg.Ping == nil {
+		cfg.Ping = hostPing
+	}
+	if cfg.Addrs == nil {
+		cfg.Addrs = hostAddrs
+	}
+	if cfg.Log == nil {
+		cfg.Log = slog.New(slog.DiscardHandler)
+	}
+	n := &NAT{
+		cfg: cfg, log: cfg.Log, ready: make(chan struct{}, 1),
+		link: channel.New(queue, uint32(cfg.MTU), ""),
+		stack: stack.New(stack.Options{
+			NetworkProtocols:   []stack.NetworkProtocolFactory{ipv4.NewProtocol, ipv6.NewProtocol},
+			TransportProtocols: []stack.TransportProtocolFactory{tcp.NewProtocol, udp.NewProtocol},
+		}),
+	}
+	n.ctx, n.cancel = context.WithCancel(context.Background())
+	n.flows.peers = map[netip.Addr]int{}
+	n.flows.all = map[*flow]struct{}{}
+	n.policy.Store(&policy{})
+	if err := n.setUp(); err != nil {
+		n.Close()
+		return nil, fmt.Errorf("start the userspace NAT: %w", err)
+	}
+	return n, nil
+}
+
+// setUp has the stack take whatever comes for its own.
+func (n *NAT) setUp() error {
+	n.link.LinkEPCapabilities |= stack.CapabilityRXChecksumOffload // WireGuard has authenticated it
+	n.link.SupportedGSOKind = stack.GVisorGSOSupported
+	n.link.AddNotify(n)
+	sack, moderate := tcpip.TCPSACKEnabled(true), tcpip.TCPModerateReceiveBufferOption(true)
+	rcv := tcpip.TCPReceiveBufferSizeRangeOption{Min: 4 << 10, Default: 64 << 10, Max: maxBuffer}
+	snd := tcpip.TCPSendBufferSizeRangeOption{Min: 4 << 10, Default: 128 << 10, Max: maxBuffer}
+	for _, o := range []tcpip.SettableTransportProtocolOption{&sack, &moderate, &rcv, &snd} {
+		if err := n.stack.SetTransportProtocolOption(tcp.ProtocolNumber, o); err != nil {
+			return errors.New(err.String())
+		}
+	}
+	if err := n.stack.CreateNIC(nic, n.link); err != nil {
+		return errors.New(err.String())
+	}
+	if err := n.stack.SetPromiscuousMode(nic, true); err != nil {
+		return errors.New(err.String())
+	}
+	if err := n.stack.SetSpoofing(nic, true); err != nil {
+		return errors.New(err.String())
+	}
+	n.stack.SetRouteTable([]tcpip.Route{{Destination: header.IPv4EmptySubnet, NIC: nic}, {Destination: header.IPv6EmptySubnet, NIC: nic}})
+	n.stack.SetTransportProtocolHandler(tcp.ProtocolNumber, tcp.NewForwarder(n.stack, 0, maxDialing, n.connect).HandlePacket)
+	n.stack.SetTransportProtocolHandler(udp.ProtocolNumber, udp.NewForwarder(n.stack, n.datagram).HandlePacket)
+	return nil
+}
+
+// Set says what is passed on. Flows that it forbids end at once.
+func (n *NAT) Set(o nat.Offer) {
+	n.policy.Store(newPolicy(o, n.cfg.Addrs))
+	n.flows.end(func(f *flow) bool { return !n.policy.Load().allows(f.src, f.dst) })
+}
+
+// Inject takes a packet that a peer sent, for the overlay's interface; it keeps
+// nothing of p. What may not pass is dropped.
+func (n *NAT) Inject(p []byte) {
+	h, ok := parse(p)
+	if !ok || !n.policy.Load().owns(h.src) {
+		return
+	}
+	switch {
+	case h.echo:
+		n.echoes.request(n, h)
+		return
+	case h.drop:
+		return
+	}
+	pkt := stack.NewPacketBuffer(stack.PacketBufferOptions{Payload: buffer.MakeWithData(p)})
+	defer pkt.DecRef()
+	proto := header.IPv4ProtocolNumber
+	if h.dst.Is6() {
+		proto = header.IPv6ProtocolNumber
+	}
+	n.link.InjectInbound(proto, pkt)
+}
+
+// WriteNotify is called by the stack: there is something for Read.
+func (n *NAT) WriteNotify() {
+	select {
+	case n.ready <- struct{}{}:
+	default:
+	}
+}
+
+// Ready has something to receive when Read may find packets.
+func (n *NAT) Ready() <-chan struct{} { return n.ready }
+
+// Read gives packets for peers, as tun.Device's Read does, but never waits: 0 is
+// for none.
+func (n *NAT) Read(bufs [][]byte, sizes []int, offset int) (count int) {
+	for count < len(bufs) {
+		if p := n.echoes.answer(); p != nil {
+			sizes[count] = copy(bufs[count][offset:], p)
+			count++
+			continue
+		}
+		pkt := n.link.Read()
+		if pkt == nil {
+			return count
+		}
+		view := pkt.ToView()
+		// The stack speaks to its link too, of groups that it joins.
+		if h, ok := parse(view.AsSlice()); ok && n.policy.Load().owns(h.dst) && len(bufs[count])-offset >= view.Size() {
+			sizes[count] = copy(bufs[count][offset:], view.AsSlice())
+			count++
+		}
+		view.Release()
+		pkt.DecRef()
+	}
+	n.WriteNotify() // there may be more
+	return count
+}
+
+// Stats counts what is under way.
+type Stats struct{ Flows, Peers int }
+
+// Stats is how much is under way.
+func (n *NAT) Stats() Stats {
+	n.flows.mu.Lock()
+	defer n.flows.mu.Unlock()
+	return Stats{len(n.flows.all), len(n.flows.peers)}
+}
+
+// Close ends all flows.
+func (n *NAT) Close() error {
+	n.closed.Do(func() {
+		n.cancel()
+		n.flows.close()
+		n.echoes.close()
+		n.link.Close()
+		n.stack.Close()
+		n.stack.Wait()
+	})
+	return nil
+}
