@@ -106,3 +106,15 @@ func (c Config) Validate() error {
 func (c Config) idle() bool {
 	return !slices.ContainsFunc(c.Offers, func(o Offer) bool { return o.Exit || len(o.Routes) > 0 })
 }
+
+// private is what is never the internet: RFC 1918, 6598, 3927, 4193, 4291, 5771
+// and this host itself.
+var private = []netip.Prefix{
+	netip.MustParsePrefix("0.0.0.0/8"), netip.MustParsePrefix("10.0.0.0/8"), netip.MustParsePrefix("100.64.0.0/10"),
+	netip.MustParsePrefix("127.0.0.0/8"), netip.MustParsePrefix("169.254.0.0/16"), netip.MustParsePrefix("172.16.0.0/12"),
+	netip.MustParsePrefix("192.168.0.0/16"), netip.MustParsePrefix("224.0.0.0/4"), netip.MustParsePrefix("255.255.255.255/32"),
+	netip.MustParsePrefix("::/127"), netip.MustParsePrefix("fc00::/7"), netip.MustParsePrefix("fe80::/10"), netip.MustParsePrefix("ff00::/8"),
+}
+
+// Private is what an exit passes nothing on to, whatever this device's LANs are.
+func Private() []netip.Prefix { return slices.Clone(private) }
