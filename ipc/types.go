@@ -82,8 +82,30 @@ type Status struct {
 	Joining  []Joining `json:"joining"`
 	Nearby   Nearby    `json:"nearby"`
 	Health   []Health  `json:"health"`
+	Portal   Portal    `json:"portal"`
 	// May tells what the caller may do: an empty list is "read only".
 	May []Right `json:"may"`
+}
+
+// Portal is the captive portal of the network that this machine is on, if any.
+type Portal struct {
+	Noticed bool `json:"noticed"`
+	// By is who noticed: the operating system's own word ("NetworkManager",
+	// "Windows"), or a relay, by name, for whom somebody else answers.
+	By string `json:"by"`
+	// OpenUntil is when DNS and TCP 80 and 443 no longer go past exit nodes and
+	// resolvers in the mesh; null: they do not now.
+	OpenUntil *time.Time `json:"open_until"`
+}
+
+// PortalRequest lets them pass, for five minutes, or no longer.
+type PortalRequest struct {
+	Open bool `json:"open"`
+}
+
+type PortalAnswer struct {
+	Schema int    `json:"schema"`
+	Portal Portal `json:"portal"`
 }
 
 // Right is what a caller may do.
@@ -226,6 +248,8 @@ const (
 	HealthRelayLies     = "relay-lies"          // args: device
 	HealthForwardDrops  = "forwarder-drops"     // args: device
 	HealthRelayOther    = "relay-other-key"     // somebody else answers for a relay; args: device
+	HealthPortal        = "captive-portal"      // the network here wants a sign-in; args: by
+	HealthPortalOpen    = "portal-open"         // names and web pages go past Kith; args: until
 	HealthSTUNLies      = "stun-lies"           // a configured server says another address of ours than all others do; args: server
 )
 
@@ -509,6 +533,7 @@ type Event struct {
 	Joining  *[]Joining  `json:"joining,omitempty"`
 	Nearby   *Nearby     `json:"nearby,omitempty"`
 	Health   *[]Health   `json:"health,omitempty"`
+	Portal   *Portal     `json:"portal,omitempty"`
 	May      *[]Right    `json:"may,omitempty"`
 }
 

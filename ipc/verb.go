@@ -55,7 +55,8 @@ const (
 	VerbOperatorAdd    Verb = "operator/add"       // OperatorRequest -> OperatorList
 	VerbOperatorRemove Verb = "operator/remove"
 	VerbOperatorList   Verb = "operator/list"
-	VerbDiag           Verb = "diag" // NetworkRequest -> Diag
+	VerbDiag           Verb = "diag"   // NetworkRequest -> Diag
+	VerbPortal         Verb = "portal" // PortalRequest -> PortalAnswer
 )
 
 // Verbs are all verbs, in the order above.
@@ -67,7 +68,7 @@ var Verbs = []Verb{
 	VerbShareCreate, VerbShareAccept, VerbShareList, VerbShareApprove, VerbShareRevoke, VerbShareRemove,
 	VerbNearbyOpen, VerbNearbyList, VerbNearbyJoin, VerbNearbyApprove,
 	VerbDNSAdd, VerbDNSRemove, VerbDNSList, VerbDNSStatus, VerbDNSQuery, VerbRoster, VerbRecover,
-	VerbOperatorAdd, VerbOperatorRemove, VerbOperatorList, VerbDiag,
+	VerbOperatorAdd, VerbOperatorRemove, VerbOperatorList, VerbDiag, VerbPortal,
 }
 
 // Path is the URL path of v.

@@ -116,6 +116,14 @@ func (f *fake) serve(t *testing.T) string {
 	handle(f, s, ipc.VerbForward, func(r ipc.ForwardRequest) ipc.ForwardAnswer {
 		return ipc.ForwardAnswer{Forward: ipc.Forward{On: r.On}}
 	})
+	handle(f, s, ipc.VerbPortal, func(r ipc.PortalRequest) ipc.PortalAnswer {
+		a := ipc.PortalAnswer{Portal: ipc.Portal{Noticed: true, By: "NetworkManager"}}
+		if r.Open {
+			at := time.Date(2026, 3, 1, 12, 5, 0, 0, time.UTC)
+			a.Portal.OpenUntil = &at
+		}
+		return a
+	})
 	f.serveDNS(s)
 	f.serveShares(s)
 	handle(f, s, ipc.VerbRoster, func(ipc.NetworkRequest) ipc.RosterList { return roster() })

@@ -30,6 +30,9 @@ func Apply(st ipc.Status, ev ipc.Event) (ipc.Status, error) {
 	if ev.Nearby != nil {
 		st.Nearby = *ev.Nearby
 	}
+	if ev.Portal != nil {
+		st.Portal = *ev.Portal
+	}
 	if ev.Joining != nil {
 		st.Joining = *ev.Joining
 	}

@@ -134,6 +134,12 @@ func (c *Client) Forward(ctx context.Context, r ipc.ForwardRequest) (ipc.Forward
 	return call[ipc.ForwardAnswer](ctx, c, ipc.VerbForward, r, c.opts.Timeout)
 }
 
+// Portal lets DNS, and TCP 80 and 443, past exit nodes and resolvers in the
+// mesh for five minutes, to sign in to a captive portal, or ends that.
+func (c *Client) Portal(ctx context.Context, r ipc.PortalRequest) (ipc.PortalAnswer, error) {
+	return call[ipc.PortalAnswer](ctx, c, ipc.VerbPortal, r, c.opts.Timeout)
+}
+
 // ExitUse sends internet traffic through a device.
 func (c *Client) ExitUse(ctx context.Context, r ipc.ExitUseRequest) (ipc.ExitAnswer, error) {
 	return call[ipc.ExitAnswer](ctx, c, ipc.VerbExitUse, r, c.opts.Timeout)

@@ -30,6 +30,9 @@ func diff(old, new *ipc.Status) (ipc.Event, bool) {
 	if !nearbyEqual(&old.Nearby, &new.Nearby) {
 		ev.Nearby, changed = &new.Nearby, true
 	}
+	if old.Portal.Noticed != new.Portal.Noticed || old.Portal.By != new.Portal.By || !sameTime(old.Portal.OpenUntil, new.Portal.OpenUntil) {
+		ev.Portal, changed = &new.Portal, true
+	}
 	if !slices.EqualFunc(old.Health, new.Health, healthEqual) {
 		ev.Health, changed = &new.Health, true
 	}

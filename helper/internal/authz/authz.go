@@ -40,6 +40,7 @@ var levels = map[ipc.Verb]level{
 	ipc.VerbRelayOn:        operate, // opens ports
 	ipc.VerbRelayOff:       operate,
 	ipc.VerbForward:        operate,
+	ipc.VerbPortal:         operate, // lets names and web pages past the mesh
 	ipc.VerbExitUse:        operate,
 	ipc.VerbExitOff:        operate,
 	ipc.VerbExitOffer:      operate, // lets others' traffic out here

@@ -75,6 +75,7 @@ func TestAuthorize(t *testing.T) {
 		ipc.VerbRelayOn:        act,
 		ipc.VerbRelayOff:       act,
 		ipc.VerbForward:        act,
+		ipc.VerbPortal:         act,
 		ipc.VerbDNSAdd:         act,
 		ipc.VerbDNSRemove:      act,
 		ipc.VerbDNSList:        all,

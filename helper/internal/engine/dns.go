@@ -106,7 +106,9 @@ func (e *Engine) table(base osconf.Base) forward.Table {
 	t := forward.Table{Default: base.Nameservers, Split: map[string][]netip.AddrPort{}, Own: e.ownAddrs()}
 	for _, s := range e.splits() {
 		if s.suffix == "." {
-			t.Default = s.servers
+			if !e.portalOpen() {
+				t.Default = s.servers
+			}
 		} else {
 			t.Split[s.suffix] = s.servers
 		}

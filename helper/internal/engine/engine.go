@@ -60,6 +60,7 @@ type Engine struct {
 	multicast discover.Multicast
 	announcer *discover.Announcer
 	mapper    PortMapper // nil: the host has none
+	portal    portalState
 	stub      *stub.Server
 	forward   *forward.Forwarder
 	dns       osconf.Manager
@@ -114,6 +115,9 @@ func (e *Engine) open() error {
 	}
 	e.announcer = discover.New(e.multicast, e.log)
 	e.mapper = e.cfg.Host.PortMapper(e.monitor)
+	if e.portal.watch, err = e.cfg.Host.Portal(); err != nil {
+		e.log.Debug("the system's verdict on its network", "err", err)
+	}
 	e.forward = forward.New(forward.Config{Log: e.log})
 	e.stub = stub.New(stub.Config{
 		Forward: e.forward,
@@ -152,6 +156,11 @@ func (e *Engine) release() {
 			e.log.Debug("give ports back to the gateways", "err", err)
 		}
 	}
+	if e.portal.watch != nil {
+		if err := e.portal.watch.Close(); err != nil {
+			e.log.Debug("end the watch for captive portals", "err", err)
+		}
+	}
 	if e.monitor != nil {
 		e.monitor.Close()
 	}
@@ -186,12 +195,16 @@ func (e *Engine) load() error {
 	}
 	e.armUpkeep(upkeepFirst)
 	e.apply()
+	e.lookForPortal()
 	return nil
 }
 
 // watch turns the monitor's signals into work for the actor.
 func (e *Engine) watch() {
-	var mapped <-chan struct{}
+	var mapped, verdict <-chan struct{}
+	if e.portal.watch != nil {
+		verdict = e.portal.watch.Changes()
+	}
 	if e.mapper != nil {
 		mapped = e.mapper.Changes()
 	}
@@ -211,6 +224,8 @@ func (e *Engine) watch() {
 			e.post(func() { e.hostChanged(true) })
 		case <-mapped:
 			e.post(e.takeMapped)
+		case <-verdict:
+			e.post(e.lookForPortal)
 		}
 	}
 }
@@ -257,6 +272,7 @@ func (e *Engine) hostChanged(woke bool) {
 	}
 	e.apply()
 	e.announcer.Query()
+	e.lookForPortal()
 }
 
 // seen is all that the monitor has told.
@@ -357,7 +373,7 @@ func (e *Engine) Close() error {
 		for _, n := range e.nets {
 			n.stop()
 		}
-		for _, t := range []*time.Timer{e.publish, e.room, e.upkeep} {
+		for _, t := range []*time.Timer{e.publish, e.room, e.upkeep, e.portal.next, e.portal.end} {
 			if t != nil {
 				t.Stop()
 			}

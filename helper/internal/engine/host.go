@@ -15,6 +15,7 @@ import (
 	"kith.internal/helper/internal/osnet/egress"
 	"kith.internal/helper/internal/osnet/nat"
 	"kith.internal/helper/internal/osnet/netmon"
+	"kith.internal/helper/internal/osnet/portal"
 	"kith.internal/helper/internal/osnet/router"
 	"kith.internal/helper/internal/osnet/sysctl"
 	"kith.internal/helper/internal/wire/udp"
@@ -61,6 +62,9 @@ type Host interface {
 	// RestoreNet undoes what a crash left of NAT and, unless the leak guard is to
 	// stay until the next Egress, of Egress.
 	RestoreNet(j sysctl.Journal, keepGuard bool) error
+	// Portal watches the system's own verdict on the network it is on; an error,
+	// and nil, where it has none.
+	Portal() (portal.Watcher, error)
 	// Blocked4 finds a firewall rule that drops what comes from prefix on ifname.
 	Blocked4(prefix netip.Prefix, ifname string) (rule string, blocked bool, err error)
 	// Resolver opens the stub resolver's sockets.

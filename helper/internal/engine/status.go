@@ -61,7 +61,7 @@ var _ server.Source = source{}
 // status is the whole state, for all; the server leaves out what a caller may
 // not see.
 func (e *Engine) status() *ipc.Status {
-	st := &ipc.Status{Schema: ipc.Schema, Version: e.cfg.Version, State: e.state(), Health: e.health.List()}
+	st := &ipc.Status{Schema: ipc.Schema, Version: e.cfg.Version, State: e.state(), Health: e.health.List(), Portal: e.portal.status()}
 	for _, n := range e.nets {
 		st.Networks = append(st.Networks, n.status())
 	}

@@ -45,6 +45,7 @@ func (e *Engine) Register(s *server.Server) {
 	server.Handle(s, ipc.VerbOperatorRemove, e.OperatorRemove)
 	server.Handle(s, ipc.VerbOperatorList, e.OperatorList)
 	server.Handle(s, ipc.VerbDiag, e.Diag)
+	server.Handle(s, ipc.VerbPortal, e.Portal)
 }
 
 // OperatorAdd names a user who may act.

@@ -143,6 +143,14 @@ var kinds = map[string]kind{
 		severity: ipc.SeverityWarning, order: 19, parents: []string{ipc.HealthRemoved, ipc.HealthNoNetwork},
 		text: "Who answers for the relay {device} of {network} has another key[ ({why})]: a sign-in page, a program that opens TLS, or an impostor; Kith tells it nothing and goes other ways.",
 	},
+	ipc.HealthPortal: {
+		severity: ipc.SeverityWarning, order: -2, parents: []string{ipc.HealthNoNetwork, ipc.HealthPortalOpen},
+		text: "The network here wants a sign-in first[ ({by} says so)]; devices on this LAN are still reached, and kith portal open lets names and web pages past Kith for five minutes so that you can sign in.",
+	},
+	ipc.HealthPortalOpen: {
+		severity: ipc.SeverityWarning, order: -1,
+		text: "Names and web pages (DNS, TCP 80 and 443) go past Kith until {until} for the sign-in of the network here; all else stays as it was, and kith portal close ends it at once.",
+	},
 	ipc.HealthSTUNLies: {
 		severity: ipc.SeverityInfo, order: 20, parents: []string{ipc.HealthRemoved},
 		text: "The STUN server {server} tells another address of this device than all others do; Kith does not believe it, and kithd run without --stun {server} no longer asks it.",

@@ -20,6 +20,7 @@ import (
 	"kith.internal/helper/internal/osnet/firewall"
 	"kith.internal/helper/internal/osnet/nat"
 	"kith.internal/helper/internal/osnet/netmon"
+	"kith.internal/helper/internal/osnet/portal"
 	"kith.internal/helper/internal/osnet/router"
 	"kith.internal/helper/internal/osnet/sysctl"
 	"kith.internal/helper/internal/osnet/tun"
@@ -87,6 +88,9 @@ func (Host) RestoreNet(j sysctl.Journal, keepGuard bool) error {
 	}
 	return errors.Join(err, egress.Cleanup(j))
 }
+
+// Portal watches the system's word on captive portals.
+func (Host) Portal() (portal.Watcher, error) { return portal.Watch() }
 
 // Blocked4 looks through the firewall's rules.
 func (Host) Blocked4(prefix netip.Prefix, ifname string) (string, bool, error) {

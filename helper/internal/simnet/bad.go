@@ -26,6 +26,9 @@ type bad struct {
 	allowance atomic.Int64
 	// impostor answers TCP connections instead of the host; nil: it does itself.
 	impostor atomic.Pointer[func(net.Conn)]
+	// portal answers, for the whole world, the TCP connections that the host
+	// makes; nil: the world does.
+	portal atomic.Pointer[func(addr string) (net.Conn, error)]
 }
 
 // badConn is a UDP port of a bad host.

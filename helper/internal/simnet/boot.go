@@ -21,6 +21,7 @@ import (
 	"kith.internal/helper/internal/osnet/nat"
 	"kith.internal/helper/internal/osnet/netmon"
 	"kith.internal/helper/internal/osnet/netmon/netmontest"
+	"kith.internal/helper/internal/osnet/portal"
 	"kith.internal/helper/internal/osnet/router"
 	"kith.internal/helper/internal/osnet/router/routertest"
 	"kith.internal/helper/internal/osnet/sysctl"
@@ -254,6 +255,14 @@ func (b *boot) device(is func(*device) bool) *device {
 }
 
 // Egress and NAT are the host's: what is set outlives the process.
+// Portal is what the system says of captive portals; nothing, unless it is told to.
+func (b *boot) Portal() (portal.Watcher, error) {
+	if b.h.verdict == nil {
+		return nil, portal.ErrNone
+	}
+	return b.h.verdict, nil
+}
+
 func (b *boot) Egress(sysctl.Journal) (egress.Egress, error) { return b.h.egress, nil }
 func (b *boot) NAT(sysctl.Journal) (nat.NAT, error)          { return b.h.nat, nil }
 

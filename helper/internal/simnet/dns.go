@@ -144,7 +144,7 @@ func (m *manager) undo() error {
 	return m.journal.Done(osconf.Entry{Kind: resolvConf, Path: "/etc/" + resolvConf})
 }
 
-func (m *manager) Base() osconf.Base           { return osconf.Base{} }
+func (m *manager) Base() osconf.Base           { return osconf.Base{Nameservers: m.b.h.upstream} }
 func (m *manager) Mode() (osconf.Mode, string) { return osconf.ModePlain, "simulated" }
 func (m *manager) Abilities() plan.Abilities   { return plan.PlainFile }
 func (m *manager) Close() error                { return m.undo() }

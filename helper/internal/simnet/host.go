@@ -43,6 +43,9 @@ type Host struct {
 	egress *egresstest.Egress // outlives the engine
 	nat    *nattest.NAT
 
+	verdict  *verdict         // nil: the system tells none on its network
+	upstream []netip.AddrPort // the resolvers that the system has
+
 	mu      sync.Mutex
 	resolv  plan.OSConfig  // what the system's resolver is told
 	foreign []netmon.Route // routes of other programs

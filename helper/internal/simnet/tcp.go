@@ -57,6 +57,9 @@ func (b *boot) DialTCP(ctx context.Context, network, addr string) (net.Conn, err
 	if b.isDead() {
 		return nil, net.ErrClosed
 	}
+	if answer := b.h.bad.portal.Load(); answer != nil {
+		return (*answer)(addr)
+	}
 	c, err := b.h.udp.DialTCP(ctx, network, addr)
 	if err != nil {
 		return nil, err
