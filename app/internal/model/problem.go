@@ -108,6 +108,10 @@ func problem(h ipc.Health, nets []ipc.Network) Problem {
 		p.Action = ActRenew
 	case ipc.HealthDNSOverridden:
 		p.Action = ActRepair
+	case ipc.HealthPortal:
+		p.Action = ActSignIn
+	case ipc.HealthPortalOpen:
+		p.Action = ActSignInDone
 	}
 	return p
 }
@@ -132,7 +136,7 @@ func Say(c *text.Catalogue, p Problem, now time.Time) string {
 		switch {
 		case p.Code == ipc.HealthClock && k == "offset":
 			v = c.Offset(v)
-		case p.Code == ipc.HealthExpiring && k == "at":
+		case p.Code == ipc.HealthExpiring && k == "at", p.Code == ipc.HealthPortalOpen && k == "until":
 			if t, err := time.Parse(time.RFC3339, v); err == nil {
 				v = c.When(t, now)
 			}
@@ -173,6 +177,8 @@ func ActionWord(c *text.Catalogue, a Action) string {
 		return c.S("action.look")
 	case ActSignIn:
 		return c.S("action.signin")
+	case ActSignInDone:
+		return c.S("action.signindone")
 	}
 	return ""
 }

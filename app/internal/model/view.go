@@ -41,6 +41,7 @@ const (
 	ActNearby             // open Networks, where devices ask to join
 	ActShares             // open Sharing
 	ActSignIn             // let a Wi-Fi's sign-in page through for some minutes
+	ActSignInDone         // let it through no longer
 )
 
 // Problem is one thing that is wrong, ready to be said.

@@ -3,14 +3,15 @@ package text
 // pages: Sharing, Exit nodes, Settings and its sections, joining nearby, the
 // report.
 var pages = map[Key]Entry{
-	"action.choose":  {Text: "Choose", About: "button: opens the routes, one of which meets a local network"},
-	"action.exitoff": {Text: "Turn off", About: "button: use no exit node any more"},
-	"action.exits":   {Text: "Choose another", About: "button: opens Exit nodes"},
-	"action.look":    {Text: "Look", About: "button: opens the page where somebody waits for an answer"},
-	"action.renew":   {Text: "Ask to renew", About: "button: ask an admin for a longer stay"},
-	"action.repair":  {Text: "Repair", About: "button: set this computer's DNS up again"},
-	"action.signin":  {Text: "Let the sign-in through for 5 minutes", About: "button: a Wi-Fi with a sign-in page"},
-	"action.why":     {Text: "Why?", About: "button beside a relayed path; opens Diagnostics"},
+	"action.choose":     {Text: "Choose", About: "button: opens the routes, one of which meets a local network"},
+	"action.exitoff":    {Text: "Turn off", About: "button: use no exit node any more"},
+	"action.exits":      {Text: "Choose another", About: "button: opens Exit nodes"},
+	"action.look":       {Text: "Look", About: "button: opens the page where somebody waits for an answer"},
+	"action.renew":      {Text: "Ask to renew", About: "button: ask an admin for a longer stay"},
+	"action.repair":     {Text: "Repair", About: "button: set this computer's DNS up again"},
+	"action.signindone": {Text: "End it now", About: "button: the sign-in of a Wi-Fi is done"},
+	"action.signin":     {Text: "Let the sign-in through for 5 minutes", About: "button: a Wi-Fi with a sign-in page"},
+	"action.why":        {Text: "Why?", About: "button beside a relayed path; opens Diagnostics"},
 
 	"page.sharing": {Text: "Sharing", About: "navigation"},
 	"page.exits":   {Text: "Exit nodes", About: "navigation"},

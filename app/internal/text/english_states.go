@@ -151,6 +151,8 @@ var codes = map[Key]Entry{
 	"health.relay-unreachable":   {Text: "No device of {network} reaches this relay at {addr}. Let UDP and TCP in to that port.", About: "ipc HealthRelayHidden"},
 	"health.relay-lies":          {Text: "The relay {device} does not do what it should. Kith avoids it; traffic stays sealed.", About: "ipc HealthRelayLies"},
 	"health.relay-other-key":     {Text: "Who answers for the relay {device} has another key. A sign-in page, a program that opens TLS, or an impostor: Kith tells it nothing.", About: "ipc HealthRelayOther"},
+	"health.captive-portal":      {Text: "The network here wants a sign-in first. Devices on this LAN are still reached.", About: "ipc HealthPortal"},
+	"health.portal-open":         {Text: "Names and web pages go past Kith until {until}, for the sign-in.", About: "ipc HealthPortalOpen"},
 	"health.stun-lies":           {Text: "The STUN server {server} tells wrong addresses. Kith does not believe it.", About: "ipc HealthSTUNLies"},
 	"health.forwarder-drops":     {Text: "{device} offers to pass packets on and drops them. Kith goes other ways.", About: "ipc HealthForwardDrops"},
 

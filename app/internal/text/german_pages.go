@@ -1,14 +1,15 @@
 package text
 
 var dePages = map[Key]Entry{
-	"action.choose":  {Text: "Wählen"},
-	"action.exitoff": {Text: "Ausschalten"},
-	"action.exits":   {Text: "Anderen wählen"},
-	"action.look":    {Text: "Ansehen"},
-	"action.renew":   {Text: "Um Erneuerung bitten"},
-	"action.repair":  {Text: "Reparieren"},
-	"action.signin":  {Text: "Anmeldung 5 Minuten durchlassen"},
-	"action.why":     {Text: "Warum?"},
+	"action.choose":     {Text: "Wählen"},
+	"action.exitoff":    {Text: "Ausschalten"},
+	"action.exits":      {Text: "Anderen wählen"},
+	"action.look":       {Text: "Ansehen"},
+	"action.renew":      {Text: "Um Erneuerung bitten"},
+	"action.repair":     {Text: "Reparieren"},
+	"action.signindone": {Text: "Jetzt beenden"},
+	"action.signin":     {Text: "Anmeldung 5 Minuten durchlassen"},
+	"action.why":        {Text: "Warum?"},
 
 	"page.sharing": {Text: "Freigaben"},
 	"page.exits":   {Text: "Exit-Nodes"},

@@ -149,6 +149,8 @@ var deCodes = map[Key]Entry{
 	"health.relay-unreachable":   {Text: "Kein Gerät von {network} erreicht dieses Relay unter {addr}. UDP und TCP zu diesem Port einlassen."},
 	"health.relay-lies":          {Text: "Das Relay {device} tut nicht, was es soll. Kith meidet es; der Verkehr bleibt versiegelt."},
 	"health.relay-other-key":     {Text: "Wer für das Relay {device} antwortet, hat einen anderen Schlüssel. Eine Anmeldeseite, ein Programm, das TLS öffnet, oder ein Betrüger: Kith sagt ihm nichts."},
+	"health.captive-portal":      {Text: "Das Netz hier verlangt erst eine Anmeldung. Geräte in diesem LAN bleiben erreichbar."},
+	"health.portal-open":         {Text: "Namen und Webseiten gehen bis {until} an Kith vorbei, für die Anmeldung."},
 	"health.stun-lies":           {Text: "Der STUN-Server {server} nennt falsche Adressen. Kith glaubt ihm nicht."},
 	"health.forwarder-drops":     {Text: "{device} bietet an, Pakete weiterzureichen, und verwirft sie. Kith geht andere Wege."},
 	"health.captive":             {Text: "Dieses WLAN verlangt eine Anmeldung."},

@@ -17,7 +17,7 @@ import (
 
 // changes lists the actions that only who may act is offered.
 var changes = map[model.Action]bool{
-	model.ActJoin: true, model.ActExitOff: true, model.ActRepair: true, model.ActRenew: true, model.ActPhrase: true, model.ActSignIn: true,
+	model.ActJoin: true, model.ActExitOff: true, model.ActRepair: true, model.ActRenew: true, model.ActPhrase: true, model.ActSignIn: true, model.ActSignInDone: true,
 }
 
 // act does what a problem's button says.
@@ -45,6 +45,10 @@ func (s *Shell) act(p model.Problem, a model.Action) {
 		s.repair()
 	case model.ActRenew:
 		s.renew(p.Network)
+	case model.ActSignIn:
+		s.signIn(true)
+	case model.ActSignInDone:
+		s.signIn(false)
 	case model.ActRoutes:
 		s.openSettings("routes")
 	case model.ActNearby:
@@ -63,6 +67,14 @@ func (s *Shell) repair() {
 			return err
 		}
 		_, err := s.env.Helper.Up(ctx, ipc.UpRequest{})
+		return err
+	}, s.failed)
+}
+
+// signIn lets the sign-in page of the network here through, or no longer.
+func (s *Shell) signIn(open bool) {
+	s.slow(func(ctx context.Context) error {
+		_, err := s.env.Helper.Portal(ctx, ipc.PortalRequest{Open: open})
 		return err
 	}, s.failed)
 }

@@ -22,6 +22,7 @@ type Helper interface {
 	DeviceList(ctx context.Context, network string) (ipc.DeviceList, error)
 	DeviceRename(ctx context.Context, r ipc.DeviceRequest) (ipc.DeviceAnswer, error)
 	DeviceRevoke(ctx context.Context, r ipc.DeviceRequest) (ipc.DeviceAnswer, error)
+	Portal(ctx context.Context, r ipc.PortalRequest) (ipc.PortalAnswer, error)
 	DeviceRenew(ctx context.Context, r ipc.DeviceRequest) (ipc.DeviceAnswer, error)
 	DeviceApprove(ctx context.Context, r ipc.DeviceRequest) (ipc.DeviceAnswer, error)
 	Recover(ctx context.Context, r ipc.RecoverRequest) (ipc.RecoverAnswer, error)

@@ -85,6 +85,9 @@ func (f *fake) Ping(_ context.Context, r ipc.PingRequest, got func(ipc.PingReply
 	}
 	return f.call("ping %s %v", r.Host, r.UntilDirect)
 }
+func (f *fake) Portal(_ context.Context, r ipc.PortalRequest) (ipc.PortalAnswer, error) {
+	return ipc.PortalAnswer{}, f.call("portal %v", r.Open)
+}
 func (f *fake) DeviceRenew(_ context.Context, r ipc.DeviceRequest) (ipc.DeviceAnswer, error) {
 	return ipc.DeviceAnswer{Pending: true}, f.call("renew %s", r.Network)
 }

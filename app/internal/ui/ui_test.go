@@ -172,6 +172,23 @@ func TestHeldPhrase(t *testing.T) {
 	b.see("24  word")
 }
 
+func TestSignIn(t *testing.T) {
+	b := newBench(t)
+	st := status(1)
+	st.Health = []ipc.Health{{Code: ipc.HealthPortal, Severity: ipc.SeverityWarning, Args: map[string]string{"by": "NetworkManager"}}}
+	b.take(st)
+	b.see("The network here wants a sign-in first.")
+	b.click("Let the sign-in through for 5 minutes")
+	st = status(1)
+	st.Health = []ipc.Health{{Code: ipc.HealthPortalOpen, Severity: ipc.SeverityWarning, Args: map[string]string{"until": t0.Add(5 * time.Minute).Format(time.RFC3339)}}}
+	b.take(st)
+	b.see("Names and web pages go past Kith until today 12:05")
+	b.click("End it now")
+	if got := strings.Join(b.fake.calls, ";"); got != "portal true;portal false" {
+		t.Error(got)
+	}
+}
+
 func TestInvite(t *testing.T) {
 	b := newBench(t)
 	b.take(status(0))
