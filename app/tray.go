@@ -58,6 +58,14 @@ func runTray(dir string, first desktop.Message, background bool, words *text.Cat
 	if err != nil {
 		return 1, err
 	}
+	if err := desktop.RegisterLinks(); err != nil {
+		log.Info("links open no window", "err", err)
+	}
+	takeLinks(func(link string) {
+		if len(link) <= desktop.MaxLink {
+			k.do(func() { k.open(desktop.Message{Verb: desktop.MsgOpen, Link: link}) })
+		}
+	})
 	k.alarm = time.AfterFunc(time.Hour, func() { k.do(func() { k.tell() }) })
 	k.alarm.Stop()
 	done := make(chan struct{})

@@ -37,6 +37,7 @@ type cli struct {
 	Roster     rosterCmd     `cmd:"" help:"Show every record, its author and why it counts or not."`
 	Recover    recoverCmd    `cmd:"" help:"Use the network's root phrase, or show it once."`
 	Operator   operatorCmd   `cmd:"" help:"Say which users of this machine may act."`
+	AllowMe    allowMeCmd    `cmd:"" hidden:"" name:"allow-me" help:"Let the user who asked pkexec for it act."`
 	Diag       diagCmd       `cmd:"" help:"Check what Kith depends on."`
 	Completion completionCmd `cmd:"" help:"Print a completion script for a shell."`
 	Version    versionCmd    `cmd:"" help:"Print this program's version and the helper's."`

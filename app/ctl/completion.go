@@ -40,7 +40,9 @@ type completion struct {
 func completions(n *kong.Node, after string) []completion {
 	var out []completion
 	for _, c := range n.Children {
-		out = append(out, completion{after, c.Name, c.Help})
+		if !c.Hidden {
+			out = append(out, completion{after, c.Name, c.Help})
+		}
 	}
 	if len(n.Positional) == 1 {
 		for _, e := range n.Positional[0].EnumSlice() {
@@ -55,6 +57,9 @@ func completions(n *kong.Node, after string) []completion {
 		}
 	}
 	for _, c := range n.Children {
+		if c.Hidden {
+			continue
+		}
 		out = append(out, completions(c, strings.TrimSpace(after+" "+c.Name))...)
 	}
 	return out

@@ -44,6 +44,7 @@ fi
 
 "$bin/kith" --socket "$socket" status || true
 if [ -n "${DISPLAY:-}${WAYLAND_DISPLAY:-}" ]; then
+  "$(dirname "$0")/desktop.sh" install "$bin" || echo "The desktop does not know Kith's links; the app works without." >&2
   echo "Opening the app."
   # Waited for, so that a signal ends it too: bash puts traps off until a
   # command in the foreground ends.

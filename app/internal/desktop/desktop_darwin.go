@@ -98,6 +98,9 @@ func Locale() string {
 	return string(bytes.TrimSpace(out))
 }
 
+// RegisterLinks has nothing to do: the bundle's Info.plist names the scheme.
+func RegisterLinks() error { return nil }
+
 func agentFile() (string, error) {
 	home, err := os.UserHomeDir()
 	if err != nil {

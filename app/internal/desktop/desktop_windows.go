@@ -165,6 +165,30 @@ func Locale() string {
 	return list[0]
 }
 
+// RegisterLinks makes this program the one that opens kith:// links of this
+// account.
+func RegisterLinks() error {
+	exe, err := os.Executable()
+	if err != nil {
+		return err
+	}
+	const class = `Software\Classes\kith`
+	for _, v := range []struct{ key, name, value string }{
+		{class, "", "URL:Kith"}, {class, "URL Protocol", ""}, {class + `\shell\open\command`, "", `"` + exe + `" "%1"`},
+	} {
+		k, _, err := registry.CreateKey(registry.CURRENT_USER, v.key, registry.SET_VALUE)
+		if err != nil {
+			return fmt.Errorf("registering links: %w", err)
+		}
+		err = k.SetStringValue(v.name, v.value)
+		k.Close()
+		if err != nil {
+			return fmt.Errorf("registering links: %w", err)
+		}
+	}
+	return nil
+}
+
 const runKey = `Software\Microsoft\Windows\CurrentVersion\Run`
 
 // Autostart tells whether the app starts at login.

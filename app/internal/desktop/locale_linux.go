@@ -15,3 +15,7 @@ func Locale() string {
 	}
 	return ""
 }
+
+// RegisterLinks has nothing to do: the installed .desktop file names the
+// scheme.
+func RegisterLinks() error { return nil }

@@ -67,7 +67,8 @@ func (n *Notifier) Step(v View, now time.Time) (list []Notice, next time.Time) {
 func (n *Notifier) news(v View) (list []Notice) {
 	standing := map[string]bool{}
 	for _, p := range v.Problems {
-		k := p.Code + "\x00" + p.Network
+		// Two devices that ask, two friends that accept, are two news.
+		k := p.Code + "\x00" + p.Network + "\x00" + p.Text.Args["device"] + "\x00" + p.Text.Args["label"]
 		if !worthTelling[p.Code] {
 			continue
 		}

@@ -33,8 +33,9 @@ type bench struct {
 	quit   string
 	report string
 	prefs  desktop.Prefs
-	allow  error // what Allow gives
-	full   error // what writing files gives
+	allow  error           // what Allow gives
+	full   error           // what writing files gives
+	words  *text.Catalogue // in place of English, for clicks by English words
 }
 
 func newBench(t *testing.T) *bench { return newBenchIn(t, text.English()) }
@@ -126,9 +127,18 @@ func (b *bench) see(words ...string) {
 	}
 }
 
+// said is an English text in the language of the bench.
+func (b *bench) said(words string) string {
+	if b.words == nil {
+		return words
+	}
+	return text.InLanguage(b.words, words)
+}
+
 // click taps the last button or check that says so.
 func (b *bench) click(words string) {
 	b.t.Helper()
+	words = b.said(words)
 	var hit fyne.Tappable
 	for _, top := range append([]fyne.CanvasObject{b.win.Canvas().Content()}, b.win.Canvas().Overlays().List()...) {
 		walk(top, func(o fyne.CanvasObject) {

@@ -136,7 +136,7 @@ func (n *networks) card(net model.Net) fyne.CanvasObject {
 	}
 	buttons.Add(leave)
 	self := value(net.SelfFQDN)
-	copyIt := widget.NewButtonWithIcon("", theme.ContentCopyIcon(), func() { s.copy(net.SelfFQDN) })
+	copyIt := widget.NewButtonWithIcon(s.say("button.copyname"), theme.ContentCopyIcon(), func() { s.copy(net.SelfFQDN) })
 	copyIt.Importance = widget.LowImportance
 	body := container.NewVBox(container.NewBorder(nil, nil, nil, copyIt, self))
 	if a := joined(net.IPv4, net.IPv6); a != "" {

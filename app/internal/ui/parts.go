@@ -213,31 +213,42 @@ func (e *keyEntry) TypedShortcut(sc fyne.Shortcut) {
 	e.Entry.TypedShortcut(sc)
 }
 
+// binding is a key with Ctrl or ⌘.
+type binding struct {
+	key fyne.KeyName
+	mod fyne.KeyModifier
+	do  func()
+}
+
 // shortcuts makes everything reachable by keys.
 func (s *Shell) shortcuts() {
-	for _, k := range []struct {
-		key fyne.KeyName
-		mod fyne.KeyModifier
-		do  func()
-	}{
-		{fyne.KeyF, fyne.KeyModifierShortcutDefault, s.find},
-		{fyne.KeyP, fyne.KeyModifierShortcutDefault, func() { s.pages["devices"].(*devices).ping() }},
-		{fyne.KeyE, fyne.KeyModifierShortcutDefault, func() { s.Open("exits") }},
-		{fyne.KeyComma, fyne.KeyModifierShortcutDefault, func() { s.Open("settings") }},
-		{fyne.KeyJ, fyne.KeyModifierShortcutDefault, func() { s.ShowLink("") }},
-		{fyne.KeyC, fyne.KeyModifierShortcutDefault | fyne.KeyModifierShift, func() { s.pages["devices"].(*devices).copyAddress() }},
-		{fyne.KeyW, fyne.KeyModifierShortcutDefault, func() { s.win.Close() }},
-		{fyne.KeyQ, fyne.KeyModifierShortcutDefault, func() { s.env.Quit(s.env.Prefs().QuitDown) }},
-	} {
+	const mod = fyne.KeyModifierShortcutDefault
+	s.keys = []binding{
+		{fyne.KeyF, mod, s.find},
+		{fyne.KeyP, mod, func() { s.pages["devices"].(*devices).ping() }},
+		{fyne.KeyE, mod, func() { s.Open("exits") }},
+		{fyne.KeyComma, mod, func() { s.Open("settings") }},
+		{fyne.KeyJ, mod, func() { s.ShowLink("") }},
+		{fyne.KeyC, mod | fyne.KeyModifierShift, func() { s.pages["devices"].(*devices).copyAddress() }},
+		{fyne.KeyW, mod, func() { s.win.Close() }},
+		{fyne.KeyQ, mod, func() { s.env.Quit(s.env.Prefs().QuitDown) }},
+	}
+	for _, k := range s.keys {
 		s.win.Canvas().AddShortcut(&desktop.CustomShortcut{KeyName: k.key, Modifier: k.mod}, func(fyne.Shortcut) { k.do() })
 	}
 	s.win.Canvas().AddShortcut(&fyne.ShortcutCopy{}, func(fyne.Shortcut) { s.pages["devices"].(*devices).copyName() })
 }
 
-// pass hands a shortcut that a focused entry does not know to the window.
+// pass does a shortcut that a focused entry does not know.
 func (s *Shell) pass(sc fyne.Shortcut) {
-	if c, ok := s.win.Canvas().(interface{ TypedShortcut(fyne.Shortcut) }); ok {
-		c.TypedShortcut(sc)
+	c, ok := sc.(*desktop.CustomShortcut)
+	if !ok {
+		return
+	}
+	for _, k := range s.keys {
+		if k.key == c.KeyName && k.mod == c.Modifier {
+			k.do()
+		}
 	}
 }
 

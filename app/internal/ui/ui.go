@@ -50,6 +50,7 @@ type Shell struct {
 	body    *fyne.Container
 	join    *joinDialog // open, or nil
 	near    *nearbyDialog
+	keys    []binding
 	news    bool // the words of welcome were said, or are not due
 }
 

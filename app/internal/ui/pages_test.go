@@ -1,0 +1,495 @@
+package ui
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"fyne.io/fyne/v2"
+	"fyne.io/fyne/v2/driver/desktop"
+	"fyne.io/fyne/v2/test"
+	"fyne.io/fyne/v2/widget"
+
+	app "kith.internal/app/internal/desktop"
+	"kith.internal/app/internal/model"
+	"kith.internal/app/internal/text"
+	"kith.internal/ipc"
+)
+
+// did tells the calls that the helper got, previews left out.
+func (b *bench) did() string {
+	var list []string
+	for _, c := range b.fake.calls {
+		if !strings.HasPrefix(c, "preview") {
+			list = append(list, c)
+		}
+	}
+	b.fake.calls = nil
+	return strings.Join(list, "; ")
+}
+
+func (b *bench) did1(want string) {
+	b.t.Helper()
+	if got := b.did(); got != want {
+		b.t.Errorf("did %q, want %q", got, want)
+	}
+}
+
+func (b *bench) unseen(words string) {
+	b.t.Helper()
+	if all := b.texts(); strings.Contains(all, words) {
+		b.t.Errorf("%q is on show:\n%s", words, all)
+	}
+}
+
+func TestExits(t *testing.T) {
+	b := newBench(t)
+	b.take(sample())
+	b.Open("exits")
+	b.see("Internet traffic goes through vps.", "nas", "used before", "In use", "Allow local network")
+	p := b.pages["exits"].(*exits)
+	if b.win.Canvas().Focused() != p.search {
+		t.Error("the search has not the focus")
+	}
+	var names []string
+	for _, r := range p.rows {
+		names = append(names, r.Device.Peer.Name)
+	}
+	if got := strings.Join(names, " "); got != "vps nas cabin" {
+		t.Errorf("order: %s", got)
+	}
+	test.Type(p.search, "na")
+	p.search.TypedKey(&fyne.KeyEvent{Name: fyne.KeyReturn})
+	b.did1("exit use " + sample().Networks[0].Peers[0].Key + ", lan as it is")
+	p.search.SetText("cabin") // offline: cannot be chosen
+	p.search.TypedKey(&fyne.KeyEvent{Name: fyne.KeyReturn})
+	b.did1("")
+	p.search.TypedKey(&fyne.KeyEvent{Name: fyne.KeyEscape})
+	b.click("Allow local network: printers and others here stay reachable")
+	b.did1("exit use " + sample().Networks[0].Peers[2].Key + ", lan false")
+	b.fake.err = ipc.Errorf(ipc.CodePermission, "x")
+	p.lan.SetChecked(true)
+	b.take(sample())
+	if !p.lan.Checked {
+		t.Error("the check shows the click and not the truth")
+	}
+	b.click("OK")
+	b.fake.err = nil
+	b.did()
+	b.click("Turn off")
+	b.did1("exit off id-home")
+
+	st := sample()
+	st.Networks[0].Exit.State, st.Networks[0].Peers[2].Online = ipc.ExitBlocked, false
+	b.take(st)
+	b.Open("devices")
+	b.see("Exit node vps is offline. Internet traffic is blocked.", "Internet blocked — vps is offline")
+	b.click("Choose another")
+	if b.current != "exits" {
+		t.Error("Choose another leads to", b.current)
+	}
+	b.banner.act.OnTapped()
+	b.did1("exit off id-home")
+	st.May = nil
+	b.take(st)
+	if b.banner.act.Visible() {
+		t.Error("a reader can turn the exit node off")
+	}
+}
+
+func TestShareADevice(t *testing.T) {
+	b := newBench(t)
+	b.take(sample())
+	b.devices().list.Select(2) // nas
+	b.click("Share…")
+	b.see("Share a device with a friend")
+	b.click("SSH")
+	b.click("Make a link")
+	b.did1("share [nas] [445/tcp 22/tcp] exit false confirm true for 2592000")
+	b.see("kith://share/xyz", "to be accepted by tomorrow 12:00", "The first who opens this link gets the share.")
+	b.click("Copy")
+	if b.copied != "kith://share/xyz" {
+		t.Error(b.copied)
+	}
+	b.click("Close")
+
+	b.Open("share")
+	f := b.win.Canvas().Focused().(*widget.SelectEntry)
+	b.click("Make a link")
+	b.see("There is no such device.")
+	f.SetText("laptop")
+	b.click("File sharing")
+	b.click("Make a link")
+	b.see("Choose what the friend may use.")
+	b.did1("")
+	b.click("Everything")
+	b.click("Make a link")
+	b.did1("share [laptop] [all] exit false confirm true for 2592000")
+}
+
+func TestSharing(t *testing.T) {
+	b := newBench(t)
+	st := sample()
+	st.Networks[0].Shares[1].State, st.Networks[0].Shares[1].Label, st.Networks[0].Shares[1].Words = ipc.ShareConfirm, "Eve <b>", []string{"amber", "walnut"}
+	b.take(st)
+	b.see("Eve <b> accepted your share of vps. Compare the words.")
+	b.click("Look")
+	b.see("With Ben (its own word)", "bens-laptop", "File sharing", "From Chris (its own word), network oak", "media.oak.internal", "Direct · 21 ms", "amber  walnut", "Waits for you")
+	b.click("They are the same")
+	b.did1("share approve s2")
+	b.click("End share…")
+	b.click("End share")
+	b.did1("share revoke s1")
+	b.click("Give up")
+	b.did1("share remove s3")
+	b.Open("devices")
+	b.see("media · oak", "from Chris")
+}
+
+func TestAcceptAShare(t *testing.T) {
+	b := newBench(t)
+	b.take(sample())
+	b.fake.preview = ipc.Preview{Kind: "share", Network: "oak", Sponsor: "chris-nas", Fingerprint: []string{"amber", "canyon"}, Expires: t0.Add(time.Hour), Reach: []string{"media: 8096/tcp"}}
+	b.fake.share = ipc.Share{State: ipc.ShareAsking, Words: []string{"one", "two"}}
+	b.ShowLink("kith://share/abc")
+	b.see("Accept a share", "chris-nas", "media: 8096/tcp", "Nothing happens before you click Accept.")
+	b.did1("")
+	test.Type(b.join.device, "Anna")
+	b.click("Accept")
+	b.did1(`accept kith://share/abc into "id-home" as "Anna"`)
+	b.see("tell them these words: one  two")
+}
+
+func TestNearby(t *testing.T) {
+	b := newBench(t)
+	st := ipc.Status{Schema: 1, State: ipc.StateRunning, May: []ipc.Right{ipc.RightOperate}}
+	st.Nearby.Networks = []ipc.NearbyNetwork{{ID: "n1", Name: "home", By: "nas", Until: t0.Add(8 * time.Minute)}}
+	b.take(st)
+	b.Open("networks")
+	b.see("Open on this network", "opened by nas until today 12:08")
+	var answer func(error)
+	b.env.Go = func(f func()) { answer = func(error) { f() } } // holds the answer back
+	b.click("Ask to join")
+	test.Type(b.win.Canvas().Focused(), "tablet")
+	b.click("Ask to join")
+	st.Nearby.Networks[0].Digits = ptr("417302")
+	b.take(st)
+	b.see("417 302", "Compare these digits with those on nas")
+	answer(nil)
+	b.did1("nearby join n1 tablet")
+	b.see("This device is in home now.")
+}
+
+func TestNearbyAdmin(t *testing.T) {
+	b := newBench(t)
+	st := sample()
+	b.take(st)
+	b.Open("networks")
+	b.click("Open for devices nearby (10 minutes)")
+	b.did1("nearby open id-home true")
+	st.Nearby = ipc.Nearby{Open: []ipc.NearbyOpen{{Network: "home", Until: t0.Add(8 * time.Minute)}},
+		Asking: []ipc.NearbyAsking{{ID: "a", Network: "home", Name: "new-phone", Digits: "417302"}}}
+	b.take(st)
+	b.see("new-phone asks to join home. Compare the digits.", "417 302", "Open for devices nearby until today 12:08.")
+	b.click("Same digits: let it in")
+	b.click("Refuse")
+	b.did1("nearby approve a true; nearby approve a false")
+}
+
+func TestDetailsActions(t *testing.T) {
+	b := newBench(t)
+	b.take(sample())
+	b.devices().list.Select(2) // nas
+	b.click("Use as exit node")
+	b.click("Who can reach it?")
+	b.see("Who reaches nas", "Everything", "Web pages, icmp", "Nobody")
+	b.click("Close")
+	key := sample().Networks[0].Peers[0].Key
+	b.did1("exit use " + key + ", lan as it is; reach " + key)
+	b.shortcut(fyne.KeyP)
+	b.see("Direct · 20 ms — reached without a third device")
+	b.did1("ping nas.home.internal true")
+	b.devices().list.Select(3) // relayed: its path is explained
+	b.see("The routers on both sides", "Why?")
+	b.click("Why?")
+	if b.current != "diagnostics" {
+		t.Error(b.current)
+	}
+}
+
+// shortcut presses a key with Ctrl or ⌘.
+func (b *bench) shortcut(k fyne.KeyName) {
+	b.t.Helper()
+	b.pass(&desktop.CustomShortcut{KeyName: k, Modifier: fyne.KeyModifierShortcutDefault})
+}
+
+func TestKeys(t *testing.T) {
+	b := newBench(t)
+	b.take(sample())
+	b.shortcut(fyne.KeyE)
+	if b.current != "exits" {
+		t.Errorf("E leads to %s", b.current)
+	}
+	b.shortcut(fyne.KeyF)
+	if b.win.Canvas().Focused() != b.pages["exits"].(*exits).search {
+		t.Error("F leads away from the page's own search")
+	}
+	b.shortcut(fyne.KeyComma)
+	if b.current != "settings" {
+		t.Errorf("comma leads to %s", b.current)
+	}
+	b.shortcut(fyne.KeyF)
+	if b.win.Canvas().Focused() != b.devices().search {
+		t.Error("no search")
+	}
+	b.prefs.QuitDown = true
+	b.shortcut(fyne.KeyQ)
+	if b.quit != "quit true" {
+		t.Error(b.quit)
+	}
+	b.shortcut(fyne.KeyJ)
+	if b.join == nil {
+		t.Error("no join dialog")
+	}
+}
+
+func TestSettingsSections(t *testing.T) {
+	b := newBench(t)
+	b.take(sample())
+	b.openSettings("device")
+	b.click("Offer this device as an exit node")
+	b.click("Pass sealed packets on for members who cannot reach one another")
+	b.did1("exit offer true false; forward true")
+	b.openSettings("routes")
+	b.see("10.20.0.0/16 behind office-desktop", "in use", "waits for an admin")
+	b.click("Stop using")
+	b.click("Approve")
+	b.did1("route accept 10.20.0.0/16 false; route approve 192.168.7.0/24 cabin")
+	entry := b.pages["settings"].(*settings).parts["routes"].(*routesSection).entry
+	test.Type(entry, "10.1.2.3/16")
+	b.click("Offer")
+	b.did1("route add 10.1.0.0/16")
+	test.Type(entry, "office")
+	b.click("Offer")
+	b.see("A subnet looks like 192.168.7.0/24.")
+	b.openSettings("names")
+	b.see("printer.home.internal", "10.20.0.53")
+	b.click("Add")
+	b.see("Give a name and a value.")
+	n := b.pages["settings"].(*settings).parts["names"].(*namesSection)
+	n.name.SetText("wiki")
+	n.value.SetText("nas")
+	b.click("Add")
+	b.click("Remove")
+	b.did1(`dns add wiki "" [nas]; dns remove corp.example NS`)
+	b.openSettings("users")
+	b.see("anna")
+	test.Type(b.pages["settings"].(*settings).parts["users"].(*usersSection).entry, "bob")
+	b.click("Add")
+	b.see("bob")
+	b.did1("operator add bob")
+}
+
+func TestRules(t *testing.T) {
+	b := newBench(t)
+	b.take(sample())
+	b.openSettings("rules")
+	r := b.pages["settings"].(*settings).parts["rules"].(*rulesSection)
+	b.see("No rules are set: members reach members.")
+	test.Type(r.edit, "{}")
+	if !r.set1.Disabled() {
+		t.Error("what was not checked can be put in force")
+	}
+	b.fake.policy = ipc.PolicyAnswer{Faults: []ipc.PolicyFault{{Line: 3, Column: 7, Text: "no device is called nsa"}}}
+	b.click("Check")
+	b.see("Line 3, column 7: no device is called nsa")
+	if !r.set1.Disabled() {
+		t.Error("faults can be put in force")
+	}
+	b.fake.policy = ipc.PolicyAnswer{Loses: []ipc.PolicyChange{{From: "tablet", To: "nas", Ports: []string{"22/tcp"}}}}
+	b.click("Check")
+	b.see("Would not be reachable any more", "tablet → nas", "SSH")
+	test.Type(r.edit, " ")
+	if !r.set1.Disabled() {
+		t.Error("another text than the checked one can be put in force")
+	}
+	b.click("Check")
+	b.click("Put in force")
+	b.see("In force now.")
+	if got := b.did(); !strings.HasSuffix(got, "dry false") || strings.Count(got, "dry true") != 3 {
+		t.Error(got)
+	}
+}
+
+func TestReport(t *testing.T) {
+	b := newBench(t)
+	b.take(sample())
+	b.Open("diagnostics")
+	b.click("Report…")
+	b.click("Save")
+	b.see("Saved as /home/anna/report.txt")
+	for _, name := range []string{"laptop", "nas", "office-desktop", "home", "192.168.", "100.71.", "fd12", "00000001"} {
+		if strings.Contains(b.report, name) {
+			t.Errorf("the report names %q:\n%s", name, b.report)
+		}
+	}
+	b.click("OK")
+	b.click("Report…")
+	b.click("Replace names and addresses")
+	b.full = errors.New("read-only file system")
+	b.click("Save")
+	b.see("Could not change it: read-only file system")
+	if !strings.Contains(b.report, "office-desktop.home.internal: online true") {
+		t.Error(b.report)
+	}
+}
+
+func TestWelcomeOnce(t *testing.T) {
+	b := newBench(t)
+	b.prefs.Welcomed = false
+	b.take(sample())
+	b.see("This device is in home", "Look for Kith in your tray")
+	b.full = errors.New("read-only")
+	b.click("OK")
+	b.take(sample())
+	b.unseen("Look for Kith in your tray")
+}
+
+func TestAllowMe(t *testing.T) {
+	b := newBench(t)
+	st := sample()
+	st.May = nil
+	b.take(st)
+	b.allow = nil
+	b.click("Allow me…")
+	b.see("change the VPN now")
+	b.allow = app.ErrDeclined
+	b.click("Allow me…")
+	b.unseen("was not allowed")
+	b.allow = errors.New("the service does not run")
+	b.click("Allow me…")
+	b.see("The account was not allowed: the service does not run")
+}
+
+func TestProblemActions(t *testing.T) {
+	for _, tc := range []struct {
+		code, click, did, see string
+	}{
+		{ipc.HealthDNSOverridden, "Repair", "down ; up ", ""},
+		{ipc.HealthExpiring, "Ask to renew", "renew home", "Asked for. An admin has to approve it."},
+	} {
+		b := newBench(t)
+		st := sample()
+		st.Networks[0].Exit = ipc.Exit{}
+		st.Health = []ipc.Health{{Code: tc.code, Severity: ipc.SeverityWarning, Network: "home", Args: map[string]string{"by": "x", "at": t0.Format(time.RFC3339)}}}
+		b.Set(model.New("1").Take(st, t0).View(t0.Add(time.Minute)))
+		b.click(tc.click)
+		b.see(tc.see)
+		b.did1(tc.did)
+	}
+}
+
+// TestNothingOutsideTheCatalogue draws every scene in a pseudo-language: plain
+// words can only be names, figures and what the helper says.
+func TestNothingOutsideTheCatalogue(t *testing.T) {
+	data := "laptop nas phone vps office-desktop tablet cabin media home oak work internal server relay Debian Ubuntu Windows Android Ben Chris bens-laptop bens-phone reception chris-nas " +
+		"Names fine Clock off set it amber canyon ribbon walnut kith http anna DEVICE AAAA CNAME printer corp example icmp tcp new-phone Kith report app service state Connected devices"
+	known := map[string]bool{}
+	for _, w := range strings.FieldsFunc(data, func(r rune) bool { return r == ' ' }) {
+		known[w] = true
+	}
+	plain := func(r rune) bool { return !(r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r == '-') }
+	c := text.Pseudo()
+	for _, sc := range scenes {
+		if sc.name == "report" || sc.name == "invite" { // English by intent; clicks by English words
+			continue
+		}
+		t.Run(sc.name, func(t *testing.T) {
+			b := newBenchIn(t, c)
+			b.words = c
+			sc.show(b)
+			for _, line := range strings.Split(b.texts(), "\n") {
+				if strings.Contains(line, "~]") || strings.Contains(line, "/") || strings.ContainsAny(line, "áéíóúçñšž") {
+					continue
+				}
+				for _, w := range strings.FieldsFunc(line, plain) {
+					if len(w) > 3 && !known[w] {
+						t.Errorf("%q of %q is not in the catalogue", w, line)
+					}
+				}
+			}
+		})
+	}
+}
+
+// TestEveryControlHasAName is what a screen reader says: no button of an icon
+// alone, no check without words.
+func TestEveryControlHasAName(t *testing.T) {
+	for _, sc := range scenes {
+		b := newBench(t)
+		sc.show(b)
+		for _, top := range append([]fyne.CanvasObject{b.win.Canvas().Content()}, b.win.Canvas().Overlays().List()...) {
+			walk(top, func(o fyne.CanvasObject) {
+				a, ok := o.(fyne.Accessible)
+				if _, tappable := o.(fyne.Tappable); !ok || !tappable {
+					return
+				}
+				if bt, is := o.(*widget.Button); is && bt.Text == "" && !strings.Contains(a.AccessibilityLabel(), "drop-down") { // Fyne's own, in a SelectEntry
+					t.Errorf("%s: a button without words (%s)", sc.name, a.AccessibilityLabel())
+				}
+				if strings.TrimSpace(a.AccessibilityLabel()) == "" {
+					t.Errorf("%s: %T has no label", sc.name, o)
+				}
+			})
+		}
+	}
+}
+
+// TestOddInput gives names that nobody would choose.
+func TestOddInput(t *testing.T) {
+	names := []string{strings.Repeat("a", 63), "😀🎉", "\u202eevil", "<b>bold</b>", "a\x00b\x1b[31m", strings.Repeat("x", 100000), "", "سلام", "\xff\xfe"}
+	b := newBench(t)
+	st := sample()
+	for i, n := range names {
+		p := peer(1000+i, true)
+		p.Name, p.FQDN, p.Key, p.Exit, p.Tags, p.OS = n, n+".home.internal", fmt.Sprint("odd", i), true, []string{n}, &n
+		st.Networks[0].Peers = append(st.Networks[0].Peers, p)
+		st.Networks[0].Shares = append(st.Networks[0].Shares, ipc.Share{ID: n, Name: n, Label: n, Direction: "in", State: ipc.ShareActive, Devices: []ipc.SharedDevice{{Name: n, FQDN: n}}, Ports: []string{n}, Words: []string{n}})
+	}
+	st.Health = []ipc.Health{{Code: "new-code", Severity: "odd", Text: strings.Repeat("long ", 10000), Args: map[string]string{"a": "\x00"}}}
+	st.State = "odd"
+	b.take(st)
+	for _, p := range pageNames {
+		b.Open(p)
+		for _, w := range strings.Split(b.texts(), "\n") {
+			if strings.ContainsAny(w, "\x00\x1b\u202e") {
+				t.Errorf("%s shows %q", p, w)
+			}
+		}
+		b.capture()
+	}
+	for i := range b.devices().rows {
+		b.devices().list.Select(i)
+	}
+}
+
+// TestNoPageDrawsInVain counts the work of a change on a page that is not
+// shown: none.
+func TestNoPageDrawsInVain(t *testing.T) {
+	b := newBench(t)
+	b.take(sample())
+	b.Open("settings")
+	before := b.devices().count.Text
+	st := sample()
+	st.Networks[0].Peers = st.Networks[0].Peers[:2]
+	b.take(st)
+	if b.devices().count.Text != before {
+		t.Error("Devices was drawn behind Settings")
+	}
+	b.Open("devices")
+	if b.devices().count.Text != "3 devices" {
+		t.Error(b.devices().count.Text)
+	}
+}
