@@ -125,5 +125,9 @@ bench-paths: testdeps $(BIN)/kithd $(BIN)/kith ## join, direct and gaps across N
 bench-relay: testdeps $(BIN)/kithd $(BIN)/kith ## iperf3 direct, and relayed over UDP and TLS, in turns
 	$(GO) test -count=1 -v -timeout 30m -run '^TestBenchRelay' -tags bench ./helper/internal/e2e
 
+screenshots: go-version ## render every page, light and dark, into assets/screenshots
+	rm -f assets/screenshots/*.png
+	CGO_ENABLED=0 $(NICE) $(GO) test -count=1 -tags ci -run '^TestScreenshots$$' ./app/internal/ui -screenshots $(abspath assets/screenshots)
+
 clean: ## remove what was built
 	rm -rf $(BIN) artefacts

@@ -2,7 +2,7 @@
 # Makes the desktop know the app: "desktop.sh install BIN" registers the links
 # and the icon for this user and, as root or by sudo, the polkit action with the
 # program that it runs; "desktop.sh remove" undoes all of that. It changes only
-# what differs.
+# what differs. KITH_NO_POLKIT=1 leaves root's files out.
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
 data=${XDG_DATA_HOME:-$HOME/.local/share}
@@ -35,10 +35,12 @@ install)
   bin=$(cd "$2" && pwd)
   # The Exec key quotes twice: once for the argument, once for the string.
   exec=$(printf '%s' "$bin/kith-app" | sed -e 's/[\\"`$]/\\\\&/g' -e 's/%/%%/g')
+  # xdg-open without a desktop knows no quotes, so they stand only where needed.
+  case "$bin" in *[!A-Za-z0-9/._+-]*) exec="\"$exec\"" ;; esac
   escaped=$(printf '%s' "$exec" | sed -e 's/[\\&|]/\\&/g')
-  if sed "s|^Exec=kith-app|Exec=\"$escaped\"|" "$here/kith.desktop" | put "$entry"; then refresh; fi
+  if sed "s|^Exec=kith-app|Exec=$escaped|" "$here/kith.desktop" | put "$entry"; then refresh; fi
   put "$icon" <"$here/../../assets/svg/kith.svg" || true
-  if [ -d "${policy%/*}" ]; then
+  if [ -d "${policy%/*}" ] && [ -z "${KITH_NO_POLKIT:-}" ]; then
     want=$(mktemp)
     trap 'rm -f "$want"' EXIT
     sed "s|/usr/bin/kith|$program|" "$here/internal.kith.allow.policy" >"$want"

@@ -143,6 +143,7 @@ const phrase = "abandon ability able about above absent absorb abstract absurd a
 const link = "kith://join/AbCdEfGhIjKlMnOpQrStUvWxYz0123456789-_AbCdEfGhIjKlMnOpQrStUvWxYz0123456789-_AbCdEfGhIjKlMnOpQrStUvWxYz0123456789"
 
 func (h *helper) verbs(s *server.Server) {
+	h.pages(s)
 	server.Handle(s, ipc.VerbCreate, func(_ context.Context, _ server.Caller, r ipc.CreateRequest) (ipc.CreateAnswer, error) {
 		if r.Name != "home" {
 			return ipc.CreateAnswer{}, ipc.Errorf(ipc.CodeNameInvalid, "no")
@@ -156,6 +157,12 @@ func (h *helper) verbs(s *server.Server) {
 		return ipc.InviteAnswer{ID: "x", Link: link, Expires: time.Now().Add(time.Duration(r.Expires) * time.Second)}, nil
 	})
 	server.Handle(s, ipc.VerbPreview, func(_ context.Context, _ server.Caller, r ipc.LinkRequest) (ipc.Preview, error) {
+		if r.Link == shareLink {
+			return ipc.Preview{
+				Kind: "share", Network: "oak", ID: strings.Repeat("cd", 32), Sponsor: "chris-nas", Fingerprint: []string{"ocean", "pepper", "silk", "tulip"},
+				Expires: time.Now().Add(23 * time.Hour), Reach: []string{"media"},
+			}, nil
+		}
 		if r.Link != link {
 			return ipc.Preview{}, ipc.Errorf(ipc.CodeLinkMalformed, "no")
 		}

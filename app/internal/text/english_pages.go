@@ -16,6 +16,7 @@ var pages = map[Key]Entry{
 	"page.sharing": {Text: "Sharing", About: "navigation"},
 	"page.exits":   {Text: "Exit nodes", About: "navigation"},
 
+	"button.access":  {Text: "Access…", About: "button in device details: who can reach it"},
 	"button.accept":  {Text: "Accept", About: "button: accepts the previewed share"},
 	"button.reach":   {Text: "Who can reach it?", About: "button in device details, title of its dialog"},
 	"button.share":   {Text: "Share…", About: "button in device details"},

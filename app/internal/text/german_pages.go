@@ -14,6 +14,7 @@ var dePages = map[Key]Entry{
 	"page.sharing": {Text: "Freigaben"},
 	"page.exits":   {Text: "Exit-Nodes"},
 
+	"button.access":  {Text: "Zugriff…"},
 	"button.accept":  {Text: "Annehmen"},
 	"button.reach":   {Text: "Wer erreicht es?"},
 	"button.share":   {Text: "Freigeben…"},

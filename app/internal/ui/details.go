@@ -19,8 +19,9 @@ type details struct {
 	s      *Shell
 	box    *fyne.Container
 	hint   *fyne.Container
-	full   *container.Scroll
+	full   *fyne.Container
 	rows   *fyne.Container
+	scroll *container.Scroll
 	name   *widget.Label
 	why    *widget.Label
 	way    *widget.Button
@@ -49,18 +50,19 @@ func newDetails(s *Shell) *details {
 	copyAddr := widget.NewButtonWithIcon(s.say("button.copyaddr"), theme.ContentCopyIcon(), func() { s.copy(address(d.dev.Peer)) })
 	d.exit = widget.NewButton("", d.toggleExit)
 	d.share = widget.NewButton(s.say("button.share"), func() { s.showShare(d.dev) })
-	d.reach = widget.NewButton(s.say("button.reach"), func() { s.showReach(d.dev) })
+	d.reach = widget.NewButton(s.say("button.access"), func() { s.showReach(d.dev) })
 	d.rename = widget.NewButton(s.say("button.rename"), func() { s.askRename(d.dev) })
 	d.remove = widget.NewButton(s.say("button.remove"), func() { s.askRemove(d.dev) })
 	d.remove.Importance = widget.DangerImportance
 	hint := faint(s.say("devices.pick"))
 	hint.Alignment = fyne.TextAlignCenter
 	d.hint = container.NewCenter(container.New(fixedWidth(200), hint))
-	d.acts = container.NewVBox(d.exit, d.share, d.reach, d.rename, d.remove)
+	d.acts = container.New(flow{}, d.exit, d.share, d.reach, d.rename, d.remove)
 	d.rows = container.NewVBox(
-		d.name, copyName, copyAddr, container.NewBorder(nil, nil, nil, container.NewCenter(d.way), d.why),
-		d.line.raster, d.pinger.box, d.grid, d.acts)
-	d.full = container.NewVScroll(d.rows)
+		d.name, container.New(flow{}, copyName, copyAddr), container.NewBorder(nil, nil, nil, container.NewCenter(d.way), d.why),
+		d.line.raster, d.pinger.box, d.grid)
+	d.scroll = container.NewVScroll(d.rows)
+	d.full = container.NewBorder(nil, container.NewVBox(widget.NewSeparator(), d.acts), nil, nil, d.scroll)
 	d.box = container.NewStack(d.hint, d.full)
 	d.none()
 	return d
@@ -77,7 +79,7 @@ func (d *details) none() {
 
 func (d *details) set(dev model.Device) {
 	if dev.ID() != d.dev.ID() {
-		d.full.ScrollToTop()
+		d.scroll.ScrollToTop()
 	}
 	d.dev = dev
 	c, v := d.s.env.Text, d.s.view
@@ -101,6 +103,7 @@ func (d *details) set(dev model.Device) {
 	show(d.reach, v.May && own)
 	show(d.rename, admin)
 	show(d.remove, admin)
+	d.acts.Refresh()
 	d.hint.Hide()
 	d.full.Show()
 	d.rows.Refresh() // what wraps has other heights now

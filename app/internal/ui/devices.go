@@ -306,15 +306,3 @@ func (d *devices) copyAddress() {
 		d.s.copy(address(dev.Peer))
 	}
 }
-
-// fixedWidth lays one object out at a width.
-type fixedWidth float32
-
-func (w fixedWidth) MinSize(o []fyne.CanvasObject) fyne.Size {
-	return fyne.NewSize(float32(w), o[0].MinSize().Height)
-}
-
-func (w fixedWidth) Layout(o []fyne.CanvasObject, size fyne.Size) {
-	o[0].Resize(fyne.NewSize(float32(w), size.Height))
-	o[0].Move(fyne.NewPos((size.Width-float32(w))/2, 0))
-}

@@ -203,7 +203,7 @@ func TestDetailsActions(t *testing.T) {
 	b.take(sample())
 	b.devices().list.Select(2) // nas
 	b.click("Use as exit node")
-	b.click("Who can reach it?")
+	b.click("Access…")
 	b.see("Who reaches nas", "Everything", "Web pages, icmp", "Nobody")
 	b.click("Close")
 	key := sample().Networks[0].Peers[0].Key
