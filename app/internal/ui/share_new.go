@@ -13,14 +13,8 @@ import (
 	"fyne.io/fyne/v2/widget"
 
 	"kith.internal/app/internal/model"
-	"kith.internal/app/internal/text"
 	"kith.internal/ipc"
 )
-
-// shareWhy is why a received share does not work now.
-func shareWhy(code string) text.Msg {
-	return text.Msg{Key: text.Key("sharewhy." + code), Fallback: code}
-}
 
 func cellText(words string) *widget.Label {
 	l := cell(fyne.TextStyle{})

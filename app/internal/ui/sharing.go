@@ -172,7 +172,7 @@ func (p *sharing) received(body *fyne.Container, sh model.Share) {
 	}
 	if sh.Why != nil {
 		why := danger()
-		say(why, c.Say(shareWhy(*sh.Why)))
+		say(why, clean(*sh.Why))
 		body.Add(why)
 	}
 	for _, d := range sh.Devices {
