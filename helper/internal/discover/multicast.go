@@ -14,7 +14,6 @@ import (
 	"golang.org/x/net/ipv4"
 	"golang.org/x/net/ipv6"
 
-	"kith.internal/helper/internal/osnet/bypass"
 	"kith.internal/helper/internal/osnet/netmon"
 	"kith.internal/helper/internal/wire/udp"
 )
@@ -77,10 +76,7 @@ func Open() (Multicast, error) {
 // listen opens a socket that shares its port, as net does for group addresses.
 func listen(network string, group netip.Addr) (net.PacketConn, error) {
 	lc := net.ListenConfig{Control: func(_, _ string, raw syscall.RawConn) error {
-		return raw.Control(func(fd uintptr) {
-			bypass.Socket(fd, network == "udp6")
-			onlyJoined(fd)
-		})
+		return raw.Control(setUp)
 	}}
 	return lc.ListenPacket(context.Background(), network, net.JoinHostPort(group.String(), strconv.Itoa(Port)))
 }

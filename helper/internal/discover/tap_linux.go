@@ -12,6 +12,7 @@ import (
 	"golang.org/x/net/bpf"
 	"golang.org/x/sys/unix"
 
+	"kith.internal/helper/internal/osnet/bypass"
 	"kith.internal/helper/internal/wire/udp"
 )
 
@@ -204,9 +205,11 @@ func parseUDP(src netip.Addr, b []byte) (from netip.AddrPort, payload []byte) {
 	return netip.AddrPortFrom(src, binary.BigEndian.Uint16(b)), b[headUDP:length]
 }
 
-// onlyJoined keeps groups out that others on the host joined. Linux 2.6.31,
+// setUp takes a socket around an exit node: what it sends names its interface.
+// It keeps groups out that others on the host joined. Linux 2.6.31,
 // IPv6 since 4.20; without it the Announcer's own check stands alone.
-func onlyJoined(fd uintptr) {
+func setUp(fd uintptr) {
+	bypass.Socket(fd)
 	unix.SetsockoptInt(int(fd), unix.IPPROTO_IP, unix.IP_MULTICAST_ALL, 0)
 	unix.SetsockoptInt(int(fd), unix.IPPROTO_IPV6, unix.IPV6_MULTICAST_ALL, 0)
 }

@@ -9,7 +9,7 @@ import (
 )
 
 func bind(fd uintptr, _ bool, index int) {
-	bypass.Socket(fd, false)
+	bypass.Socket(fd)
 	if i, err := net.InterfaceByIndex(index); err == nil {
 		_ = unix.BindToDevice(int(fd), i.Name)
 	}

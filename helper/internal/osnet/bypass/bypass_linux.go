@@ -10,11 +10,16 @@ import (
 // exit node. Where this process may not (no CAP_NET_ADMIN), there can be no exit
 // either, and the socket stays as it is. A listener's connections inherit it.
 func Control(_, _ string, c syscall.RawConn) error {
-	return c.Control(func(fd uintptr) { Socket(fd, false) })
+	return c.Control(func(fd uintptr) { Socket(fd) })
 }
 
-// Socket does the same to one that is open already.
-func Socket(fd uintptr, _ bool) {
+// Keep does the same to a socket that stays for long; a mark needs no renewal.
+func Keep(c syscall.RawConn, _ bool) error {
+	return c.Control(func(fd uintptr) { Socket(fd) })
+}
+
+// Socket does the same to a file descriptor.
+func Socket(fd uintptr) {
 	// EPERM alone can come of it.
 	_ = unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_MARK, int(Mark))
 }

@@ -67,7 +67,7 @@ func (s *socket) setUp(fd int) error {
 		}
 	}
 	unix.SetsockoptInt(fd, unix.IPPROTO_UDP, unix.UDP_GRO, 1)
-	bypass.Socket(uintptr(fd), s.v6)
+	bypass.Socket(uintptr(fd))
 	_, err := unix.GetsockoptInt(fd, unix.IPPROTO_UDP, unix.UDP_SEGMENT)
 	s.gso.lacking = err != nil
 	if s.v6 {

@@ -4,6 +4,7 @@ package udp
 
 import (
 	"context"
+	"errors"
 	"net"
 	"net/netip"
 	"strconv"
@@ -27,10 +28,7 @@ type socket struct {
 
 func open(network string, port uint16) (*socket, error) {
 	lc := net.ListenConfig{Control: func(_, _ string, raw syscall.RawConn) (err error) {
-		ctlErr := raw.Control(func(fd uintptr) {
-			bypass.Socket(fd, network == "udp6")
-			err = setUp(fd)
-		})
+		ctlErr := errors.Join(bypass.Keep(raw, network == "udp6"), raw.Control(func(fd uintptr) { err = setUp(fd) }))
 		if ctlErr != nil {
 			return ctlErr
 		}
