@@ -196,6 +196,9 @@ func (n *node) serveDrip(port int) {
 	n.t.Cleanup(func() { srv.Close() })
 }
 
+// drip is serveDrip on a port that is shared already: 80 is the other's.
+func (n *node) drip() uint16 { n.t.Helper(); n.serveDrip(81); return 81 }
+
 // download is a running one.
 type download struct {
 	last atomic.Int64 // when something came last, Unix time in nanoseconds
@@ -257,4 +260,193 @@ func TestNetnsShareRevoke(t *testing.T) {
 		}
 		return took
 	})
+}
+
+// friends is a LAN without internet with nas, shared, and the network "annas" of
+// anna, an admin, and two more devices.
+func friends(t *testing.T) (b *bed, nas, anna, phone, tablet *node) {
+	t.Helper()
+	b = newBed(t)
+	nas, anna, phone, tablet = b.start("nas"), b.start("anna"), b.start("phone"), b.start("tablet")
+	nas.create("home")
+	nas.serveHTTP(80, "hello")
+	anna.create("annas")
+	phone.join(anna)
+	tablet.join(anna)
+	return b, nas, anna, phone, tablet
+}
+
+const nasURL = "http://nas.home.internal/"
+
+// TestNetnsShareThreeDevices: the share appears on all devices of the friend's
+// network by itself, and on nobody else's; who is removed loses it.
+func TestNetnsShareThreeDevices(t *testing.T) {
+	b, nas, anna, phone, tablet := friends(t)
+	link := nas.share("nas", "--port", "80-81/tcp")
+	anna.kithIn(link, "share", "accept", "-")
+	for _, n := range []*node{anna, phone, tablet} {
+		t.Logf("%s: %v", n.name, n.gets(nasURL, "hello", patience))
+	}
+	late := b.start("late")
+	late.join(anna)
+	late.gets(nasURL, "hello", patience)
+
+	// A device that was never admitted there holds the link, forwarded.
+	thief := b.start("thief")
+	thief.create("thieves")
+	thief.refuse(thief.tryIn(link, "share", "accept", "-"), 1, "accepted by somebody already")
+	if s := thief.received(); s.ID != "" {
+		t.Errorf("a thief has %+v", s)
+	}
+	until(t, "the owner sees four devices", patience, func() bool {
+		s := read[ipc.ShareList](nas, "share", "list").Shares
+		return len(s) == 1 && len(s[0].Guests) == 4 && s[0].Label == "anna" && s[0].State == ipc.ShareActive
+	})
+
+	start := time.Now()
+	at := phone.guestAddr()
+	d := phone.download(netip.AddrPortFrom(nas.overlay(), nas.drip()))
+	anna.kith("device", "revoke", "phone", "--yes")
+	t.Logf("a removed device's download ends after %v", d.stops(t, start))
+	until(t, "nas forgets the removed device", patience, func() bool {
+		for _, g := range read[ipc.ShareList](nas, "share", "list").Shares[0].Guests {
+			if *g.IPv6 == at {
+				return false
+			}
+		}
+		return true
+	})
+	if got := phone.fetch(nasURL); got != "" {
+		t.Errorf("a removed device gets %q", got)
+	}
+	tablet.gets(nasURL, "hello", patience)
+}
+
+// TestNetnsShareAgain: the same link accepted again by who has accepted it is no
+// error; both sides keep the share over restarts without anyone else.
+func TestNetnsShareAgain(t *testing.T) {
+	b, nas, anna, phone, tablet := friends(t)
+	link := nas.share("nas", "--port", "80/tcp")
+	anna.kithIn(link, "share", "accept", "-")
+	anna.kithIn(link, "share", "accept", "-")
+	phone.gets(nasURL, "hello", patience)
+	for _, n := range []*node{nas, anna, phone, tablet} {
+		n.kill()
+	}
+	start := time.Now()
+	nas.start()
+	phone.start()
+	phone.gets(nasURL, "hello", patience)
+	t.Logf("both killed and started, their admin away: the first byte after %v", time.Since(start))
+	_ = b
+}
+
+// TestNetnsShareTwoHomes: two friends' networks and one's own are all called home,
+// each with a nas.
+func TestNetnsShareTwoHomes(t *testing.T) {
+	b := newBed(t)
+	anna := b.start("anna")
+	anna.create("home")
+	own := b.start("own")
+	own.kithIn(anna.invite(), "join", "-", "--device", "nas")
+	own.serveHTTP(80, "own")
+	var names []string
+	for _, name := range []string{"bob", "carl"} {
+		n := b.start(name)
+		n.kith("create", "home", "--device", "nas", "--phrase-file", n.dir+"/phrase")
+		n.serveHTTP(80, name)
+		anna.kithIn(n.share("nas", "--port", "80/tcp"), "share", "accept", "-")
+	}
+	for _, s := range read[ipc.ShareList](anna, "share", "list").Shares {
+		names = append(names, s.FQDN)
+		if s.Devices[0].Short != nil {
+			t.Errorf("the short name leads to a friend's: %+v", s)
+		}
+	}
+	if len(names) != 2 || names[0] == names[1] {
+		t.Fatalf("the friends' are called %v", names)
+	}
+	anna.gets("http://nas.home.internal/", "own", patience)
+	anna.gets("http://nas/", "own", patience)
+	anna.gets("http://"+names[0]+"/", "bob", patience)
+	anna.gets("http://"+names[1]+"/", "carl", patience)
+}
+
+// TestNetnsShareConfirm: with --confirm it counts once the owner has approved, and
+// both see the same words.
+func TestNetnsShareConfirm(t *testing.T) {
+	_, nas, anna, phone, _ := friends(t)
+	link := nas.share("nas", "--port", "80/tcp", "--confirm")
+	out := anna.kithIn(link, "share", "accept", "-")
+	mine, theirs := anna.received().Words, read[ipc.ShareList](nas, "share", "list").Shares[0].Words
+	if len(mine) != 4 || strings.Join(mine, " ") != strings.Join(theirs, " ") || !strings.Contains(out, strings.Join(mine, " ")) {
+		t.Errorf("the words are %v and %v; %s", mine, theirs, out)
+	}
+	if got := anna.fetch(nasURL); got != "" {
+		t.Errorf("before it is approved there is %q", got)
+	}
+	nas.kith("share", "approve", "nas")
+	anna.gets(nasURL, "hello", patience)
+	phone.gets(nasURL, "hello", patience)
+	phone.refuse(phone.try("share", "remove", "nas", "--yes"), 4)
+	anna.kith("share", "remove", "nas", "--yes")
+	for _, n := range []*node{anna, phone} {
+		until(t, n.name+" has no share any more", patience, func() bool { return n.received().ID == "" })
+	}
+	until(t, "nas forgets its guests", patience, func() bool { return len(read[ipc.ShareList](nas, "share", "list").Shares[0].Guests) == 0 })
+}
+
+// TestNetnsShareFirst: who has no network gets one in the same step.
+func TestNetnsShareFirst(t *testing.T) {
+	b := newBed(t)
+	nas, anna := b.start("nas"), b.start("anna")
+	nas.create("home")
+	nas.serveHTTP(80, "hello")
+	anna.kithIn(nas.share("nas", "--port", "80/tcp"), "share", "accept", "-", "--label", "anna")
+	s := anna.received()
+	anna.gets("http://"+s.FQDN+"/", "hello", patience)
+	if w := anna.network(); w.Self.Role != ipc.RoleOwner || s.FQDN != "nas.home-2.internal" {
+		t.Errorf("%+v; %+v", w.Self, s)
+	}
+}
+
+// TestNetnsShareRefused: each link that does not fit is refused with its reason.
+func TestNetnsShareRefused(t *testing.T) {
+	b := newBed(t)
+	nas, desk, anna := b.start("nas"), b.start("desk"), b.start("anna")
+	nas.create("home")
+	desk.join(nas)
+	anna.create("annas")
+	accept := func(link string) answer { return anna.tryIn(link, "share", "accept", "-", "--wait", "10s") }
+
+	link := nas.share("nas", "--port", "all")
+	anna.refuse(accept(link[:len(link)-9]), 2, "not a whole Kith link")
+	anna.refuse(accept(strings.Replace(link, "share/A", "share/B", 1)), 2)
+	anna.refuse(accept(nas.invite()), 1, "shares no device")
+	nas.refuse(nas.tryIn(link, "share", "accept", "-"), 1, "in home itself")
+	nas.refuse(nas.try("share", "create", "nope", "--port", "all"), 6, "nope")
+	nas.refuse(nas.try("share", "create", "nas", "--port", "http"), 2, "not a port")
+	desk.refuse(desk.try("share", "create", "nas", "--port", "all"), 4)
+	nas.refuse(nas.try("share", "revoke", "none", "--yes"), 6, "no share")
+
+	nas.kith("share", "revoke", "nas", "--yes")
+	anna.refuse(accept(link), 1, "taken back")
+
+	gone := nas.share("desk", "--port", "all")
+	nas.kith("device", "revoke", "desk", "--yes")
+	anna.refuse(accept(gone), 1, "has left home")
+
+	// The network is founded anew: nobody there knows the link.
+	old := nas.share("nas", "--port", "all")
+	nas.kith("leave", "--yes")
+	nas.create("home2")
+	a := anna.tryIn(old, "share", "accept", "-", "--wait", "2s")
+	anna.refuse(a, 7, "nas has not answered", "kith share remove")
+	if s := anna.received(); s.State != ipc.ShareAsking {
+		t.Errorf("what is asked for: %+v", s)
+	}
+	anna.kith("share", "remove", "nas", "--yes")
+	if s := anna.received(); s.ID != "" {
+		t.Errorf("given up, and still there: %+v", s)
+	}
 }

@@ -41,7 +41,11 @@ const approvalEvery = time.Second
 // loadAccepts goes on with what was under way.
 func (n *network) loadAccepts() {
 	for _, kept := range n.secrets.Issuers {
-		if kept.Accepted || kept.Gone || n.accepts[kept.Share] != nil {
+		switch {
+		case kept.Gone:
+			n.dropIssuer(kept.Network, kept.Share)
+			continue
+		case kept.Accepted || n.accepts[kept.Share] != nil:
 			continue
 		}
 		l, err := link.ParseShare(kept.Link)

@@ -179,12 +179,9 @@ func (c *caller) knock(ctx context.Context, q store.VisitShare) error {
 	return err
 }
 
-// introduced notes that a device has our keys: a path is looked for at once.
-func (s *stay) introduced(id key.Public) {
-	s.known[id] = true
-	s.refresh()
-	s.wire.Seek(id)
-}
+// introduced notes that a device has our keys: the hello that follows looks for a
+// path at once.
+func (s *stay) introduced(id key.Public) { s.known[id] = true }
 
 // visit says hello for each share and stays until the session ends.
 func (c *caller) visit(ctx context.Context, shares []store.VisitShare) error {

@@ -423,9 +423,9 @@ func (n *network) fillGuests(out *ipc.Share, sid guest.SID) {
 		a := guest.Addr(n.id, id.key)
 		q := ipc.Guest{Label: g.pass.Label, IPv6: &a, Online: len(g.hellos) > 0, LastSeen: moment(time.UnixMilli(g.Seen))}
 		if q.Online {
-			q.LastSeen = moment(time.Now())
+			q.LastSeen = moment(time.Now().Truncate(time.Minute)) // or each look would be news
 		}
-		last = max(last, q.LastSeen.UnixMilli())
+		last = max(last, g.Seen, q.LastSeen.UnixMilli())
 		if g.why == nil {
 			out.Guests = append(out.Guests, q)
 		}

@@ -140,9 +140,18 @@ func (n *network) tendShares() {
 func (n *network) passOn(s store.Issuer, now time.Time) {
 	v := n.book.View()
 	n.renewOwn(s, now)
-	for id := range n.on.replica.Linked() {
-		m := v.Member(id)
-		if m == nil || expired(m, now) {
+	linked, called := n.on.replica.Linked(), 0
+	for _, m := range v.Members {
+		id := m.Key
+		if id == n.self || expired(m, now) {
+			continue
+		}
+		if !linked[id] {
+			// In a large network not all are linked with one another.
+			if called < callsMost && n.lacks(s, id, now) {
+				n.on.replica.Reach(id)
+				called++
+			}
 			continue
 		}
 		if m.Caps&roster.CapShare != 0 && !n.handed[handing{id, s.Share}] {
@@ -154,8 +163,9 @@ func (n *network) passOn(s store.Issuer, now time.Time) {
 		}
 		i := slices.IndexFunc(s.Issued, func(q store.Issued) bool { return q.Member == id })
 		switch {
-		case i < 0:
+		case i < 0 && n.mayOffer(id, s.Share, now):
 			n.say(id, note{Offer: &offer{s.Network, s.Share}})
+		case i < 0:
 		case now.Unix() >= s.Issued[i].Stale:
 			q := s.Issued[i]
 			n.issueTo(id, s, guest.Ask{Network: s.Network, SID: s.Share, Guest: q.Guest, WG: q.WG, Control: q.Control})
@@ -163,7 +173,28 @@ func (n *network) passOn(s store.Issuer, now time.Time) {
 	}
 }
 
-// handing is a share that another admin has been told of.
+// callsMost is how many members are called at once that are not linked.
+const callsMost = 8
+
+// offerEvery is how soon a device that does not ask is offered a pass again.
+const offerEvery = 50 * time.Second
+
+// mayOffer bounds how often a device is offered a share.
+func (n *network) mayOffer(id key.Public, sid guest.SID, now time.Time) bool {
+	h := handing{id, sid}
+	if last, ok := n.offers[h]; ok && now.Sub(last) < offerEvery {
+		return false
+	}
+	n.offers[h] = now
+	return true
+}
+
+// lacks tells whether a device has no pass, or one that is to be renewed.
+func (n *network) lacks(s store.Issuer, id key.Public, now time.Time) bool {
+	return !slices.ContainsFunc(s.Issued, func(q store.Issued) bool { return q.Member == id && now.Unix() < q.Stale })
+}
+
+// handing is a share that another device has been told of.
 type handing struct {
 	to  key.Public
 	sid guest.SID
@@ -435,8 +466,13 @@ func (n *network) dropIssuer(network [32]byte, sid [16]byte) {
 	}
 }
 
-// dropVisit forgets a friend's share on this device.
+// dropVisit forgets a friend's share on this device, and visits it no more.
 func (n *network) dropVisit(network [32]byte, sid [16]byte) {
+	n.forgetVisit(network, sid)
+	n.tendVisits()
+}
+
+func (n *network) forgetVisit(network [32]byte, sid [16]byte) {
 	err := n.updateSecrets(func(s *store.Secrets) error {
 		s.Visits = slices.DeleteFunc(slices.Clone(s.Visits), func(w store.Visit) bool {
 			return w.Network == network && !slices.ContainsFunc(w.Shares, func(o store.VisitShare) bool { return o.Share != sid })
@@ -451,7 +487,6 @@ func (n *network) dropVisit(network [32]byte, sid [16]byte) {
 	if err != nil {
 		n.e.log.Error("forget a friend's share", "network", n.alias, "err", err)
 	}
-	n.tendVisits()
 }
 
 // takeProof keeps an admin's view of a share of ours, for friends to see here.

@@ -55,6 +55,7 @@ type network struct {
 	// Friends': as an admin of this network, and as their guest.
 	accepts map[guest.SID]*accepting
 	handed  map[handing]bool // which admins know of which shares
+	offers  map[handing]time.Time
 	stays   map[roster.ID]*stay
 }
 
@@ -78,7 +79,7 @@ func (e *Engine) openNetwork(set store.Settings) (*network, error) {
 	n := &network{
 		e: e, id: set.Network, alias: set.Alias, set: set,
 		warned: map[string]bool{}, learnt: map[key.Public]learnt{}, relayGate: make(gate, 1),
-		proofs: map[guest.SID][]byte{}, spread: map[handing]spread{}, accepts: map[guest.SID]*accepting{}, handed: map[handing]bool{},
+		proofs: map[guest.SID][]byte{}, spread: map[handing]spread{}, accepts: map[guest.SID]*accepting{}, handed: map[handing]bool{}, offers: map[handing]time.Time{},
 		stays: map[roster.ID]*stay{},
 	}
 	var err error
@@ -198,6 +199,7 @@ func (n *network) stop() {
 		n.endStay(s)
 	}
 	clear(n.handed)
+	clear(n.offers)
 	clear(n.spread)
 	if on.index != 0 {
 		n.e.closed[on.index] = true // until the monitor tells that it is gone

@@ -110,6 +110,7 @@ func (n *network) whyNoStay(w *store.Visit) error {
 // tendVisits brings this device's stays in line with what is stored and with
 // whether the network is up.
 func (n *network) tendVisits() {
+	n.forgetVisits()
 	wanted := map[roster.ID]bool{}
 	for i := range n.secrets.Visits {
 		w := &n.secrets.Visits[i]
@@ -135,6 +136,29 @@ func (n *network) tendVisits() {
 		}
 	}
 	n.e.apply()
+}
+
+// forgottenAfter is how long a share is kept whose pass nobody renews any more.
+const forgottenAfter = 30 * 24 * time.Hour
+
+// forgetVisits drops shares that this device has had no pass for in a long time.
+func (n *network) forgetVisits() {
+	for _, w := range n.secrets.Visits {
+		for _, q := range w.Shares {
+			if p, err := guest.PeekPass(q.Pass); err == nil && time.Since(p.Ends()) > forgottenAfter {
+				n.forgetVisit(w.Network, q.Share)
+			}
+		}
+	}
+}
+
+// tendAllVisits is for when this device's networks have changed.
+func (e *Engine) tendAllVisits() {
+	for _, n := range e.nets {
+		if len(n.secrets.Visits) > 0 {
+			n.tendVisits()
+		}
+	}
 }
 
 func (n *network) endStay(s *stay) {
@@ -246,7 +270,7 @@ func (s *stay) stored() *store.Visit { return s.n.visitOf(s.id) }
 // live tells whether a share is in force here, as far as is known on this side.
 func (s *stay) live(q *store.VisitShare, v *guest.View, now time.Time) bool {
 	p, err := guest.PeekPass(q.Pass)
-	return q.Ended == "" && v != nil && err == nil && !now.After(p.Ends().Add(grace)) &&
+	return q.Ended == "" && v != nil && v.Trusted(now) && err == nil && !now.After(p.Ends().Add(grace)) &&
 		(v.Expires == 0 || !now.After(time.UnixMilli(v.Expires).Add(grace)))
 }
 
@@ -271,9 +295,7 @@ func (s *stay) refresh() {
 		}
 		wanted[p.ID] = true
 		p.Candidates = append(p.Candidates, s.heard[p.ID]...)
-		if s.known[p.ID] {
-			peers = append(peers, p)
-		}
+		peers = append(peers, p)
 	}
 	for i := range w.Shares {
 		q := &w.Shares[i]
@@ -334,7 +356,7 @@ func (s *stay) rename(w *store.Visit) {
 	}
 }
 
-// setChains has everybody reached over each relay that knows us.
+// setChains has everybody reached over each relay.
 func (s *stay) setChains(peers []wire.Peer) {
 	var relays []key.Public
 	for _, p := range peers {

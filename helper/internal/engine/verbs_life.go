@@ -91,6 +91,7 @@ func (e *Engine) forget(n *network) error {
 		n.clear(code)
 	}
 	err := e.cfg.Store.RemoveNetwork(n.id)
+	e.tendAllVisits()
 	e.apply()
 	e.publishNow()
 	return err

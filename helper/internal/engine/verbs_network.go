@@ -132,6 +132,7 @@ func (e *Engine) addNetwork(set *roster.Set, s store.Settings, secrets store.Sec
 		return nil, err
 	}
 	e.nets = append(e.nets, n)
+	e.tendAllVisits()
 	return n, nil
 }
 

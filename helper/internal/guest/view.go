@@ -178,6 +178,13 @@ func (v *View) Fresh(now time.Time) bool {
 	return !now.After(time.Unix(v.NotAfter, 0).Add(Grace)) && !now.Before(time.Unix(v.Made, 0).Add(-Grace))
 }
 
+// Trusted tells whether the devices in the view are still taken for what it says.
+// That is longer than it is in force: an owner whose admins are away for some days,
+// with plain devices shared, has taken nothing back.
+func (v *View) Trusted(now time.Time) bool {
+	return !now.After(time.Unix(v.Made, 0).Add(PassMost)) && !now.Before(time.Unix(v.Made, 0).Add(-Grace))
+}
+
 // Stale tells whether a newer one should be asked for.
 func (v *View) Stale(now time.Time) bool { return now.Unix() >= v.Made+(v.NotAfter-v.Made)/2 }
 

@@ -377,6 +377,9 @@ func (r *Replica) Note(to key.Public, note []byte) bool {
 	return ok
 }
 
+// Reach links with a member that is not chosen, for something to say to it.
+func (r *Replica) Reach(id key.Public) { r.dial(id) }
+
 // stepped wakes who waits in Await.
 func (r *Replica) stepped() {
 	r.mu.Lock()
