@@ -59,6 +59,7 @@ const (
 type Tunnel struct {
 	wire Wire
 	dev  *device.Device
+	rest *rest
 	keep func(peer any) // nil outside simulations
 	log  *slog.Logger
 
@@ -89,7 +90,9 @@ func New(t tun.Device, private key.ExchangePrivate, w Wire, log *slog.Logger) (*
 	if k, ok := t.(Keeper); ok {
 		tn.keep = k.Keep
 	}
-	tn.dev = device.NewDevice(newOutlet(t, tn), w.Bind(), &device.Logger{
+	link, bind, rest := gauged(newOutlet(t, tn), w.Bind())
+	tn.rest = rest
+	tn.dev = device.NewDevice(link, bind, &device.Logger{
 		Verbosef: device.DiscardLogf,
 		Errorf:   func(f string, a ...any) { log.Debug("wireguard: " + fmt.Sprintf(f, a...)) },
 	})
@@ -340,5 +343,6 @@ func (t *Tunnel) Close() {
 		t.sweep.Stop()
 	}
 	t.mu.Unlock()
+	t.rest.stop()
 	t.dev.Close()
 }

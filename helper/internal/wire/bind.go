@@ -184,6 +184,9 @@ func (b *bind) Close() error {
 	return nil
 }
 
+// Nudge has the receive functions return with nothing until end is called.
+func (b *bind) Nudge() (end func()) { return b.w.pump.nudge() }
+
 func (b *bind) SetMark(mark uint32) error { return b.w.conn.SetMark(mark) }
 func (b *bind) BatchSize() int            { return batchSize }
 

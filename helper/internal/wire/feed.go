@@ -17,6 +17,7 @@ const feedQueue = 1024
 // sockets.
 type feed struct {
 	queue chan *fed
+	poke  chan struct{} // has receiveFed come back with nothing
 	pool  sync.Pool
 	open  atomic.Bool // wireguard-go reads
 }
@@ -29,6 +30,7 @@ type fed struct {
 
 func (f *feed) start() {
 	f.queue = make(chan *fed, feedQueue)
+	f.poke = make(chan struct{}, 1)
 	f.pool.New = func() any { return &fed{data: make([]byte, 0, ownBuffer)} }
 }
 
@@ -77,6 +79,8 @@ func (f *feed) receiveFed(gone <-chan struct{}) conn.ReceiveFunc {
 		select {
 		case <-gone:
 			return 0, net.ErrClosed
+		case <-f.poke:
+			return 0, nil
 		case m = <-f.queue:
 		}
 		for {

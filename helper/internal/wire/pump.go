@@ -6,6 +6,7 @@ import (
 	"net/netip"
 	"os"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"golang.zx2c4.com/wireguard/conn"
@@ -39,6 +40,28 @@ type pump struct {
 	gone   chan struct{} // closed when the age ends
 	isOpen bool          // wireguard-go reads
 	closed bool
+
+	nudged atomic.Bool // readers come back with nothing
+}
+
+// nudge has wireguard-go's receive functions return with nothing until the
+// function it gives back is called; hand-overs wait for that.
+func (u *pump) nudge() (end func()) {
+	u.mu.Lock()
+	if !u.isOpen || u.closed {
+		return u.mu.Unlock
+	}
+	u.nudged.Store(true)
+	u.w.conn.Interrupt()
+	select {
+	case u.fed.poke <- struct{}{}:
+	default:
+	}
+	return func() {
+		u.nudged.Store(false)
+		u.w.conn.Resume()
+		u.mu.Unlock()
+	}
 }
 
 // reader is one socket.
@@ -171,6 +194,8 @@ func (r *reader) read(age uint64, pkts []udp.Packet) (int, error) {
 			return n, nil
 		case errors.Is(err, net.ErrClosed):
 			return 0, net.ErrClosed
+		case r.pump.nudged.Load():
+			return 0, nil
 		case !errors.Is(err, os.ErrDeadlineExceeded):
 			// wireguard-go would give the socket up.
 			r.pump.w.drops.readErrors.Add(1)
