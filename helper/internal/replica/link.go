@@ -253,7 +253,7 @@ func (l *link) handle(m message) error {
 		r.Hear(m.Presence, l.id)
 	}
 	if len(m.Who) > 0 {
-		r.answerWho(l, m.Who)
+		r.answerWho(l, m.Who, m.Hops)
 	}
 	for _, note := range m.Notes[:min(len(m.Notes), maxNotes)] {
 		if len(note) <= MaxNote {

@@ -21,11 +21,12 @@ type message struct {
 	Digest   []byte      `cbor:"2,keyasint,omitempty"`
 	Buckets  [][]byte    `cbor:"3,keyasint,omitempty"` // 256 hashes
 	IDs      []bucketIDs `cbor:"4,keyasint,omitempty"`
-	Records  [][]byte    `cbor:"5,keyasint,omitempty"` // revocations with their references first
-	Presence [][]byte    `cbor:"6,keyasint,omitempty"` // signed
-	Epoch    []byte      `cbor:"7,keyasint,omitempty"` // the discovery secret
-	Who      [][]byte    `cbor:"8,keyasint,omitempty"` // devices whose presence is asked for
-	Notes    [][]byte    `cbor:"9,keyasint,omitempty"` // for the neighbour alone, see Note
+	Records  [][]byte    `cbor:"5,keyasint,omitempty"`  // revocations with their references first
+	Presence [][]byte    `cbor:"6,keyasint,omitempty"`  // signed
+	Epoch    []byte      `cbor:"7,keyasint,omitempty"`  // the discovery secret
+	Who      [][]byte    `cbor:"8,keyasint,omitempty"`  // devices whose presence is asked for
+	Notes    [][]byte    `cbor:"9,keyasint,omitempty"`  // for the neighbour alone, see Note
+	Hops     uint8       `cbor:"10,keyasint,omitempty"` // how much further Who may go
 }
 
 // hello opens a stream, from both sides.

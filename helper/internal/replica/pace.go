@@ -14,6 +14,13 @@ const (
 	wordRate  = 0.5 // a second
 )
 
+// What all neighbours together may have asked on: a question that is asked once
+// goes to every link of a network.
+const (
+	askBurst = 100
+	askRate  = 5 // a second
+)
+
 // pace is a token bucket.
 type pace struct {
 	burst, rate float64

@@ -102,6 +102,7 @@ func (r *Replica) Hear(raws [][]byte, from key.Public) {
 		}
 		if !far {
 			fresh = append(fresh, raw)
+			r.answerAsking(p.Device, raw, from)
 		}
 		r.cfg.Handler.Presence(p)
 	}
@@ -161,30 +162,3 @@ func (r *Replica) keep(p Presence, raw []byte, from key.Public) bool {
 	return true
 }
 
-// Ask asks the neighbours for a member's presence, which large networks do not
-// flood.
-func (r *Replica) Ask(id key.Public) {
-	for _, l := range r.others(id) {
-		l.send(message{Who: [][]byte{id[:]}})
-	}
-}
-
-func (r *Replica) answerWho(l *link, who [][]byte) {
-	var out [][]byte
-	r.mu.Lock()
-	for _, w := range who[:min(len(who), 64)] {
-		if len(w) != len(key.Public{}) {
-			continue
-		}
-		switch id := key.Public(w); {
-		case id == r.self && r.ownRaw != nil:
-			out = append(out, r.ownRaw)
-		case r.presence[id].raw != nil:
-			out = append(out, r.presence[id].raw)
-		}
-	}
-	r.mu.Unlock()
-	if len(out) > 0 {
-		l.send(message{Presence: out})
-	}
-}

@@ -82,6 +82,8 @@ type Replica struct {
 	dialling map[key.Public]bool
 	brief    map[key.Public]int // links in a row that did not last
 	presence map[key.Public]heard
+	asked    map[key.Public]*asking
+	askPace  pace
 	steps    chan struct{} // closed, and made anew, when a neighbour names its digest
 	own      Presence
 	ownRaw   []byte
@@ -106,6 +108,8 @@ func New(cfg Config) *Replica {
 		dialling: map[key.Public]bool{},
 		brief:    map[key.Public]int{},
 		presence: map[key.Public]heard{},
+		asked:    map[key.Public]*asking{},
+		askPace:  newPace(askBurst, askRate),
 		steps:    make(chan struct{}),
 	}
 	r.wg.Go(r.maintain)
