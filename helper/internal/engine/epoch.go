@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
+	mrand "math/rand/v2"
 	"slices"
 	"time"
 
@@ -36,6 +37,53 @@ func (n *network) renewEpoch() error {
 	}
 	n.spreadEpoch(secret)
 	return nil
+}
+
+// A device that leaves, or whose admission ends, still holds the discovery
+// secret. One of those who may renew it does, after a pause that chance picks:
+// mostly just one.
+const (
+	renewFirst = 2 * time.Second
+	renewLast  = 30 * time.Second
+)
+
+// checkLeft has the discovery secret renewed where somebody is gone since it was
+// drawn.
+func (n *network) checkLeft() {
+	if n.epochTimer != nil || !n.epochStale(time.Now()) {
+		return
+	}
+	pause := renewFirst + mrand.N(renewLast-renewFirst)
+	n.epochTimer = time.AfterFunc(pause, func() {
+		n.e.post(func() {
+			n.epochTimer = nil
+			if n.on == nil || n.e.stopping || !n.epochStale(time.Now()) {
+				return
+			}
+			if err := n.renewEpoch(); err != nil {
+				n.e.log.Warn("renew the discovery secret", "network", n.alias, "err", err)
+			}
+		})
+	})
+}
+
+// epochStale tells whether this device is to renew the discovery secret: it may,
+// and somebody is gone since.
+func (n *network) epochStale(now time.Time) bool {
+	v := n.book.View()
+	if n.on == nil || n.leaving || v.UpgradeRequired || v.EpochClock == 0 || v.Caps(n.self)&roster.CapRemove == 0 {
+		return false
+	}
+	if v.LeftClock > v.EpochClock {
+		return true
+	}
+	drawn := roster.Time(v.EpochClock)
+	for _, m := range v.Members {
+		if m.Key != n.self && expired(m, now) && m.Expires.Add(grace).After(drawn) {
+			return true
+		}
+	}
+	return false
 }
 
 // epochKept is how long old discovery secrets are heard: a device that was away

@@ -21,24 +21,25 @@ import (
 // network is one network that this device is in. It belongs to the actor, but
 // for book and what never changes.
 type network struct {
-	e       *Engine
-	id      roster.ID
-	device  key.Private // of this device; with its public half, safe for all
-	self    key.Public
-	alias   string
-	set     store.Settings
-	secrets store.Secrets
-	book    *replica.Book
-	on      *live // nil while it is not up
-	queued  atomic.Bool
-	warned  map[string]bool // health codes raised for it
-	learnt  map[key.Public]learnt
-	offered [][32]byte    // discovery secrets that no record vouches for yet
-	asks    []replica.Ask // what this device asks an admin for
-	failed  error         // why it is not up
-	expiry  *time.Timer   // when the next member's admission ends
-	retry   *time.Timer   // when it is started again after a failure
-	leaving bool          // this device has left, and forgets it
+	e          *Engine
+	id         roster.ID
+	device     key.Private // of this device; with its public half, safe for all
+	self       key.Public
+	alias      string
+	set        store.Settings
+	secrets    store.Secrets
+	book       *replica.Book
+	on         *live // nil while it is not up
+	queued     atomic.Bool
+	warned     map[string]bool // health codes raised for it
+	learnt     map[key.Public]learnt
+	offered    [][32]byte    // discovery secrets that no record vouches for yet
+	asks       []replica.Ask // what this device asks an admin for
+	failed     error         // why it is not up
+	expiry     *time.Timer   // when the next member's admission ends
+	epochTimer *time.Timer   // renews the discovery secret
+	retry      *time.Timer   // when it is started again after a failure
+	leaving    bool          // this device has left, and forgets it
 
 	refreshed  time.Time   // when all was decided last
 	refreshing *time.Timer // decides again when it is due
@@ -207,6 +208,10 @@ func (n *network) stop() {
 	on.close()
 	n.e.tellLocal()
 	n.e.setPorts()
+	if n.epochTimer != nil {
+		n.epochTimer.Stop()
+		n.epochTimer = nil
+	}
 	if n.expiry != nil {
 		n.expiry.Stop()
 	}
@@ -240,6 +245,7 @@ func (n *network) refresh() {
 	n.settleAsks()
 	n.checkKeys()
 	n.checkEpoch()
+	n.checkLeft()
 	n.checkVisitors()
 	if n.on == nil {
 		n.e.publishSoon()

@@ -75,6 +75,8 @@ type View struct {
 	DNS             []DNSSet // ascending by name and type
 	Policy          []byte   // nil for none
 	Epoch           [32]byte // the discovery secret's hash; zero for none
+	EpochClock      uint64   // of the record that set it
+	LeftClock       uint64   // of the latest live leave, 0 for none
 	Successor       ID       // the network to move to; zero for none
 	Forks           []Fork
 	Format          uint64
@@ -172,6 +174,14 @@ func (v *View) takeSettings() {
 	v.Policy = v.eval.values[KeyPolicy].value
 	copy(v.Epoch[:], v.eval.values[KeyEpoch].value)
 	copy(v.Successor[:], v.eval.values[KeySuccessor].value)
+	if w, ok := v.eval.values[KeyEpoch]; ok {
+		v.EpochClock = v.eval.nodes[w.by].rec.Clock
+	}
+	for i := range v.eval.nodes {
+		if r := v.eval.nodes[i].rec; r.Type == TypeLeave && v.eval.live[i] {
+			v.LeftClock = max(v.LeftClock, r.Clock)
+		}
+	}
 	for _, w := range v.eval.values {
 		n := &v.eval.nodes[w.by]
 		if n.key.class != classDNS || len(w.value) == 0 {

@@ -137,6 +137,52 @@ func TestSimNoTUN(t *testing.T) {
 	})
 }
 
+// epochs is the discovery secrets that a host holds, oldest first.
+func (h *Host) epochs() (out [][32]byte) {
+	h.tb.Helper()
+	n, err := h.store.Networks()
+	if err != nil {
+		h.tb.Fatal(err)
+	}
+	s, err := h.store.Secrets(n[0].Network)
+	if err != nil {
+		h.tb.Fatal(err)
+	}
+	for _, e := range s.Epochs {
+		out = append(out, e.Secret)
+	}
+	return out
+}
+
+// TestSimLeaveRenews: who leaves no longer knows the members' tags, whichever of
+// those who may sees to it.
+func TestSimLeaveRenews(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		net := New(t)
+		l := net.LAN("lan")
+		a, b, c := net.Host("a", l), net.Host("b", l), net.Host("c", l)
+		a.Start()
+		phrase := a.Create("home")
+		join(t, a, b, c)
+		recoverOwner(t, b, phrase)
+		before := a.epochs()
+		if _, err := c.Engine.Leave(t.Context(), server.Caller{}, ipc.NetworkRequest{}); err != nil {
+			t.Fatal(err)
+		}
+		a.Until(time.Minute, "the secret is renewed", func() bool { return len(a.epochs()) > len(before) })
+		time.Sleep(time.Minute)
+		all := a.epochs()
+		// Two may have done so at the same moment, no more.
+		if len(all) > len(before)+2 || all[len(all)-1] != b.epochs()[len(b.epochs())-1] {
+			t.Errorf("%d secrets at a, %d at b, the last not the same", len(all), len(b.epochs()))
+		}
+		time.Sleep(time.Hour)
+		if n := len(a.epochs()); n != len(all) {
+			t.Errorf("renewed %d times for one who left", n-len(before))
+		}
+	})
+}
+
 // TestSimEpoch: after a removal the discovery secret is new; a member that
 // missed that is found all the same when it comes back.
 func TestSimEpoch(t *testing.T) {
