@@ -116,6 +116,8 @@ func linkOf(addr netip.Addr) (link, error) {
 	if err != nil {
 		return link{}, fmt.Errorf("list interfaces: %w", err)
 	}
+	// An address inside a TUN is no interface's: ours is the one that leads there.
+	source := sourceFor(addr)
 	for _, i := range all {
 		addrs, err := i.Addrs()
 		if err != nil {
@@ -127,7 +129,7 @@ func linkOf(addr netip.Addr) (link, error) {
 			if n, ok := a.(*net.IPNet); ok {
 				if ip, ok := netip.AddrFromSlice(n.IP); ok {
 					l.addrs = append(l.addrs, ip.Unmap())
-					found = found || ip.Unmap() == addr
+					found = found || ip.Unmap() == source
 				}
 			}
 		}
@@ -136,6 +138,17 @@ func linkOf(addr netip.Addr) (link, error) {
 		}
 	}
 	return link{}, fmt.Errorf("find the interface of %v: %w", addr, errNoLink)
+}
+
+// sourceFor is the address of ours that packets to addr carry; addr itself where
+// it is one of ours, or nothing leads there.
+func sourceFor(addr netip.Addr) netip.Addr {
+	c, err := net.Dial("udp", netip.AddrPortFrom(addr, 53).String()) // sends nothing
+	if err != nil {
+		return addr
+	}
+	defer c.Close()
+	return c.LocalAddr().(*net.UDPAddr).AddrPort().Addr().Unmap()
 }
 
 func linkName(index int) string {
@@ -149,7 +162,9 @@ func linkName(index int) string {
 // own are those of addrs that are the link's: a query to another's would leave
 // through this one.
 func (l link) own(addrs []netip.Addr) []netip.Addr {
-	return slices.DeleteFunc(slices.Clone(addrs), func(a netip.Addr) bool { return !slices.Contains(l.addrs, a) })
+	return slices.DeleteFunc(slices.Clone(addrs), func(a netip.Addr) bool {
+		return !slices.Contains(l.addrs, a) && !slices.Contains(l.addrs, sourceFor(a))
+	})
 }
 
 // Manager applies a plan to the OS. Its methods may be called by any

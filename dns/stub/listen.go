@@ -2,6 +2,7 @@ package stub
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"net/netip"
@@ -16,11 +17,15 @@ type PacketConn interface {
 	Close() error
 }
 
-// Sockets opens what the server listens on.
+// Sockets opens what the server listens on. What fails with
+// errors.ErrUnsupported is not tried again.
 type Sockets interface {
 	ListenUDP(ctx context.Context, addr netip.AddrPort) (PacketConn, error)
 	ListenTCP(ctx context.Context, addr netip.AddrPort) (net.Listener, error)
 }
+
+// System is the OS's own sockets.
+var System Sockets = osSockets{}
 
 type osSockets struct{}
 
@@ -82,6 +87,9 @@ func (s *Server) keep(ctx context.Context, l *listener, serve func() error) {
 		case <-ctx.Done():
 			return
 		case <-time.After(pause):
+		}
+		if errors.Is(l.failure(), errors.ErrUnsupported) {
+			return
 		}
 		pause = min(2*pause, retryLast)
 		if serve = s.open(ctx, l); serve != nil {

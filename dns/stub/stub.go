@@ -60,7 +60,7 @@ type Server struct {
 // New makes a server that has no zones and listens nowhere yet.
 func New(cfg Config) *Server {
 	if cfg.Sockets == nil {
-		cfg.Sockets = osSockets{}
+		cfg.Sockets = System
 	}
 	if cfg.Port == 0 {
 		cfg.Port = 53

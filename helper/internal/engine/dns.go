@@ -23,9 +23,7 @@ func (e *Engine) applyDNS() {
 		return
 	}
 	e.stub.Set(e.zones)
-	if err := e.stub.SetAddrs(e.ownAddrs()); err != nil {
-		e.log.Debug("the stub does not answer everywhere yet", "err", err)
-	}
+	e.listenForNames()
 	e.forwardTo(e.dns.Base())
 	in := e.planned()
 	e.setDNS(&in)
@@ -89,7 +87,7 @@ func (e *Engine) answering() []netip.Addr {
 			ok[s.Addr.Addr()] = true
 		}
 	}
-	for _, a := range e.ownAddrs() {
+	for _, a := range append(e.ownAddrs(), e.insideAddrs()...) {
 		if ok[a] {
 			out = append(out, a)
 		}
@@ -103,7 +101,7 @@ func (e *Engine) forwardTo(base osconf.Base) {
 
 // table is who is asked for what is not ours.
 func (e *Engine) table(base osconf.Base) forward.Table {
-	t := forward.Table{Default: base.Nameservers, Split: map[string][]netip.AddrPort{}, Own: e.ownAddrs()}
+	t := forward.Table{Default: base.Nameservers, Split: map[string][]netip.AddrPort{}, Own: append(e.ownAddrs(), e.insideAddrs()...)}
 	for _, s := range e.splits() {
 		if s.suffix == "." {
 			if !e.portalOpen() {

@@ -62,6 +62,7 @@ type Engine struct {
 	mapper    PortMapper // nil: the host has none
 	portal    portalState
 	stub      *stub.Server
+	inside    insides
 	forward   *forward.Forwarder
 	dns       osconf.Manager
 	zones     *dns.Zones                   // of the networks that are up
@@ -121,7 +122,7 @@ func (e *Engine) open() error {
 	e.forward = forward.New(forward.Config{Log: e.log})
 	e.stub = stub.New(stub.Config{
 		Forward: e.forward,
-		Sockets: e.cfg.Host.Resolver(),
+		Sockets: e.inside.around(e.cfg.Host.Resolver()),
 		Log:     e.log,
 		Changed: func() { e.post(e.applyDNS) },
 	})

@@ -28,6 +28,7 @@ type live struct {
 	replica *replica.Replica
 	tunnel  *tunnel.Tunnel
 	wall    *wall.Wall
+	inside  *tunnel.Inside
 	router  router.Router // nil without a TUN
 	ifname  string
 	index   int // of the TUN; 0 without
@@ -145,7 +146,8 @@ func (on *live) openTUN() error {
 		dev.Close()
 		return fmt.Errorf("configure %s: %w", name, err)
 	}
-	on.wall = wall.New(dev, false)
+	on.inside = tunnel.NewInside(dev)
+	on.wall = wall.New(on.inside, false)
 	on.tunnel, err = tunnel.New(on.wall, on.keys.WireGuard, seeker{on.wire, on}, on.log)
 	return err
 }

@@ -157,10 +157,10 @@ func (n *network) selfStatus(v *roster.View) ipc.Self {
 		} else {
 			s.IPv6 = addr(a)
 		}
-		if s.DNS == nil {
-			ap := netip.AddrPortFrom(a, 53)
-			s.DNS = &ap
-		}
+	}
+	if at := n.resolver(); at.IsValid() {
+		ap := netip.AddrPortFrom(at, 53)
+		s.DNS = &ap
 	}
 	return s
 }
