@@ -144,6 +144,7 @@ sysctl -qw net.ipv4.ip_forward=1`,
 			c := Config{Offers: []Offer{o}}
 			h.set(c)
 			w.reach(w.member, internet)
+			w.talk()
 			if p := h.ask("problems"); p != "[]" {
 				t.Errorf("problems: %s", p)
 			}
