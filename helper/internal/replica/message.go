@@ -128,32 +128,43 @@ func signPresence(network roster.ID, k key.Private, p Presence) ([]byte, error) 
 	return frame.Marshal(signedPresence{Body: body, Sig: sig[:]})
 }
 
-var errPresence = errors.New("presence is malformed")
+var (
+	errPresence  = errors.New("presence is malformed")
+	errSignature = fmt.Errorf("%w: bad signature", errPresence)
+)
 
 // openPresence checks a presence's form and signature.
 func openPresence(network roster.ID, raw []byte) (Presence, error) {
-	var s signedPresence
-	var p Presence
+	p, s, err := readPresence(raw)
+	if err == nil && !p.verify(network, s) {
+		err = errSignature
+	}
+	return p, err
+}
+
+func (p *Presence) verify(network roster.ID, s signedPresence) bool {
+	return p.Device.Verify(presenceTag, append(network[:], s.Body...), s.Sig)
+}
+
+// readPresence checks its form alone.
+func readPresence(raw []byte) (p Presence, s signedPresence, err error) {
 	if len(raw) > maxPresence {
-		return p, errPresence
+		return p, s, errPresence
 	}
 	if err := frame.Unmarshal(raw, &s); err != nil {
-		return p, fmt.Errorf("%w: %v", errPresence, err)
+		return p, s, fmt.Errorf("%w: %v", errPresence, err)
 	}
 	if err := frame.Unmarshal(s.Body, &p); err != nil {
-		return p, fmt.Errorf("%w: %v", errPresence, err)
+		return p, s, fmt.Errorf("%w: %v", errPresence, err)
 	}
 	if len(p.Endpoints) > maxEndpoints || len(p.Asks) > maxAsks || len(p.OS) > 32 || p.Seq < 0 ||
 		len(p.Neighbours) > MaxNeighbours {
-		return p, errPresence
+		return p, s, errPresence
 	}
 	for _, a := range p.Asks {
 		if len(a.Name) > 63 || len(a.Pop) > 64 || len(a.Relay) > maxRelay {
-			return p, errPresence
+			return p, s, errPresence
 		}
 	}
-	if !p.Device.Verify(presenceTag, append(network[:], s.Body...), s.Sig) {
-		return p, fmt.Errorf("%w: bad signature", errPresence)
-	}
-	return p, nil
+	return p, s, nil
 }

@@ -79,7 +79,13 @@ func (r *Replica) Stored() []store.Presence {
 func (r *Replica) Hear(raws [][]byte, from key.Public) {
 	var fresh [][]byte
 	for _, raw := range raws {
-		p, err := openPresence(r.cfg.Network, raw)
+		p, s, err := readPresence(raw)
+		if err == nil && r.heard(p, raw, from) {
+			continue // most of what a crowd says, and a signature costs more than all else
+		}
+		if err == nil && !p.verify(r.cfg.Network, s) {
+			err = errSignature
+		}
 		if err != nil {
 			r.cfg.Log.Debug("presence refused", "from", from.Short(), "err", err)
 			continue
@@ -115,6 +121,18 @@ func (r *Replica) Hear(raws [][]byte, from key.Public) {
 	for _, l := range r.others(from) {
 		l.send(message{Presence: fresh})
 	}
+}
+
+// heard tells that a word is nothing new, whether it is true or not: keep would
+// not take it.
+func (r *Replica) heard(p Presence, raw []byte, from key.Public) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if p.Device == r.self {
+		return bytes.Equal(raw, r.ownRaw)
+	}
+	old, ok := r.presence[p.Device]
+	return ok && (bytes.Equal(raw, old.raw) || old.Seq >= p.Seq && from != p.Device)
 }
 
 // overtake says our presence again where a neighbour holds one of ours with a

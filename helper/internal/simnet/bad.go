@@ -37,6 +37,11 @@ type badConn struct {
 	bad *bad
 }
 
+// smallBatch suffices where nothing is fast.
+const smallBatch = 4
+
+func (c badConn) BatchSize() int { return smallBatch }
+
 func (c badConn) WriteBatch(bufs [][]byte, to netip.AddrPort, src udp.Source) error {
 	see := c.bad.out.Load()
 	if see == nil {

@@ -41,6 +41,8 @@ func newDevice(b *boot, name string, mtu, index int) *device {
 	return d
 }
 
+func (d *device) BatchSize() int { return smallBatch }
+
 // Keep is what tunnel asks for: see kept.
 func (d *device) Keep(peer any) { kept.Store(peer, true) }
 

@@ -188,7 +188,16 @@ func (b *bind) Close() error {
 func (b *bind) Nudge() (end func()) { return b.w.pump.nudge() }
 
 func (b *bind) SetMark(mark uint32) error { return b.w.conn.SetMark(mark) }
-func (b *bind) BatchSize() int            { return batchSize }
+func (b *bind) BatchSize() int            { return b.w.batch() }
+
+// batch is how many datagrams go to wireguard-go at once. It holds 64 KiB for each
+// of them, so a simulation of a thousand devices asks for fewer.
+func (w *Wire) batch() int {
+	if c, ok := w.conn.(interface{ BatchSize() int }); ok {
+		return c.BatchSize()
+	}
+	return batchSize
+}
 
 func (b *bind) Send(bufs [][]byte, ep conn.Endpoint) error {
 	switch e := ep.(type) {

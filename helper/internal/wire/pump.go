@@ -245,7 +245,7 @@ type receiver struct {
 }
 
 func newReceiver(r *reader, age uint64) *receiver {
-	return &receiver{r: r, age: age, pkts: make([]udp.Packet, batchSize)}
+	return &receiver{r: r, age: age, pkts: make([]udp.Packet, r.pump.w.batch())}
 }
 
 func (v *receiver) receive(bufs [][]byte, sizes []int, eps []conn.Endpoint) (int, error) {
