@@ -55,7 +55,10 @@ type DNSSocket struct {
 type DNSSplit struct {
 	Suffix  string           `json:"suffix"` // "." is all names
 	Servers []netip.AddrPort `json:"servers"`
-	Network string           `json:"network"`
+	// Resolvers are Servers as they are asked: "IP", "IP:PORT", "tls://NAME@IP",
+	// "https://NAME@IP/PATH".
+	Resolvers []string `json:"resolvers"`
+	Network   string   `json:"network"`
 }
 
 // DNSQueryRequest asks the stub what a program would ask.

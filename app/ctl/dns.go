@@ -34,14 +34,15 @@ func typed(values []string) (string, []string) {
 
 type dnsAddCmd struct {
 	Name   string   `arg:"" help:"The name: one label is a name in the network, *.NAME every name below NAME."`
-	Values []string `arg:"" name:"value" help:"Addresses, or a device; or a type and its values: CNAME NAME, TXT TEXT, SRV 'PRIORITY WEIGHT PORT NAME', MX 'PREFERENCE NAME', NS RESOLVER for all names at and below NAME."`
+	Values []string `arg:"" name:"value" help:"Addresses, or a device; or a type and its values: CNAME NAME, TXT TEXT, SRV 'PRIORITY WEIGHT PORT NAME', MX 'PREFERENCE NAME', NS RESOLVER for all names at and below NAME: IP, IP:PORT, tls://NAME@IP or https://NAME@IP/PATH."`
 }
 
 func (c *dnsAddCmd) Help() string {
 	return `kith dns records add printer 192.168.1.9
 kith dns records add wiki.example.com nas
 kith dns records add '*.apps.example.com' CNAME nas.home.internal
-kith dns records add corp.example NS 10.0.0.53`
+kith dns records add corp.example NS 10.0.0.53
+kith dns records add . NS tls://dns.example@192.0.2.53`
 }
 
 func (c *dnsAddCmd) Run(a *app) error {
@@ -117,7 +118,7 @@ func (c *dnsStatusCmd) Run(a *app) error {
 		if suffix == "." {
 			suffix = "all other names"
 		}
-		t.row("Asked for "+suffix+":", servers(sp.Servers)+" (set in "+sp.Network+")")
+		t.row("Asked for "+suffix+":", clean(strings.Join(sp.Resolvers, ", "))+" (set in "+sp.Network+")")
 	}
 	t.row("Asked for the rest:", servers(s.Upstreams))
 	t.row("Records:", fmt.Sprint(s.Records))

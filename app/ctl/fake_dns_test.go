@@ -36,7 +36,7 @@ func (f *fake) serveDNS(s *server.Server) {
 			Sockets: []ipc.DNSSocket{{Network: "udp", Addr: at("100.71.0.1:53")}, {Network: "tcp", Addr: at("100.71.0.1:53"), Error: new("address already in use")}},
 			Search:  []string{"home.internal"}, Match: []string{"home.internal", "corp.example"},
 			Upstreams: []netip.AddrPort{at("192.168.1.1:53"), at("192.168.1.1:5353")},
-			Split:     []ipc.DNSSplit{{Suffix: "corp.example", Servers: []netip.AddrPort{at("10.0.0.53:53")}, Network: "home"}},
+			Split:     []ipc.DNSSplit{{Suffix: "corp.example", Servers: []netip.AddrPort{at("10.0.0.53:53")}, Resolvers: []string{"10.0.0.53"}, Network: "home"}},
 			Records:   1, Refused: list[2:],
 		}
 	})

@@ -41,6 +41,9 @@ type response struct {
 // ask puts one query to one server over network. An answer over UDP that is cut,
 // or that somebody may have forged, is asked for again over TCP.
 func (f *Forwarder) ask(ctx context.Context, network string, s *server, r *request) (response, error) {
+	if s.secure != nil {
+		return s.secure.ask(ctx, r)
+	}
 	query := append([]byte(nil), r.msg...)
 	// The runtime's generator is seeded and reseeded by the OS (ChaCha8).
 	binary.BigEndian.PutUint16(query, uint16(rand.Uint32()))

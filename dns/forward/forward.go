@@ -6,6 +6,7 @@ package forward
 import (
 	"context"
 	"crypto/rand"
+	"crypto/x509"
 	"encoding/hex"
 	"errors"
 	"fmt"
@@ -36,6 +37,7 @@ type Config struct {
 	// LocalAddrs are the host's addresses; nil asks the OS. Only a server on one
 	// of them can reach the stub, and so be in a loop with it.
 	LocalAddrs func() []netip.Addr
+	Roots      *x509.CertPool // for servers over TLS; nil: the system's
 	Log        *slog.Logger
 }
 
@@ -44,14 +46,15 @@ type Table struct {
 	Default []netip.AddrPort            // the system's own resolvers, in its order
 	Split   map[string][]netip.AddrPort // by suffix, "corp.example"; the longest match rules; an empty list: nobody is asked
 	Own     []netip.Addr                // where we answer: never asked
+	Secure  map[netip.AddrPort]Secure   // servers that are asked over TLS alone
 }
 
 func (t Table) equal(u Table) bool {
-	return slices.Equal(t.Default, u.Default) && maps.EqualFunc(t.Split, u.Split, slices.Equal)
+	return slices.Equal(t.Default, u.Default) && maps.Equal(t.Secure, u.Secure) && maps.EqualFunc(t.Split, u.Split, slices.Equal)
 }
 
 func (t Table) clone() Table {
-	c := Table{Default: slices.Clone(t.Default), Split: make(map[string][]netip.AddrPort, len(t.Split))}
+	c := Table{Default: slices.Clone(t.Default), Split: make(map[string][]netip.AddrPort, len(t.Split)), Secure: maps.Clone(t.Secure)}
 	for suffix, servers := range t.Split {
 		c.Split[suffix] = slices.Clone(servers)
 	}
@@ -152,8 +155,12 @@ func (f *Forwarder) Set(t Table) {
 			}
 			s := f.servers[ap]
 			if s == nil {
-				if s = old[ap]; s == nil {
+				how, secure := t.Secure[ap]
+				if s = old[ap]; s == nil || (s.secure != nil) != secure || secure && s.secure.Secure != how {
 					s = &server{addr: ap}
+					if secure {
+						s.secure = f.secure(s, how)
+					}
 				}
 				s.local = isLocal(ap.Addr(), local)
 				f.servers[ap] = s
@@ -167,6 +174,7 @@ func (f *Forwarder) Set(t Table) {
 	for suffix, addrs := range t.Split {
 		f.split[strings.ToLower(strings.Trim(suffix, "."))] = resolve(addrs)
 	}
+	f.closeSecure(old)
 	for _, s := range f.servers {
 		f.probeLoop(s)
 	}
@@ -316,7 +324,12 @@ func (f *Forwarder) Close() error {
 	f.mu.Lock()
 	f.closed = true
 	f.cancel()
+	old := f.servers
 	f.mu.Unlock()
 	f.work.Wait()
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.servers = nil
+	f.closeSecure(old)
 	return nil
 }

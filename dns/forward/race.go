@@ -25,17 +25,19 @@ func steps(sorted []*server, healthy int) []step {
 	var out []step
 	at := time.Duration(0)
 	for i, s := range sorted {
-		out = append(out, step{at, s, "udp"})
+		out = append(out, step{at, s, s.network()})
 		if i < healthy {
 			at += s.hedge()
 		}
 	}
 	again := sorted[:min(2, len(sorted))]
 	for _, s := range again {
-		out = append(out, step{max(resendAt, at), s, "udp"})
+		out = append(out, step{max(resendAt, at), s, s.network()})
 	}
 	for _, s := range again {
-		out = append(out, step{max(tcpAt, at), s, "tcp"})
+		if s.secure == nil {
+			out = append(out, step{max(tcpAt, at), s, "tcp"})
+		}
 	}
 	return out
 }

@@ -18,8 +18,9 @@ const (
 
 // server is one upstream with its running score.
 type server struct {
-	addr  netip.AddrPort
-	local bool // on this host
+	addr   netip.AddrPort
+	local  bool     // on this host
+	secure *secured // nil: it is asked in clear
 
 	srtt      time.Duration // smoothed time to answer, 0 for unknown
 	fails     int           // in a row
@@ -28,6 +29,14 @@ type server struct {
 	probing   bool          // a loop probe is under way
 	loopUntil time.Time
 	plain     time.Time // until then it is asked in small letters
+}
+
+// network is how it is asked first.
+func (s *server) network() string {
+	if s.secure != nil {
+		return overTLS
+	}
+	return "udp"
 }
 
 // order puts the servers in the order to ask: as the system lists them, for
@@ -89,7 +98,7 @@ func (f *Forwarder) recheck(s *server, req *request) {
 	ctx, cancel := context.WithTimeout(f.ctx, recheckTime)
 	defer cancel()
 	start := time.Now()
-	_, err := f.ask(ctx, "udp", s, req)
+	_, err := f.ask(ctx, s.network(), s, req)
 	if err == nil {
 		f.answered(s, time.Since(start))
 	} else {
@@ -103,7 +112,7 @@ func (f *Forwarder) recheck(s *server, req *request) {
 // probeLoop asks a server on this host for a name that nobody else asks us.
 // Its answer does not count: coming back to Forward does. The caller holds mu.
 func (f *Forwarder) probeLoop(s *server) {
-	if !s.local || s.probing || f.closed {
+	if !s.local || s.secure != nil || s.probing || f.closed {
 		return
 	}
 	s.probing = true

@@ -101,17 +101,30 @@ func (e *Engine) forwardTo(base osconf.Base) {
 
 // table is who is asked for what is not ours.
 func (e *Engine) table(base osconf.Base) forward.Table {
-	t := forward.Table{Default: base.Nameservers, Split: map[string][]netip.AddrPort{}, Own: append(e.ownAddrs(), e.insideAddrs()...)}
+	t := forward.Table{Default: base.Nameservers, Split: map[string][]netip.AddrPort{}, Own: append(e.ownAddrs(), e.insideAddrs()...), Secure: map[netip.AddrPort]forward.Secure{}}
 	for _, s := range e.splits() {
+		for _, r := range s.servers {
+			if r.Name != "" {
+				t.Secure[r.Addr] = forward.Secure{Name: r.Name, Path: r.Path}
+			}
+		}
 		if s.suffix == "." {
 			if !e.portalOpen() {
-				t.Default = s.servers
+				t.Default = addrsOf(s.servers)
 			}
 		} else {
-			t.Split[s.suffix] = s.servers
+			t.Split[s.suffix] = addrsOf(s.servers)
 		}
 	}
 	return t
+}
+
+func addrsOf(resolvers []dns.Resolver) []netip.AddrPort {
+	var out []netip.AddrPort
+	for _, r := range resolvers {
+		out = append(out, r.Addr)
+	}
+	return out
 }
 
 // setDNS tells the system's resolver, nil to leave it as it was.

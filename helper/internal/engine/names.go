@@ -73,7 +73,7 @@ func recordSet(v *roster.View, name, rtype string, values []string) dns.RecordSe
 // split is a domain that a network's roster names resolvers for.
 type split struct {
 	suffix  string
-	servers []netip.AddrPort
+	servers []dns.Resolver
 	network *network
 }
 
@@ -107,14 +107,12 @@ func (e *Engine) refusesSplit(suffix string) error {
 	return dns.ValidSuffix(suffix)
 }
 
-// resolvers reads "IP" and "IP:port".
-func resolvers(values []string) []netip.AddrPort {
-	var out []netip.AddrPort
+// resolvers reads what the roster names.
+func resolvers(values []string) []dns.Resolver {
+	var out []dns.Resolver
 	for _, s := range values {
-		if ap, err := netip.ParseAddrPort(s); err == nil {
-			out = append(out, ap)
-		} else if a, err := netip.ParseAddr(s); err == nil {
-			out = append(out, netip.AddrPortFrom(a, 53))
+		if r, err := dns.ParseResolver(s); err == nil {
+			out = append(out, r)
 		}
 	}
 	return out

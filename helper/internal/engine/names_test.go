@@ -1,11 +1,9 @@
 package engine
 
 import (
-	"net/netip"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
-	"github.com/google/go-cmp/cmp/cmpopts"
 )
 
 func TestRespell(t *testing.T) {
@@ -26,12 +24,12 @@ func TestRespell(t *testing.T) {
 }
 
 func TestResolvers(t *testing.T) {
-	got := resolvers([]string{"192.0.2.1", "192.0.2.1:5353", "2001:db8::1", "[2001:db8::1]:54", "example.com", "192.0.2.1:x"})
-	want := []netip.AddrPort{
-		netip.MustParseAddrPort("192.0.2.1:53"), netip.MustParseAddrPort("192.0.2.1:5353"),
-		netip.MustParseAddrPort("[2001:db8::1]:53"), netip.MustParseAddrPort("[2001:db8::1]:54"),
+	var got []string
+	for _, r := range resolvers([]string{"192.0.2.1", "192.0.2.1:5353", "[2001:db8::1]:54", "example.com", "192.0.2.1:x", "tls://dns.example@192.0.2.1", "https://dns.example@192.0.2.1/dns-query"}) {
+		got = append(got, r.String())
 	}
-	if d := cmp.Diff(want, got, cmpopts.EquateComparable(netip.AddrPort{})); d != "" {
+	want := []string{"192.0.2.1", "192.0.2.1:5353", "[2001:db8::1]:54", "tls://dns.example@192.0.2.1", "https://dns.example@192.0.2.1/dns-query"}
+	if d := cmp.Diff(want, got); d != "" {
 		t.Error(d)
 	}
 }

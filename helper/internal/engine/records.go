@@ -82,14 +82,11 @@ func (n *network) readValue(rtype, v string) (string, error) {
 		}
 		return a.Unmap().String(), nil
 	case "NS":
-		ap := resolvers([]string{v})
-		switch {
-		case len(ap) == 0:
-			return "", ipc.Errorf(ipc.CodeUsage, "%.60q is not a resolver's address: IP, or IP:PORT", v)
-		case ap[0].Port() == 53:
-			return ap[0].Addr().Unmap().String(), nil
+		r, err := dns.ParseResolver(v)
+		if err != nil {
+			return "", ipc.Errorf(ipc.CodeUsage, "%.60q is %w", v, err)
 		}
-		return ap[0].String(), nil
+		return r.String(), nil
 	case roster.DNSDevice:
 		k, err := n.deviceNamed(v)
 		return k.String(), err

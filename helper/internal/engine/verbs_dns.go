@@ -158,7 +158,11 @@ func (e *Engine) DNSStatus(ctx context.Context, _ server.Caller, _ struct{}) (ip
 			s.Sockets = append(s.Sockets, d)
 		}
 		for _, sp := range e.splits() {
-			s.Split = append(s.Split, ipc.DNSSplit{Suffix: sp.suffix, Servers: sp.servers, Network: sp.network.alias})
+			d := ipc.DNSSplit{Suffix: sp.suffix, Servers: addrsOf(sp.servers), Network: sp.network.alias}
+			for _, r := range sp.servers {
+				d.Resolvers = append(d.Resolvers, r.String())
+			}
+			s.Split = append(s.Split, d)
 		}
 		for _, n := range e.nets {
 			for _, r := range n.records(func(s roster.DNSSet) bool { return n.on != nil }).Records {

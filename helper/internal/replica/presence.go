@@ -179,4 +179,3 @@ func (r *Replica) keep(p Presence, raw []byte, from key.Public) bool {
 	r.presence[p.Device] = heard{Presence: p, raw: raw, at: now, pace: old.pace}
 	return true
 }
-

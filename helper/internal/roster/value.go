@@ -10,6 +10,7 @@ import (
 	"unicode"
 	"unicode/utf8"
 
+	"kith.internal/dns"
 	"kith.internal/helper/internal/key"
 )
 
@@ -212,6 +213,12 @@ func checkDNSValue(rtype, s string) error {
 			return errors.New("not such an address")
 		}
 	case "NS":
+		if strings.Contains(s, "://") {
+			if r, err := dns.ParseResolver(s); err != nil || r.String() != s {
+				return errors.New("not a resolver in its one form")
+			}
+			return nil
+		}
 		a, err := netip.ParseAddr(s)
 		if ap, err2 := netip.ParseAddrPort(s); err2 == nil && ap.String() == s && ap.Port() != 0 {
 			a, err = ap.Addr(), nil
