@@ -18,13 +18,14 @@ type outlook struct {
 	reached, members int       // of the other devices
 	gateways         []Gateway // asked to map a port
 	found            []probed
+	portal           string // who noticed one
 	name             func(key.Public) string
 }
 
 // diagNet checks how this network gets out into the world.
 func (n *network) diagNet(check func(ipc.Check), reached, members int, found []probed) {
 	o := outlook{
-		network: n.alias, report: n.on.wire.Net(), reached: reached, members: members, found: found,
+		network: n.alias, report: n.on.wire.Net(), reached: reached, members: members, found: found, portal: n.e.portal.by,
 		name: n.book.View().NameOf,
 	}
 	if n.e.mapper != nil {
@@ -192,7 +193,7 @@ func alive(q wire.RelayReport, p probed) bool {
 func (o *outlook) captive() ipc.Check {
 	c := ipc.Check{
 		Code: ipc.CheckCaptive, OK: true, Text: "Sign-in page of the network here", Detail: "none: who answers for the relays is them",
-		Fix: "Open a browser and sign in to this network.",
+		Fix: "Open a browser and sign in to this network; where an exit node or a resolver in the mesh is in use, kith portal open lets that through.",
 	}
 	answered, others := 0, 0
 	for _, p := range o.found {
@@ -209,6 +210,8 @@ func (o *outlook) captive() ipc.Check {
 		}
 	}
 	switch {
+	case o.portal != "":
+		c.OK, c.Detail = false, "noticed by "+o.portal
 	case len(o.found) == 0:
 		return idle(c, "there is no relay to try it with")
 	case answered > 0:

@@ -98,6 +98,7 @@ func TestOutlook(t *testing.T) {
 		{"no relays", outlook{network: "home"}, ipc.CheckRelays, na, "there are no other relays in home"},
 
 		{"no portal", outlook{found: []probed{{name: "s", id: s, took: time.Millisecond}}}, ipc.CheckCaptive, ok, "none: who answers for the relays is them"},
+		{"portal by the system", outlook{portal: "NetworkManager"}, ipc.CheckCaptive, fail, "noticed by NetworkManager"},
 		{"portal", outlook{found: failed(relay.StepKey, &relay.KeyError{})}, ipc.CheckCaptive, fail, "somebody else answers for the relays"},
 		{"portal without TLS", outlook{found: failed(relay.StepTLS, errors.New("EOF"))}, ipc.CheckCaptive, fail, "somebody else answers for the relays"},
 		{"other key, UDP passes", outlook{
