@@ -15,24 +15,31 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"sync"
 	"testing"
 	"time"
 )
 
-// A proxy that is itself reached by TLS is judged by the system's authorities.
-func TestProxyByTLS(t *testing.T) {
+// proxyCert is a certificate for 127.0.0.1 that vouches for itself, one for the
+// process: the system's roots are read once.
+var proxyCert = sync.OnceValues(func() (der []byte, k *ecdsa.PrivateKey) {
 	k, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
-		t.Fatal(err)
+		panic(err)
 	}
 	template := x509.Certificate{
 		SerialNumber: big.NewInt(1), NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour),
 		IsCA: true, BasicConstraintsValid: true, IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)},
 	}
-	der, err := x509.CreateCertificate(rand.Reader, &template, &template, k.Public(), k)
-	if err != nil {
-		t.Fatal(err)
+	if der, err = x509.CreateCertificate(rand.Reader, &template, &template, k.Public(), k); err != nil {
+		panic(err)
 	}
+	return der, k
+})
+
+// A proxy that is itself reached by TLS is judged by the system's authorities.
+func TestProxyByTLS(t *testing.T) {
+	der, k := proxyCert()
 	file := filepath.Join(t.TempDir(), "roots.pem")
 	if err := os.WriteFile(file, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}), 0o600); err != nil {
 		t.Fatal(err)
