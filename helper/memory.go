@@ -11,12 +11,12 @@ import (
 // The collector's pace. WireGuard's buffers are 64 KiB each and live in pools
 // that every collection empties, so under load frequent collections cost
 // throughput; an idle helper is to be small instead. Package tunnel bounds how many
-// are in use: with less than a hundred MiB for them and the rest, collections
+// are in use: with much less than a hundred MiB for them and the rest, collections
 // cost a quarter of the processor and more.
 const (
 	quietPercent = 50
 	busyPercent  = 400
-	memoryTarget = 104 << 20 // bytes; beyond, the collector works harder
+	memoryTarget = 100 << 20 // bytes; beyond, the collector works harder
 	busyBytes    = 16 << 20  // allocated within busyWithin
 	busyWithin   = 2 * time.Second
 	quietAfter   = 15 // spans of busyWithin in a row, until memory is given back
