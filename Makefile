@@ -21,7 +21,7 @@ PUREWIN    = $(shell GOOS=windows CGO_ENABLED=0 $(GO) list -e ./... | grep -v -E
 PUREMAC    = $(shell GOOS=darwin CGO_ENABLED=0 $(GO) list -e ./... | grep -v -E '$(FYNE)|/app/internal/tray$$')
 FUZZTIME   ?= 3s
 
-.PHONY: help deps testdeps go-version build run demo test e2e unit race netns gui vet lint fuzz-short bench bench-roster bench-wire bench-stub bench-dns bench-join bench-iperf bench-idle bench-paths bench-relay bench-nat screenshots clean
+.PHONY: help deps testdeps go-version build run demo test e2e unit race netns gui vet lint fuzz-short bench bench-roster bench-wire bench-stub bench-dns bench-join bench-iperf bench-idle bench-paths bench-relay bench-nat bench-crowd screenshots clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -122,6 +122,8 @@ bench-idle: testdeps $(BIN)/kithd $(BIN)/kith ## memory and processor of an idle
 	$(GO) test -count=1 -v -timeout 30m -run '^TestBenchIdle' -tags bench ./helper/internal/e2e
 bench-paths: testdeps $(BIN)/kithd $(BIN)/kith ## join, direct and gaps across NATs, relays and moves, medians of 10 (takes ten minutes)
 	$(GO) test -count=1 -v -timeout 60m -run '^TestBenchPaths' -tags bench ./helper/internal/e2e
+bench-crowd: go-version ## engines in one process, KITH_CROWD of them or 100, that join and come to rest (takes minutes)
+	$(GO) test -count=1 -v -timeout 120m -run '^TestBenchCrowd' -tags bench ./helper/internal/simnet
 bench-relay: testdeps $(BIN)/kithd $(BIN)/kith ## iperf3 direct, and relayed over UDP and TLS, in turns
 	$(GO) test -count=1 -v -timeout 30m -run '^TestBenchRelay' -tags bench ./helper/internal/e2e
 

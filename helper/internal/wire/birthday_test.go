@@ -70,22 +70,24 @@ func (h *homes) stop() {
 }
 
 // TestBirthday: behind a NAT that gives each far end another port a device is
-// met all the same, mostly, and what that costs is bounded.
+// met all the same, nine times in ten, and what that costs is bounded. One try in
+// fifty is to fail, so that ten are too few to tell.
 func TestBirthday(t *testing.T) {
 	masquerade, symmetric := udptest.Masquerade, udptest.Symmetric
 	for _, c := range []struct {
 		name string
 		nats [2]*udptest.NAT
-		want int // of 10 that get there
+		runs int
+		want int // of them that get there
 	}{
-		{"a port-preserving NAT", [2]*udptest.NAT{&symmetric, &masquerade}, 9},
-		{"the other way around", [2]*udptest.NAT{&masquerade, &symmetric}, 9},
-		{"a stateful firewall", [2]*udptest.NAT{&symmetric, nil}, 9},
-		{"both are such", [2]*udptest.NAT{&symmetric, &symmetric}, 0},
+		{"a port-preserving NAT", [2]*udptest.NAT{&symmetric, &masquerade}, 40, 36},
+		{"the other way around", [2]*udptest.NAT{&masquerade, &symmetric}, 40, 36},
+		{"a stateful firewall", [2]*udptest.NAT{&symmetric, nil}, 40, 36},
+		{"both are such", [2]*udptest.NAT{&symmetric, &symmetric}, 10, 0},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			met := 0
-			for run := range 10 {
+			for run := range c.runs {
 				synctest.Test(t, func(t *testing.T) {
 					h := newHomes(t, c.nats[:]...)
 					h.net.Seed(uint64(run))
@@ -125,7 +127,7 @@ func TestBirthday(t *testing.T) {
 				})
 			}
 			if met < c.want || c.want == 0 && met > 0 {
-				t.Errorf("%d of 10 met directly, want %d", met, c.want)
+				t.Errorf("%d of %d met directly, want %d", met, c.runs, c.want)
 			}
 		})
 	}
