@@ -42,6 +42,7 @@ type DNSStatus struct {
 	Split     []DNSSplit       `json:"split"`
 	Records   int              `json:"records"` // custom ones in effect
 	Refused   []DNSRecords     `json:"refused"` // without effect, and why
+	Serves    []string         `json:"serves"`  // networks whose members may ask this device too
 }
 
 // DNSSocket is one place where the stub answers, or cannot.
@@ -59,6 +60,13 @@ type DNSSplit struct {
 	// "https://NAME@IP/PATH".
 	Resolvers []string `json:"resolvers"`
 	Network   string   `json:"network"`
+}
+
+// DNSServeRequest has this device answer the members' queries too: for names of its
+// networks and their records, not for others.
+type DNSServeRequest struct {
+	Network string `json:"network"`
+	On      bool   `json:"on"`
 }
 
 // DNSQueryRequest asks the stub what a program would ask.

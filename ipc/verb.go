@@ -48,6 +48,7 @@ const (
 	VerbDNSAdd         Verb = "dns/records/add"    // DNSRecordsRequest -> DNSRecordsAnswer
 	VerbDNSRemove      Verb = "dns/records/remove" // DNSRecordsRequest -> DNSRecordsAnswer
 	VerbDNSList        Verb = "dns/records/list"   // NetworkRequest -> DNSRecordsAnswer
+	VerbDNSServe       Verb = "dns/serve"          // DNSServeRequest -> DNSStatus
 	VerbDNSStatus      Verb = "dns/status"         // -> DNSStatus
 	VerbDNSQuery       Verb = "dns/query"          // DNSQueryRequest -> DNSQueryAnswer
 	VerbRoster         Verb = "roster"             // NetworkRequest -> RosterList
@@ -67,7 +68,7 @@ var Verbs = []Verb{
 	VerbRouteAdd, VerbRouteRemove, VerbRouteApprove, VerbRouteAccept, VerbPolicyShow, VerbPolicySet, VerbPolicyReach,
 	VerbShareCreate, VerbShareAccept, VerbShareList, VerbShareApprove, VerbShareRevoke, VerbShareRemove,
 	VerbNearbyOpen, VerbNearbyList, VerbNearbyJoin, VerbNearbyApprove,
-	VerbDNSAdd, VerbDNSRemove, VerbDNSList, VerbDNSStatus, VerbDNSQuery, VerbRoster, VerbRecover,
+	VerbDNSAdd, VerbDNSRemove, VerbDNSList, VerbDNSServe, VerbDNSStatus, VerbDNSQuery, VerbRoster, VerbRecover,
 	VerbOperatorAdd, VerbOperatorRemove, VerbOperatorList, VerbDiag, VerbPortal,
 }
 

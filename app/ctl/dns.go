@@ -12,6 +12,7 @@ import (
 type dnsCmd struct {
 	Records dnsRecordsCmd `cmd:"" help:"Names of your own, in any domain, and resolvers for domains."`
 	Status  dnsStatusCmd  `cmd:"" help:"Show how names resolve on this machine, and why so."`
+	Serve   dnsServeCmd   `cmd:"" help:"Answer the other members' queries too; they ask at this device's address."`
 	Query   dnsQueryCmd   `cmd:"" help:"Resolve a name as programs on this machine do."`
 }
 
@@ -92,6 +93,34 @@ func (a *app) printRecords(ans ipc.DNSRecordsAnswer, err error) error {
 	return nil
 }
 
+type dnsServeCmd struct {
+	On  dnsServeOnCmd  `cmd:"" help:"Answer them, for names and records of the networks alone."`
+	Off dnsServeOffCmd `cmd:"" help:"Answer this device alone. This is the default."`
+}
+
+type dnsServeOnCmd struct{}
+
+func (c *dnsServeOnCmd) Run(a *app) error { return a.serveNames(true) }
+
+type dnsServeOffCmd struct{}
+
+func (c *dnsServeOffCmd) Run(a *app) error { return a.serveNames(false) }
+
+func (a *app) serveNames(on bool) error {
+	s, err := a.client.DNSServe(a.ctx, ipc.DNSServeRequest{Network: a.Network, On: on})
+	switch {
+	case err != nil:
+		return err
+	case a.JSON:
+		return a.json(s)
+	case len(s.Serves) > 0:
+		fmt.Fprintf(a.out, "This device answers members of %s.\n", clean(strings.Join(s.Serves, ", ")))
+	default:
+		fmt.Fprintln(a.out, "This device answers nobody but itself.")
+	}
+	return nil
+}
+
 type dnsStatusCmd struct{}
 
 func (c *dnsStatusCmd) Run(a *app) error {
@@ -110,6 +139,9 @@ func (c *dnsStatusCmd) Run(a *app) error {
 			state = *sock.Error
 		}
 		t.row("Stub:", sock.Addr.String()+" "+sock.Network+" "+state)
+	}
+	if len(s.Serves) > 0 {
+		t.row("Answers members of:", strings.Join(s.Serves, ", "))
 	}
 	t.row("Search domains:", or(strings.Join(s.Search, ", "), "-"))
 	t.row("Names that come here:", or(strings.Join(s.Match, ", "), "all"))

@@ -40,6 +40,12 @@ func (f *fake) serveDNS(s *server.Server) {
 			Records:   1, Refused: list[2:],
 		}
 	})
+	handle(f, s, ipc.VerbDNSServe, func(r ipc.DNSServeRequest) ipc.DNSStatus {
+		if r.On {
+			return ipc.DNSStatus{Serves: []string{"home"}}
+		}
+		return ipc.DNSStatus{}
+	})
 	handle(f, s, ipc.VerbDNSQuery, func(r ipc.DNSQueryRequest) ipc.DNSQueryAnswer {
 		if strings.HasPrefix(r.Name, "nobody") {
 			return ipc.DNSQueryAnswer{Schema: ipc.Schema, Name: r.Name, RCode: "NXDOMAIN", Records: []string{}}

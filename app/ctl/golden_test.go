@@ -106,6 +106,8 @@ func TestGolden(t *testing.T) {
 		{"dns-add-refused", fake{err: ipc.Errorf(ipc.CodeUsage, "co.uk A: co.uk is a public suffix: strangers have names below it")}, "", "dns records add co.uk 192.0.2.1"},
 		{"dns-remove-json", fake{}, "", "dns records remove wiki.example.com A --json"},
 		{"dns-list", fake{}, "", "dns records list"},
+		{"dns-serve-on", fake{}, "", "dns serve on"},
+		{"dns-serve-off", fake{}, "", "dns serve off"},
 		{"dns-status", fake{}, "", "dns status"},
 		{"dns-status-json", fake{}, "", "dns status --json"},
 		{"dns-query", fake{}, "", "dns query wiki.example.com"},

@@ -232,7 +232,7 @@ func TestNoAmplification(t *testing.T) {
 	own := map[netip.Addr]struct{}{ip("100.101.0.1"): {}}
 	s.own.Store(&own)
 	for _, src := range []string{"100.101.0.2", "10.0.0.1", "203.0.113.1", "::ffff:203.0.113.1", "2001:db8::1", "255.255.255.255", "0.0.0.0", "fe80::1"} {
-		if s.local(ip(src)) {
+		if s.asker(ip(src)) != stranger {
 			t.Errorf("%s is taken for this host", src)
 		}
 	}

@@ -38,11 +38,15 @@ func (s *Server) serveUDP(pc PacketConn) error {
 			continue
 		}
 		faults = 0
-		if n > maxQuery || !s.local(src.Addr()) {
+		who := s.asker(src.Addr())
+		if n > maxQuery || who == stranger {
 			continue
 		}
 		out, foreign := sc.answer(s.zones.Load(), in[:n])
-		if foreign {
+		switch {
+		case foreign && who == member:
+			out = refused(sc.over.failed)
+		case foreign:
 			out = s.forwardUDP(pc, src, in[:n], sc.over)
 		}
 		if len(out) > 0 {
@@ -80,7 +84,8 @@ func (s *Server) serveTCP(ctx context.Context, ln net.Listener) error {
 			return err
 		}
 		ap, err := netip.ParseAddrPort(c.RemoteAddr().String())
-		if err != nil || !s.local(ap.Addr()) {
+		who := s.asker(ap.Addr())
+		if err != nil || who == stranger {
 			c.Close()
 			continue
 		}
@@ -92,7 +97,7 @@ func (s *Server) serveTCP(ctx context.Context, ln net.Listener) error {
 		}
 		s.work.Go(func() {
 			defer func() { <-s.conns }()
-			if err := s.serveConn(ctx, c); err != nil {
+			if err := s.serveConn(ctx, c, who); err != nil {
 				s.cfg.Log.Debug("stub connection ended", "err", err)
 			}
 		})
@@ -100,7 +105,7 @@ func (s *Server) serveTCP(ctx context.Context, ln net.Listener) error {
 }
 
 // serveConn answers one query after the other; an oversized one ends it.
-func (s *Server) serveConn(ctx context.Context, c net.Conn) error {
+func (s *Server) serveConn(ctx context.Context, c net.Conn, who asker) error {
 	defer c.Close()
 	stop := context.AfterFunc(ctx, func() { c.Close() })
 	defer stop()
@@ -126,7 +131,10 @@ func (s *Server) serveConn(ctx context.Context, c net.Conn) error {
 			return err
 		}
 		out, foreign := sc.answer(s.zones.Load(), query)
-		if foreign {
+		switch {
+		case foreign && who == member:
+			out = refused(sc.over.failed)
+		case foreign:
 			out = s.forwardTCP(ctx, query, sc.over)
 		}
 		if len(out) == 0 {

@@ -53,6 +53,55 @@ func TestSourceFilter(t *testing.T) {
 	})
 }
 
+// TestMembersByChoice: who is let ask is told what we know ourselves, and no more.
+func TestMembersByChoice(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		socks := &memSockets{}
+		asked := 0
+		s := New(Config{Sockets: socks, Forward: forwardFunc(func(_ context.Context, q []byte) ([]byte, error) { asked++; return q, nil })})
+		defer s.Close()
+		s.Set(testZones(t))
+		self := ip("100.101.0.1")
+		if err := s.SetAddrs([]netip.Addr{self}); err != nil {
+			t.Fatal(err)
+		}
+		c := socks.udp[netip.AddrPortFrom(self, 53)]
+		ask := func(from, name string) (rcode int) {
+			q, _ := new(mdns.Msg).SetQuestion(name, mdns.TypeA).Pack()
+			c.in <- packet{q, netip.AddrPortFrom(ip(from), 4000)}
+			synctest.Wait()
+			if len(c.out) == 0 {
+				return -1
+			}
+			var m mdns.Msg
+			if err := m.Unpack((<-c.out).data); err != nil {
+				t.Fatal(err)
+			}
+			return m.Rcode
+		}
+		for _, on := range []bool{false, true, false} {
+			ours, foreign := -1, -1
+			s.SetMembers(nil)
+			if on {
+				s.SetMembers([]netip.Prefix{netip.MustParsePrefix("100.101.0.0/16")})
+				ours, foreign = mdns.RcodeSuccess, mdns.RcodeRefused
+			}
+			if got := ask("100.101.0.2", "laptop.home.internal."); got != ours {
+				t.Errorf("on %v: a member asks for a name of ours: %d, want %d", on, got, ours)
+			}
+			if got := ask("100.101.0.2", "www.example.com."); got != foreign {
+				t.Errorf("on %v: a member asks for another: %d, want %d", on, got, foreign)
+			}
+			if got := ask("192.168.1.5", "laptop.home.internal."); got != -1 {
+				t.Errorf("on %v: a stranger is answered", on)
+			}
+		}
+		if asked > 0 {
+			t.Error("a member's query went to upstreams")
+		}
+	})
+}
+
 func TestSetAddrsRetriesAndFollows(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		socks := &memSockets{down: errors.New("cannot assign requested address")}

@@ -13,6 +13,8 @@ import (
 	"sync"
 	"sync/atomic"
 
+	mdns "github.com/miekg/dns"
+
 	"kith.internal/dns"
 )
 
@@ -46,6 +48,7 @@ type Server struct {
 	cfg      Config
 	zones    atomic.Pointer[dns.Zones]
 	own      atomic.Pointer[map[netip.Addr]struct{}]
+	members  atomic.Pointer[[]netip.Prefix]
 	forwards chan struct{} // slots
 	conns    chan struct{} // slots
 	ctx      context.Context
@@ -160,13 +163,41 @@ func (s *Server) Close() error {
 	return nil
 }
 
-// local reports whether a query from src is this host's own. Others get no
-// answer at all, so nobody can be flooded through us.
-func (s *Server) local(src netip.Addr) bool {
+// SetMembers says which overlay networks' members are answered too, from memory
+// alone; by default none are.
+func (s *Server) SetMembers(ranges []netip.Prefix) { s.members.Store(&ranges) }
+
+// asker is who a query comes from.
+type asker uint8
+
+const (
+	stranger asker = iota // gets no answer at all, so nobody can be flooded through us
+	member                // of a network that is answered: what we know ourselves, no more
+	host                  // this one
+)
+
+func (s *Server) asker(src netip.Addr) asker {
 	src = src.Unmap().WithZone("")
 	if src.IsLoopback() {
-		return true
+		return host
 	}
-	_, ok := (*s.own.Load())[src]
-	return ok
+	if _, ok := (*s.own.Load())[src]; ok {
+		return host
+	}
+	if ranges := s.members.Load(); ranges != nil {
+		for _, r := range *ranges {
+			if r.Contains(src) {
+				return member
+			}
+		}
+	}
+	return stranger
+}
+
+// refused makes of an answer that says we failed one that says we do not do that.
+func refused(failed []byte) []byte {
+	if len(failed) >= headerLen {
+		failed[3] = failed[3]&^15 | mdns.RcodeRefused
+	}
+	return failed
 }

@@ -270,6 +270,11 @@ func (c *Client) DNSList(ctx context.Context, network string) (ipc.DNSRecordsAns
 	return call[ipc.DNSRecordsAnswer](ctx, c, ipc.VerbDNSList, ipc.NetworkRequest{Network: network}, c.opts.Timeout)
 }
 
+// DNSServe has this device answer the members' queries too, or no longer.
+func (c *Client) DNSServe(ctx context.Context, r ipc.DNSServeRequest) (ipc.DNSStatus, error) {
+	return call[ipc.DNSStatus](ctx, c, ipc.VerbDNSServe, r, c.opts.Timeout)
+}
+
 // DNSStatus says how names resolve on this machine.
 func (c *Client) DNSStatus(ctx context.Context) (ipc.DNSStatus, error) {
 	return call[ipc.DNSStatus](ctx, c, ipc.VerbDNSStatus, struct{}{}, c.opts.Timeout)

@@ -65,6 +65,7 @@ var levels = map[ipc.Verb]level{
 	ipc.VerbDNSAdd:         operate,
 	ipc.VerbDNSRemove:      operate,
 	ipc.VerbDNSList:        anyone, // the stub tells any program as much
+	ipc.VerbDNSServe:       operate,
 	ipc.VerbDNSStatus:      anyone,
 	ipc.VerbDNSQuery:       anyone,
 	ipc.VerbRoster:         operate, // shows invites

@@ -79,6 +79,7 @@ func TestAuthorize(t *testing.T) {
 		ipc.VerbDNSAdd:         act,
 		ipc.VerbDNSRemove:      act,
 		ipc.VerbDNSList:        all,
+		ipc.VerbDNSServe:       act,
 		ipc.VerbDNSStatus:      all,
 		ipc.VerbDNSQuery:       all,
 		ipc.VerbRoster:         act,

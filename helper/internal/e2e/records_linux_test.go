@@ -96,6 +96,21 @@ func TestNetnsRecords(t *testing.T) {
 	if out := nas.kith("dns", "status"); !strings.Contains(out, "corp.example") || !strings.Contains(out, "192.168.77.100") {
 		t.Errorf("kith dns status: %s", out)
 	}
+	// By choice the other members are answered too, for what we know ourselves.
+	dig := func(name string) answer {
+		return laptop.exec("", "dig", "+short", "+time=1", "+tries=1", "@"+nas.network().Self.IPv4.String(), name)
+	}
+	if a := dig("laptop.home.internal"); a.code == 0 {
+		t.Errorf("nas answers laptop unasked: %v", a)
+	}
+	nas.kith("dns", "serve", "on")
+	if a := dig("laptop.home.internal"); strings.TrimSpace(a.out) != self.String() {
+		t.Errorf("nas answers laptop: %v", a)
+	}
+	internet.forget()
+	if a := dig("www.example.com"); a.out != "" || internet.heard("www.example.com.") {
+		t.Errorf("nas asks others for laptop: %v", a)
+	}
 	laptop.kith("dns", "records", "remove", "wiki.example.com")
 	until(t, "the record is gone", patience, func() bool { return nas.getent("wiki.example.com") == "203.0.113.2" })
 	laptop.refuse(laptop.try("dns", "records", "add", "co.uk", "192.0.2.1"), 2, "public suffix")

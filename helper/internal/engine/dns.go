@@ -23,6 +23,13 @@ func (e *Engine) applyDNS() {
 		return
 	}
 	e.stub.Set(e.zones)
+	var served []netip.Prefix
+	for _, n := range e.nets {
+		if n.on != nil && n.set.ServeNames {
+			served = append(served, n.decide().ranges...)
+		}
+	}
+	e.stub.SetMembers(served)
 	e.listenForNames()
 	e.forwardTo(e.dns.Base())
 	in := e.planned()

@@ -37,6 +37,7 @@ func (e *Engine) Register(s *server.Server) {
 	server.Handle(s, ipc.VerbDNSAdd, e.DNSAdd)
 	server.Handle(s, ipc.VerbDNSRemove, e.DNSRemove)
 	server.Handle(s, ipc.VerbDNSList, e.DNSList)
+	server.Handle(s, ipc.VerbDNSServe, e.DNSServe)
 	server.Handle(s, ipc.VerbDNSStatus, e.DNSStatus)
 	server.Handle(s, ipc.VerbDNSQuery, e.DNSQuery)
 	server.Handle(s, ipc.VerbRoster, e.Roster)

@@ -12,6 +12,7 @@ import (
 	"kith.internal/dns/stub"
 	"kith.internal/helper/internal/key"
 	"kith.internal/helper/internal/roster"
+	"kith.internal/helper/internal/store"
 	"kith.internal/ipc"
 	"kith.internal/ipc/server"
 )
@@ -140,6 +141,25 @@ func (n *network) shown(rtype, value string) string {
 	return value
 }
 
+// DNSServe has the stub answer the members of a network too, or no longer.
+func (e *Engine) DNSServe(ctx context.Context, c server.Caller, req ipc.DNSServeRequest) (ipc.DNSStatus, error) {
+	_, err := call(ctx, e, func() (struct{}, error) {
+		n, err := e.named(req.Network)
+		if err != nil {
+			return struct{}{}, err
+		}
+		if err := n.updateSettings(func(s *store.Settings) { s.ServeNames = req.On }); err != nil {
+			return struct{}{}, writeError(err)
+		}
+		e.applyDNS()
+		return struct{}{}, nil
+	})
+	if err != nil {
+		return ipc.DNSStatus{}, err
+	}
+	return e.DNSStatus(ctx, c, struct{}{})
+}
+
 // DNSStatus says how names resolve on this machine.
 func (e *Engine) DNSStatus(ctx context.Context, _ server.Caller, _ struct{}) (ipc.DNSStatus, error) {
 	return call(ctx, e, func() (ipc.DNSStatus, error) {
@@ -148,7 +168,7 @@ func (e *Engine) DNSStatus(ctx context.Context, _ server.Caller, _ struct{}) (ip
 		os := plan.Make(e.planned(), e.dns.Abilities()).OS
 		s := ipc.DNSStatus{
 			Schema: ipc.Schema, Mode: string(mode), Why: why, Sockets: []ipc.DNSSocket{}, Split: []ipc.DNSSplit{}, Refused: []ipc.DNSRecords{},
-			Search: filled(os.Search), Match: filled(os.Match), Upstreams: filled(table.Default),
+			Search: filled(os.Search), Match: filled(os.Match), Upstreams: filled(table.Default), Serves: []string{},
 		}
 		for _, sock := range e.stub.Status() {
 			d := ipc.DNSSocket{Network: sock.Network, Addr: sock.Addr}
@@ -165,6 +185,9 @@ func (e *Engine) DNSStatus(ctx context.Context, _ server.Caller, _ struct{}) (ip
 			s.Split = append(s.Split, d)
 		}
 		for _, n := range e.nets {
+			if n.set.ServeNames {
+				s.Serves = append(s.Serves, n.alias)
+			}
 			for _, r := range n.records(func(s roster.DNSSet) bool { return n.on != nil }).Records {
 				if r.Why != nil {
 					s.Refused = append(s.Refused, r)

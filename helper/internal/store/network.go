@@ -26,6 +26,8 @@ type Settings struct {
 
 	Relay     *Relay `cbor:"8,keyasint,omitempty"` // this device is to be a relay; nil: it is not
 	NoForward bool   `cbor:"9,keyasint,omitempty"` // it passes nothing on for others
+
+	ServeNames bool `cbor:"20,keyasint,omitempty"` // members may ask this device for names
 }
 
 // Relay is how a device is to relay.
