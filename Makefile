@@ -127,11 +127,11 @@ bench-crowd: go-version ## engines in one process, KITH_CROWD of them or 100, th
 bench-relay: testdeps $(BIN)/kithd $(BIN)/kith ## iperf3 direct, and relayed over UDP and TLS, in turns
 	$(GO) test -count=1 -v -timeout 30m -run '^TestBenchRelay' -tags bench ./helper/internal/e2e
 
+bench-nat: testdeps ## iperf3 through an exit: plain forwarding, the kernel's NAT and the userspace NAT, in turns
+	$(GO) test -count=1 -v -timeout 20m -run '^TestBenchNAT' -tags bench ./helper/internal/usernat
 screenshots: go-version ## render every page, light and dark, into assets/screenshots
 	rm -f assets/screenshots/*.png
 	CGO_ENABLED=0 $(NICE) $(GO) test -count=1 -tags ci -run '^TestScreenshots$$' ./app/internal/ui -screenshots $(abspath assets/screenshots)
-bench-nat: testdeps ## iperf3 through an exit: plain forwarding, the kernel's NAT and the userspace NAT, in turns
-	$(GO) test -count=1 -v -timeout 20m -run '^TestBenchNAT' -tags bench ./helper/internal/usernat
 
 clean: ## remove what was built
 	rm -rf $(BIN) artefacts

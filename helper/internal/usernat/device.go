@@ -201,3 +201,10 @@ func (d *Device) Close() error {
 	d.mu.Unlock()
 	return d.Device.Close()
 }
+
+// Keep passes a peer on to a TUN of a simulation, see tunnel.Keeper.
+func (d *Device) Keep(peer any) {
+	if k, ok := d.Device.(interface{ Keep(any) }); ok {
+		k.Keep(peer)
+	}
+}

@@ -44,10 +44,10 @@ func New(j sysctl.Journal) (Egress, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open rtnetlink: %w", err)
 	}
-	c, err := nftables.New(nftables.AsLasting())
+	c, err := nft.Open()
 	if err != nil {
 		h.Close()
-		return nil, fmt.Errorf("open nftables: %w", err)
+		return nil, err
 	}
 	return &linux{j: j, h: h, nft: c, changes: make(chan struct{}, 1), fight: notice.Limit{Most: 10, Within: time.Minute}}, nil
 }
@@ -162,13 +162,16 @@ func (e *linux) heed(on bool) error {
 		go w.Close()
 		return nil
 	}
-	w, err := notice.New([]notice.Group{
+	groups := []notice.Group{
 		{Protocol: unix.NETLINK_ROUTE, Groups: []uint32{
 			unix.RTNLGRP_IPV4_RULE, unix.RTNLGRP_IPV6_RULE, unix.RTNLGRP_IPV4_ROUTE, unix.RTNLGRP_IPV6_ROUTE,
 			unix.RTNLGRP_LINK, unix.RTNLGRP_IPV4_IFADDR, unix.RTNLGRP_IPV6_IFADDR,
 		}},
-		{Protocol: unix.NETLINK_NETFILTER, Groups: []uint32{unix.NFNLGRP_NFTABLES}},
-	}, e.noticed)
+	}
+	if e.nft != nil {
+		groups = append(groups, notice.Group{Protocol: unix.NETLINK_NETFILTER, Groups: []uint32{unix.NFNLGRP_NFTABLES}})
+	}
+	w, err := notice.New(groups, e.noticed)
 	if err != nil {
 		return fmt.Errorf("watch for other programs' changes: %w", err)
 	}
@@ -241,5 +244,8 @@ func (e *linux) Close() error {
 		w.Close()
 	}
 	e.h.Close()
+	if e.nft == nil {
+		return nil
+	}
 	return e.nft.CloseLasting()
 }

@@ -36,6 +36,9 @@ type foreign struct {
 
 // readForeign lists the filters that forwarded packets pass.
 func readForeign(c *nftables.Conn) (out []foreign, err error) {
+	if c == nil {
+		return nil, unix.EPROTONOSUPPORT
+	}
 	for family, word := range families {
 		chains, err := c.ListChainsOfTableFamily(family)
 		if err != nil {

@@ -129,6 +129,9 @@ func forwardingOn(j sysctl.Journal, c Config, a around) (changed int, four, six 
 		}
 	}
 	for _, key := range sysctl.Keys("net/ipv6/conf/*/accept_ra") {
+		if !a.closed6 {
+			break // a router already, whose advertisements are its own affair
+		}
 		if v, _ := sysctl.Get(key); v == "1" && !strings.Contains(key, "/all/") && !strings.Contains(key, "/lo/") {
 			if err := set(key, "2"); err != nil && !errors.Is(err, fs.ErrNotExist) {
 				six = fmt.Errorf("heed router advertisements: %w", err)

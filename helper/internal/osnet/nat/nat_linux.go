@@ -42,10 +42,10 @@ func New(j sysctl.Journal) (NAT, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open rtnetlink: %w", err)
 	}
-	c, err := nftables.New(nftables.AsLasting())
+	c, err := nft.Open()
 	if err != nil {
 		h.Close()
-		return nil, fmt.Errorf("open nftables: %w", err)
+		return nil, err
 	}
 	return &linux{j: j, h: h, nft: c, changes: make(chan struct{}, 1), fight: notice.Limit{Most: 10, Within: time.Minute}}, nil
 }
@@ -72,8 +72,13 @@ func (n *linux) Set(c Config) error {
 	if c.idle() {
 		return errors.Join(n.heed(false), n.undo())
 	}
+	if n.nft == nil {
+		n.config = Config{}
+		return fmt.Errorf("%w: there is no nftables", ErrUnable)
+	}
 	if err := n.heed(true); err != nil {
-		return err
+		n.config = Config{}
+		return fmt.Errorf("%w: %w", ErrUnable, err)
 	}
 	_, problems, err := n.apply()
 	if err != nil {
@@ -170,13 +175,16 @@ func (n *linux) heed(on bool) error {
 		go w.Close()
 		return nil
 	}
-	w, err := notice.New([]notice.Group{
+	groups := []notice.Group{
 		{Protocol: unix.NETLINK_ROUTE, Groups: []uint32{
 			unix.RTNLGRP_LINK, unix.RTNLGRP_IPV4_IFADDR, unix.RTNLGRP_IPV6_IFADDR, unix.RTNLGRP_IPV4_ROUTE, unix.RTNLGRP_IPV6_ROUTE,
 			unix.RTNLGRP_IPV4_NETCONF, unix.RTNLGRP_IPV6_NETCONF,
 		}},
-		{Protocol: unix.NETLINK_NETFILTER, Groups: []uint32{unix.NFNLGRP_NFTABLES}},
-	}, n.noticed)
+	}
+	if n.nft != nil {
+		groups = append(groups, notice.Group{Protocol: unix.NETLINK_NETFILTER, Groups: []uint32{unix.NFNLGRP_NFTABLES}})
+	}
+	w, err := notice.New(groups, n.noticed)
 	if err != nil {
 		return fmt.Errorf("watch for other programs' changes: %w", err)
 	}
@@ -249,5 +257,8 @@ func (n *linux) Close() error {
 		w.Close()
 	}
 	n.h.Close()
+	if n.nft == nil {
+		return nil
+	}
 	return n.nft.CloseLasting()
 }

@@ -14,9 +14,27 @@ var hooks = map[Hook]*nftables.ChainHook{
 	Forward: nftables.ChainHookForward, Postrouting: nftables.ChainHookPostrouting,
 }
 
+// Open opens nftables in the network namespace of the calling thread. Where the
+// kernel has none it gives nil, with which all functions here fail as it does.
+func Open() (*nftables.Conn, error) {
+	c, err := nftables.New(nftables.AsLasting())
+	if Lacking(err) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("open nftables: %w", err)
+	}
+	return c, nil
+}
+
+var errNone error = unix.EPROTONOSUPPORT
+
 // Replace puts t in the place of a table of its name, in one transaction: no
 // packet sees neither.
 func Replace(c *nftables.Conn, t Table) error {
+	if c == nil {
+		return errNone
+	}
 	head := &nftables.Table{Family: nftables.TableFamilyINet, Name: t.Name}
 	c.AddTable(head) // so that there is one to delete
 	c.DelTable(head)
@@ -52,6 +70,9 @@ func (r Rule) exprs() (out []expr.Any) {
 
 // Remove removes a table of family inet. That there is none is success.
 func Remove(c *nftables.Conn, name string) error {
+	if c == nil {
+		return errNone
+	}
 	c.DelTable(&nftables.Table{Family: nftables.TableFamilyINet, Name: name})
 	if err := c.Flush(); err != nil && !errors.Is(err, unix.ENOENT) {
 		return fmt.Errorf("remove table inet %s: %w", name, err)
@@ -61,6 +82,9 @@ func Remove(c *nftables.Conn, name string) error {
 
 // Stands tells whether a table has all chains and rules that t has.
 func Stands(c *nftables.Conn, t Table) (bool, error) {
+	if c == nil {
+		return false, errNone
+	}
 	head := &nftables.Table{Family: nftables.TableFamilyINet, Name: t.Name}
 	for _, ch := range t.Chains {
 		rules, err := c.GetRules(head, &nftables.Chain{Name: ch.Name, Table: head})
