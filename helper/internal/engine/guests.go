@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"cmp"
 	"errors"
+	"fmt"
 	"maps"
 	"net/netip"
 	"slices"
@@ -353,6 +354,42 @@ func (n *network) checkVisitors() {
 	}
 	if forgot {
 		n.keepVisitors()
+	}
+	n.showChanges()
+}
+
+// showChanges tells guests that are here when what is shared with them has
+// changed.
+func (n *network) showChanges() {
+	if n.on == nil {
+		return
+	}
+	v := n.book.View()
+	for _, s := range n.shares() {
+		now := fmt.Sprint(s.Ports, s.Both, s.Exit, s.Expires, s.Sponsor)
+		for _, m := range s.Targets(v) {
+			now += fmt.Sprint(m.Key, m.WG, m.Control, m.Name, m.Exit)
+		}
+		if was, ok := n.shownAs[s.SID]; ok && was != now {
+			n.showAgain(s)
+		}
+		n.shownAs[s.SID] = now
+	}
+}
+
+// showAgain sends what a share is now to the guests that are here.
+func (n *network) showAgain(s *guest.State) {
+	var a *visit.Answer
+	for id, g := range n.visitors {
+		if id.sid != s.SID || g.why != nil {
+			continue
+		}
+		for h := range g.hellos {
+			if a == nil {
+				a = new(n.showShare(s))
+			}
+			n.e.background(func() { h.Send(*a) })
+		}
 	}
 }
 

@@ -43,7 +43,9 @@ func (n *network) serveKnock(on *live, s wire.Session) {
 	if err != nil {
 		return
 	}
-	a, err := call(n.e.ctx, n.e, func() (visit.Answer, error) {
+	// The actor may be closing this very wire, and wait for us: with the session's
+	// end we give up.
+	a, err := call(s.Context(), n.e, func() (visit.Answer, error) {
 		switch {
 		case n.on != on:
 			return visit.Answer{}, ipc.Errorf(ipc.CodeBusy, "the network is stopping")
@@ -161,8 +163,8 @@ func (n *network) contacts(s *guest.State) []visit.Contact {
 }
 
 // visiting tells whether a session's key is a guest's.
-func (n *network) visiting(id key.Public) bool {
-	ok, err := call(n.e.ctx, n.e, func() (bool, error) {
+func (n *network) visiting(id key.Public, s wire.Session) bool {
+	ok, err := call(s.Context(), n.e, func() (bool, error) {
 		for g := range n.visitors {
 			if g.key == id {
 				return true, nil

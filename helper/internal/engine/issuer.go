@@ -23,6 +23,7 @@ type note struct {
 	Drop   *offer        `cbor:"5,keyasint,omitempty"` // the share was given up
 	Proof  *proofNote    `cbor:"6,keyasint,omitempty"` // of the owner's admins, to shared devices that sign none
 	Seen   *seenNote     `cbor:"7,keyasint,omitempty"` // of shared devices, to the owner's admins
+	Got    *offer        `cbor:"8,keyasint,omitempty"` // a device's word that it has a pass: what is said may get lost
 }
 
 type offer struct {
@@ -74,11 +75,17 @@ func (n *network) heardNote(from key.Public, raw []byte) {
 		n.answerAsk(from, m.Ask)
 	case m.Seen != nil:
 		n.heardSeen(from, m.Seen)
+	case m.Got != nil:
+		if n.issuer(m.Got.Network, m.Got.Share) != nil {
+			n.got[handing{from, m.Got.Share}] = true
+		}
 	case !admin: // what follows is an admin's to say
 	case m.Offer != nil:
 		n.answerOffer(from, *m.Offer)
 	case m.Grant != nil:
-		n.takeGrant(*m.Grant)
+		if n.takeGrant(*m.Grant) {
+			n.say(from, note{Got: &offer{m.Grant.Network, m.Grant.Share}})
+		}
 	case m.Issuer != nil:
 		n.takeIssuer(*m.Issuer)
 	case m.Drop != nil:
@@ -163,9 +170,11 @@ func (n *network) passOn(s store.Issuer, now time.Time) {
 		}
 		i := slices.IndexFunc(s.Issued, func(q store.Issued) bool { return q.Member == id })
 		switch {
-		case i < 0 && n.mayOffer(id, s.Share, now):
-			n.say(id, note{Offer: &offer{s.Network, s.Share}})
-		case i < 0:
+		case !n.got[handing{id, s.Share}]:
+			if n.mayOffer(id, s.Share, now) {
+				n.say(id, note{Offer: &offer{s.Network, s.Share}})
+			}
+		case i < 0: // another admin's
 		case now.Unix() >= s.Issued[i].Stale:
 			q := s.Issued[i]
 			n.issueTo(id, s, guest.Ask{Network: s.Network, SID: s.Share, Guest: q.Guest, WG: q.WG, Control: q.Control})
@@ -176,22 +185,62 @@ func (n *network) passOn(s store.Issuer, now time.Time) {
 // callsMost is how many members are called at once that are not linked.
 const callsMost = 8
 
-// offerEvery is how soon a device that does not ask is offered a pass again.
-const offerEvery = 50 * time.Second
+// How soon a device that does not answer is offered a pass again, doubled each
+// time.
+const (
+	offerFirst = 500 * time.Millisecond
+	offerMost  = time.Minute
+)
 
-// mayOffer bounds how often a device is offered a share.
+// offered is how often a device was offered a share, and when last.
+type offered struct {
+	at    time.Time
+	times int
+}
+
+// mayOffer bounds how often a device is offered a share, and comes back to it.
 func (n *network) mayOffer(id key.Public, sid guest.SID, now time.Time) bool {
 	h := handing{id, sid}
-	if last, ok := n.offers[h]; ok && now.Sub(last) < offerEvery {
+	last := n.offers[h]
+	wait := min(offerFirst<<min(last.times, 10), offerMost)
+	if last.times > 0 && now.Sub(last.at) < wait {
 		return false
 	}
-	n.offers[h] = now
+	n.offers[h] = offered{now, last.times + 1}
+	on := n.on
+	time.AfterFunc(2*wait, func() {
+		n.e.post(func() {
+			if n.on == on && !n.got[h] {
+				n.tendShares()
+			}
+		})
+	})
 	return true
 }
 
 // lacks tells whether a device has no pass, or one that is to be renewed.
 func (n *network) lacks(s store.Issuer, id key.Public, now time.Time) bool {
 	return !slices.ContainsFunc(s.Issued, func(q store.Issued) bool { return q.Member == id && now.Unix() < q.Stale })
+}
+
+// forgetSaid is for a new link with a member: what was said over the one before may
+// be lost.
+func (n *network) forgetSaid(to key.Public) {
+	for h := range n.offers {
+		if h.to == to {
+			delete(n.offers, h)
+		}
+	}
+	for h := range n.handed {
+		if h.to == to {
+			delete(n.handed, h)
+		}
+	}
+	for h := range n.spread {
+		if h.to == to {
+			delete(n.spread, h)
+		}
+	}
 }
 
 // handing is a share that another device has been told of.
@@ -318,6 +367,7 @@ func (n *network) answerOffer(from key.Public, o offer) {
 	if w := n.visitOf(o.Network); w != nil {
 		if s := shareOf(w, o.Share); s != nil {
 			if p, err := guest.PeekPass(s.Pass); err == nil && !p.Stale(time.Now()) {
+				n.say(from, note{Got: &o})
 				return
 			}
 		}
@@ -379,16 +429,16 @@ func shareOf(w *store.Visit, sid [16]byte) *store.VisitShare {
 const sharesMostHere = 16
 
 // takeGrant keeps a pass and what goes with it, and goes visiting.
-func (n *network) takeGrant(g grant) {
+func (n *network) takeGrant(g grant) (ok bool) {
 	w := n.visitOf(g.Network)
 	p, err := guest.PeekPass(g.Pass)
 	if w == nil || err != nil || p.Network != g.Network || p.SID != g.Share || p.Guest != w.Guest.Public() || roster.ValidLabel(g.Name) != nil {
-		return
+		return false
 	}
 	view, err := guest.OpenView(g.Proof, g.Network, g.Share)
 	if err != nil {
 		n.e.log.Warn("a friend's share is refused", "network", n.alias, "err", err)
-		return
+		return false
 	}
 	alias := w.Alias
 	if alias == "" {
@@ -417,12 +467,13 @@ func (n *network) takeGrant(g grant) {
 	})
 	if err != nil {
 		n.e.log.Error("keep a friend's share", "network", n.alias, "err", err)
-		return
+		return false
 	}
 	n.tendVisits()
 	if s := n.stays[g.Network]; s != nil {
 		s.tellPass(g.Share, g.Pass)
 	}
+	return true
 }
 
 func (n *network) updateVisit(network [32]byte, fn func(*store.Visit)) error {
@@ -502,6 +553,7 @@ func (n *network) takeProof(p proofNote) {
 	if err := n.e.cfg.Store.PutValue(n.id, proofValue+guest.SID(p.Share).String(), p.Proof); err != nil {
 		n.e.log.Warn("keep a share's proof", "network", n.alias, "err", err)
 	}
+	n.showAgain(s)
 }
 
 const proofValue = "proof/"

@@ -272,7 +272,7 @@ func (h handler) Accept(id key.Public, s wire.Session) {
 	switch n := h.on.n; {
 	case n.knocker(id):
 		n.serveKnock(h.on, s)
-	case n.book.View().Member(id) == nil && n.visiting(id):
+	case n.book.View().Member(id) == nil && n.visiting(id, s):
 		n.serveGuest(h.on, s)
 	default:
 		h.on.replica.Accept(id, s)
@@ -294,6 +294,7 @@ func (h handler) ClockOffset(peer key.Public, d time.Duration) {
 func (h handler) Linked(peer key.Public, up bool) {
 	h.post(func() {
 		if up {
+			h.on.n.forgetSaid(peer)
 			h.on.n.tendShares()
 			h.on.n.spreadProofs()
 		}

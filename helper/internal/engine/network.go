@@ -53,10 +53,12 @@ type network struct {
 	cancels    []takenBack
 	proofs     map[guest.SID][]byte // by admins, where this device signs none
 	spread     map[handing]spread
+	shownAs    map[guest.SID]string // what guests were told last
 	// Friends': as an admin of this network, and as their guest.
 	accepts map[guest.SID]*accepting
 	handed  map[handing]bool // which admins know of which shares
-	offers  map[handing]time.Time
+	offers  map[handing]offered
+	got     map[handing]bool // which devices have a pass, as they say
 	stays   map[roster.ID]*stay
 }
 
@@ -80,7 +82,7 @@ func (e *Engine) openNetwork(set store.Settings) (*network, error) {
 	n := &network{
 		e: e, id: set.Network, alias: set.Alias, set: set,
 		warned: map[string]bool{}, learnt: map[key.Public]learnt{}, relayGate: make(gate, 1),
-		proofs: map[guest.SID][]byte{}, spread: map[handing]spread{}, accepts: map[guest.SID]*accepting{}, handed: map[handing]bool{}, offers: map[handing]time.Time{},
+		proofs: map[guest.SID][]byte{}, spread: map[handing]spread{}, shownAs: map[guest.SID]string{}, accepts: map[guest.SID]*accepting{}, handed: map[handing]bool{}, offers: map[handing]offered{}, got: map[handing]bool{},
 		stays: map[roster.ID]*stay{},
 	}
 	var err error
@@ -201,6 +203,7 @@ func (n *network) stop() {
 	}
 	clear(n.handed)
 	clear(n.offers)
+	clear(n.got)
 	clear(n.spread)
 	if on.index != 0 {
 		n.e.closed[on.index] = true // until the monitor tells that it is gone

@@ -10,6 +10,7 @@ import (
 	"kith.internal/helper/internal/guest"
 	"kith.internal/helper/internal/key"
 	"kith.internal/helper/internal/link"
+	"kith.internal/helper/internal/replica"
 	"kith.internal/helper/internal/roster"
 	"kith.internal/helper/internal/store"
 	"kith.internal/helper/internal/visit"
@@ -229,7 +230,7 @@ func (n *network) visiting1(w *store.Visit, q *store.VisitShare) ipc.Share {
 	if len(out.Devices) > 0 {
 		out.Name, out.FQDN = out.Devices[0].Name, out.Devices[0].FQDN
 	}
-	why := n.whyNotVisiting(w, q, s)
+	why := n.whyNotVisiting(w, q, v, s)
 	if why != nil {
 		text := why.Error()
 		out.Why = &text
@@ -251,12 +252,12 @@ func (n *network) visiting1(w *store.Visit, q *store.VisitShare) ipc.Share {
 
 // whyNotVisiting is why a friend's share does not work now, nil if it does as far
 // as is known.
-func (n *network) whyNotVisiting(w *store.Visit, q *store.VisitShare, s *stay) error {
+func (n *network) whyNotVisiting(w *store.Visit, q *store.VisitShare, v *guest.View, s *stay) error {
 	p, err := guest.PeekPass(q.Pass)
 	switch {
 	case q.Ended == string(ipc.CodeShareRevoked):
 		return errors.New("the owner has taken it back")
-	case q.Ended != "":
+	case q.Ended != "", v.Expires != 0 && time.Now().After(time.UnixMilli(v.Expires).Add(grace)):
 		return errors.New("it has ended")
 	case err != nil || time.Now().After(p.Ends().Add(grace)):
 		return errors.New("this device's pass has run out, and no admin's device of " + n.alias + " has renewed it")
@@ -290,6 +291,42 @@ func (s *stay) fillDevice(d *ipc.SharedDevice, id key.Public) {
 		via := s.nameOf(st.Path.Via[0])
 		d.Via = &via
 	}
+}
+
+// aim finds a shared device by name, full name or address, for a ping.
+func (s *stay) aim(host string) (target, bool) {
+	now, w := time.Now(), s.stored()
+	if w == nil {
+		return target{}, false
+	}
+	for i := range w.Shares {
+		v := s.views[w.Shares[i].Share]
+		if !s.live(&w.Shares[i], v, now) {
+			continue
+		}
+		for _, d := range v.Targets {
+			if host != d.Name && host != dns.FQDN(d.Name, s.alias) && host != d.IP.String() {
+				continue
+			}
+			relays := map[key.Public]string{}
+			for _, r := range v.Relays {
+				relays[r.Key] = s.nameOf(r.Key)
+			}
+			return target{
+				wire: s.wire, id: d.Key, name: dns.FQDN(d.Name, s.alias), src: s.addr, dst: d.IP,
+				via: func(p wire.Path) *string {
+					if len(p.Via) == 0 {
+						return nil
+					}
+					return new(relays[p.Via[0]])
+				},
+				whyNot: func(st wire.PeerStatus) *ipc.WhyNot {
+					return new(situation{st, s.wire.Net(), replica.NATUnknown, time.Now()}.why())
+				},
+			}, true
+		}
+	}
+	return target{}, false
 }
 
 // nameOf names a device of the friend's as far as it is known.

@@ -24,7 +24,7 @@ const (
 
 // target is what a ping needs of the actor.
 type target struct {
-	on       *live
+	wire     *wire.Wire
 	id       key.Public
 	name     string
 	src, dst netip.Addr
@@ -89,7 +89,7 @@ func (t target) ping(ctx context.Context, h Host, seq int) ipc.PingReply {
 		ms := float64(rtt.Microseconds()) / 1000
 		r.RTTMS = &ms
 	}
-	if st, ok := t.on.wire.PeerStatus(t.id); ok {
+	if st, ok := t.wire.PeerStatus(t.id); ok {
 		r.Path, r.Via = pathKinds[st.Path.Kind], t.via(st.Path)
 		if r.Path != ipc.PathLAN && r.Path != ipc.PathDirect {
 			r.Why = t.whyNot(st)
@@ -126,6 +126,13 @@ func (e *Engine) target(name, host string) (target, error) {
 			return n.aim(k)
 		}
 	}
+	if name == "" {
+		for _, s := range e.stays() {
+			if t, ok := s.aim(host); ok {
+				return t, nil
+			}
+		}
+	}
 	if down != "" {
 		return target{}, ipc.Errorf(ipc.CodeNotConnected, "%s is not connected: connect it with kith up", down)
 	}
@@ -158,10 +165,10 @@ func (n *network) aim(k key.Public) (target, error) {
 		return target{}, ipc.Errorf(ipc.CodeNotFound, "the device is no member of %s any more", n.alias)
 	}
 	l := n.learnt[k]
-	t := target{on: n.on, id: k, name: dns.FQDN(m.Name, n.alias), via: n.via}
+	t := target{wire: n.on.wire, id: k, name: dns.FQDN(m.Name, n.alias), via: n.via}
 	there := l.NAT
 	t.whyNot = func(st wire.PeerStatus) *ipc.WhyNot {
-		w := situation{st, t.on.wire.Net(), there, time.Now()}.why()
+		w := situation{st, t.wire.Net(), there, time.Now()}.why()
 		return &w
 	}
 	switch {

@@ -1,0 +1,175 @@
+package simnet
+
+import (
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"kith.internal/ipc"
+	"kith.internal/ipc/server"
+)
+
+// share offers a device of the host's network and returns the link.
+func (h *Host) share(req ipc.ShareRequest) string {
+	h.tb.Helper()
+	if req.Ports == nil {
+		req.Ports = []string{"all"}
+	}
+	a, err := h.Engine.ShareCreate(h.tb.Context(), server.Caller{}, req)
+	if err != nil {
+		h.tb.Fatalf("%s: share: %v", h.name, err)
+	}
+	return a.Link
+}
+
+// accept takes a share.
+func (h *Host) accept(link string) (ipc.Share, error) {
+	a, err := h.Engine.ShareAccept(h.tb.Context(), server.Caller{}, ipc.ShareAcceptRequest{Link: link})
+	return a.Share, err
+}
+
+// received is the host's only share of a friend's, its zero value for none.
+func (h *Host) received() ipc.Share {
+	for _, n := range h.Status().Networks {
+		for _, s := range n.Shares {
+			if s.Direction == "in" {
+				return s
+			}
+		}
+	}
+	return ipc.Share{}
+}
+
+// given is the host's only share, its zero value for none.
+func (h *Host) given() ipc.Share {
+	for _, n := range h.Status().Networks {
+		for _, s := range n.Shares {
+			if s.Direction == "out" {
+				return s
+			}
+		}
+	}
+	return ipc.Share{}
+}
+
+// lanOf is the host's only LAN.
+func lanOf(h *Host) *LAN {
+	for l := range h.addrs {
+		return l
+	}
+	return nil
+}
+
+const sharedNAS = "nas.home.internal"
+
+// sharing is an owner's nas, and a friend's network of two, on one LAN.
+func sharing(t *testing.T) (nas, anna, phone *Host) {
+	t.Helper()
+	net := New(t)
+	l := net.LAN("lan")
+	nas, anna, phone = net.Host("nas", l), net.Host("anna", l), net.Host("phone", l)
+	for _, h := range []*Host{nas, anna, phone} {
+		h.Start()
+	}
+	nas.Create("home")
+	anna.Create("annas")
+	if err := phone.Join(anna.Invite("", 1)); err != nil {
+		t.Fatal(err)
+	}
+	return nas, anna, phone
+}
+
+func mustAccept(t *testing.T, h *Host, link string) {
+	t.Helper()
+	if _, err := h.accept(link); err != nil {
+		t.Fatalf("%s: accept: %v", h.name, err)
+	}
+}
+
+// TestSimShareExpires: at its end, and ten minutes for the clocks, a share ends
+// with nobody's help, for what runs over it, too.
+func TestSimShareExpires(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		nas, anna, phone := sharing(t)
+		mustAccept(t, anna, nas.share(ipc.ShareRequest{Devices: []string{"nas"}, Expires: 3600}))
+		phone.Reach(sharedNAS, 2*time.Second)
+		anna.Stop()
+		p := phone.Pings(sharedNAS)
+		defer p.cancel()
+		time.Sleep(time.Hour)
+		if _, _, err := phone.Ping(sharedNAS); err != nil {
+			t.Errorf("within the clocks' grace: %v", err)
+		}
+		time.Sleep(11 * time.Minute)
+		if _, _, err := phone.Ping(sharedNAS); err == nil {
+			t.Error("the share is over, and nas answers")
+		}
+		if s := phone.received(); s.State != ipc.ShareExpired || s.Why == nil {
+			t.Errorf("over, and the friend sees %+v", s)
+		}
+		if s := nas.given(); s.State != ipc.ShareExpired || len(s.Guests) != 0 {
+			t.Errorf("over, and the owner sees %+v", s)
+		}
+	})
+}
+
+// TestSimShareWaits: an acceptance goes on while the friend's device is away, over
+// restarts, and is done when that is back.
+func TestSimShareWaits(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		nas, anna, _ := sharing(t)
+		link := nas.share(ipc.ShareRequest{Devices: []string{"nas"}})
+		nas.Stop()
+		if _, err := anna.accept(link); ipc.CodeOf(err) != ipc.CodeTimeout {
+			t.Fatalf("with nas away: %v", err)
+		}
+		if s := anna.received(); s.State != ipc.ShareAsking || s.Label != "nas" {
+			t.Errorf("under way: %+v", s)
+		}
+		anna.Restart()
+		time.Sleep(time.Hour)
+		nas.Start()
+		d, _ := anna.Reach(sharedNAS, time.Minute)
+		t.Logf("nas is back: reached after %v", d)
+	})
+}
+
+// TestSimShareTooLate: a link that nobody has accepted in time is refused, by the
+// friend's own clock and, where that is behind, by the owner's side.
+func TestSimShareTooLate(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		nas, anna, _ := sharing(t)
+		link := nas.share(ipc.ShareRequest{Devices: []string{"nas"}, AcceptBy: 3600})
+		time.Sleep(time.Hour + 11*time.Minute)
+		if _, err := anna.accept(link); ipc.CodeOf(err) != ipc.CodeLinkExpired {
+			t.Errorf("too late: %v", err)
+		}
+		if s := nas.given(); s.State != ipc.ShareExpired {
+			t.Errorf("the owner sees %+v", s)
+		}
+	})
+}
+
+// TestSimShareLeft: what is shared leaves the owner's network: the friend sees it
+// go, and what else is shared stays.
+func TestSimShareLeft(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		nas, anna, phone := sharing(t)
+		desk := nas.net.Host("desk", lanOf(nas))
+		desk.Start()
+		if err := desk.Join(nas.Invite("", 1)); err != nil {
+			t.Fatal(err)
+		}
+		mustAccept(t, anna, nas.share(ipc.ShareRequest{Devices: []string{"nas", "desk"}}))
+		phone.Reach(sharedNAS, 2*time.Second)
+		phone.Reach("desk.home.internal", 2*time.Second)
+		if _, err := nas.Engine.DeviceRevoke(t.Context(), server.Caller{}, ipc.DeviceRequest{Device: "desk"}); err != nil {
+			t.Fatal(err)
+		}
+		phone.Until(time.Minute, "one device is left", func() bool { return len(phone.received().Devices) == 1 })
+		phone.Reach(sharedNAS, 2*time.Second)
+		if _, _, err := phone.Ping("desk.home.internal"); ipc.CodeOf(err) != ipc.CodeNotFound {
+			t.Errorf("a device that has left: %v", err)
+		}
+	})
+}
