@@ -196,7 +196,6 @@ func (e *Engine) load() error {
 	}
 	e.armUpkeep(upkeepFirst)
 	e.apply()
-	e.lookForPortal()
 	return nil
 }
 

@@ -172,6 +172,7 @@ func (n *network) start() {
 		return
 	}
 	n.on = on
+	n.e.lookForPortal()
 	n.e.tellLocal()
 	n.learnCached()
 	n.refresh()
@@ -198,6 +199,7 @@ func (n *network) stop() {
 	}
 	on := n.on
 	n.on = nil
+	n.e.lookForPortal()
 	for _, s := range n.stays {
 		n.endStay(s)
 	}

@@ -2,6 +2,7 @@ package engine
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"kith.internal/helper/internal/osnet/portal"
@@ -56,6 +57,10 @@ func (e *Engine) lookLater(after time.Duration) {
 // else asks our relays.
 func (e *Engine) judgePortal() {
 	if e.stopping || e.portal.asking {
+		return
+	}
+	if !slices.ContainsFunc(e.nets, func(n *network) bool { return n.on != nil }) {
+		e.setPortal("") // nothing of ours is in its way
 		return
 	}
 	if w := e.portal.watch; w != nil {

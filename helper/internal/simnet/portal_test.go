@@ -113,6 +113,14 @@ func TestPortalBySystem(t *testing.T) {
 		}
 		a.verdict.say(portal.Captive)
 		a.Until(10*time.Second, "the system's word", func() bool { return a.Status().Portal.By == "NetworkManager" })
+		if _, err := a.Engine.Down(t.Context(), server.Caller{}, ipc.NetworkRequest{}); err != nil {
+			t.Fatal(err)
+		}
+		a.Until(10*time.Second, "it is no matter while nothing is up", func() bool { return !a.Status().Portal.Noticed })
+		if _, err := a.Engine.Up(t.Context(), server.Caller{}, ipc.UpRequest{}); err != nil {
+			t.Fatal(err)
+		}
+		a.Until(10*time.Second, "it is, once something is", func() bool { return a.Status().Portal.Noticed })
 		a.verdict.say(portal.Open)
 		a.Until(10*time.Second, "the portal is gone", func() bool { return !a.Status().Portal.Noticed })
 	})
