@@ -21,7 +21,7 @@ PUREWIN    = $(shell GOOS=windows CGO_ENABLED=0 $(GO) list -e ./... | grep -v -E
 PUREMAC    = $(shell GOOS=darwin CGO_ENABLED=0 $(GO) list -e ./... | grep -v -E '$(FYNE)|/app/internal/tray$$')
 FUZZTIME   ?= 3s
 
-.PHONY: help deps testdeps go-version build run demo test e2e unit race netns gui vet lint fuzz-short bench bench-roster bench-wire bench-stub bench-dns bench-join bench-iperf bench-idle bench-paths bench-relay bench-nat bench-crowd screenshots clean
+.PHONY: help deps testdeps go-version build run demo test e2e unit race netns gui vet lint fuzz-short bench bench-roster bench-wire bench-stub bench-dns bench-join bench-iperf bench-idle bench-paths bench-relay bench-nat bench-filter bench-crowd screenshots clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -105,7 +105,7 @@ e2e: $(BIN)/kithd $(BIN)/kith ## booted systems: the service installed, killed, 
 fuzz-short: go-version ## each fuzz target for FUZZTIME
 	@FUZZTIME=$(FUZZTIME) .ci/fuzz
 
-bench: bench-roster bench-wire bench-stub bench-dns bench-join bench-paths bench-iperf bench-relay bench-nat bench-idle ## all benchmarks, as tables
+bench: bench-roster bench-wire bench-stub bench-dns bench-join bench-paths bench-iperf bench-relay bench-nat bench-filter bench-idle ## all benchmarks, as tables
 bench-roster: go-version ## evaluating 5,000 members
 	$(GO) test -run '^$$' -bench . -benchtime 3x ./helper/internal/roster
 bench-wire: go-version ## our layers over plain wireguard-go, in process
@@ -127,6 +127,8 @@ bench-crowd: go-version ## engines in one process, KITH_CROWD of them or 100, th
 bench-relay: testdeps $(BIN)/kithd $(BIN)/kith ## iperf3 direct, and relayed over UDP and TLS, in turns
 	$(GO) test -count=1 -v -timeout 30m -run '^TestBenchRelay' -tags bench ./helper/internal/e2e
 
+bench-filter: go-version ## the packet filter under 1,000 rules, and its memory with 100,000 flows
+	$(GO) test -run '^$$' -bench . ./helper/internal/filter
 bench-nat: testdeps ## iperf3 through an exit: plain forwarding, the kernel's NAT and the userspace NAT, in turns
 	$(GO) test -count=1 -v -timeout 20m -run '^TestBenchNAT' -tags bench ./helper/internal/usernat
 screenshots: go-version ## render every page, light and dark, into assets/screenshots

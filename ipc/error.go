@@ -44,6 +44,7 @@ const (
 	CodeNotShared    Code = "not-shared"   // that device is not what is shared
 	CodePassInvalid  Code = "pass-invalid" // the owner's side does not take this device for the friend's
 	CodePassExpired  Code = "pass-expired" // not renewed in time, or a clock is wrong
+	CodePolicy       Code = "policy"       // a policy was refused: its faults say why
 	CodeGuestDenied  Code = "guest-denied" // this device has been put out, by either side
 )
 

@@ -15,7 +15,10 @@ type PolicyAnswer struct {
 	Faults []PolicyFault  `json:"faults"` // why it cannot be set
 	Gains  []PolicyChange `json:"gains"`  // who would reach what and does not now
 	Loses  []PolicyChange `json:"loses"`
-	Set    bool           `json:"set"` // it is in force now
+	// Of very many changes the first are listed: how many there are besides.
+	MoreGains int  `json:"more_gains"`
+	MoreLoses int  `json:"more_loses"`
+	Set       bool `json:"set"` // it is in force now
 }
 
 // PolicyFault is one thing wrong with a policy.

@@ -250,6 +250,7 @@ const (
 	HealthRelayOther    = "relay-other-key"     // somebody else answers for a relay; args: device
 	HealthPortal        = "captive-portal"      // the network here wants a sign-in; args: by
 	HealthPortalOpen    = "portal-open"         // names and web pages go past Kith; args: until
+	HealthPolicy        = "policy-unreadable"   // args: why, by
 	HealthSTUNLies      = "stun-lies"           // a configured server says another address of ours than all others do; args: server
 )
 

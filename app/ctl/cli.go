@@ -32,6 +32,7 @@ type cli struct {
 	Relay      relayCmd      `cmd:"" help:"Let this device pass sealed packets on for all members."`
 	Forward    forwardCmd    `cmd:"" help:"Pass packets on between members who cannot reach one another."`
 	Share      shareCmd      `cmd:"" help:"Let a friend's devices reach some of yours, or use what a friend shares."`
+	Policy     policyCmd     `cmd:"" help:"Say which device may reach what."`
 	DNS        dnsCmd        `cmd:"" name:"dns" help:"Set names of your own and see how names resolve."`
 	Portal     portalCmd     `cmd:"" help:"Let the sign-in page of a network such as a hotel's through."`
 	Roster     rosterCmd     `cmd:"" help:"Show every record, its author and why it counts or not."`

@@ -66,6 +66,7 @@ var advices = map[ipc.Code]string{
 	ipc.CodePassInvalid:   "Ask whoever accepted the share to remove and accept it again with a new link.",
 	ipc.CodePassExpired:   "Connect an admin's device of your own network, which renews it; kith diag checks the clock.",
 	ipc.CodeGuestDenied:   "Ask your friend, or an admin of your own network.",
+	ipc.CodePolicy:        "Nothing has changed. kith policy --help tells how to write one.",
 	ipc.CodeUnresolved:    "Check the name, or give its address.",
 }
 

@@ -126,6 +126,7 @@ func (f *fake) serve(t *testing.T) string {
 	})
 	f.serveDNS(s)
 	f.serveShares(s)
+	f.servePolicy(s)
 	handle(f, s, ipc.VerbRoster, func(ipc.NetworkRequest) ipc.RosterList { return roster() })
 	handle(f, s, ipc.VerbRecover, func(r ipc.RecoverRequest) ipc.RecoverAnswer {
 		if r.Show {

@@ -142,10 +142,12 @@ func (c *leaveCmd) Run(a *app) error {
 	return nil
 }
 
-type upCmd struct{}
+type upCmd struct {
+	Shields onOff `help:"Let nothing in but answers to what this device opens; --shields=off ends that."`
+}
 
 func (c *upCmd) Run(a *app) error {
-	st, err := a.client.Up(a.ctx, ipc.UpRequest{Network: a.Network})
+	st, err := a.client.Up(a.ctx, ipc.UpRequest{Network: a.Network, Shields: c.Shields.on})
 	return a.afterSwitch(st, err)
 }
 

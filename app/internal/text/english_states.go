@@ -128,6 +128,7 @@ var codes = map[Key]Entry{
 	"error.not-shared":     {Text: "That device isn't shared with you.", About: "ipc CodeNotShared"},
 	"error.pass-invalid":   {Text: "Your friend's device doesn't take this one for yours.", About: "ipc CodePassInvalid"},
 	"error.pass-expired":   {Text: "This device's pass has run out. It is renewed when an admin's device of your network is online.", About: "ipc CodePassExpired"},
+	"error.policy":         {Text: "The policy was refused; nothing has changed.", About: "ipc CodePolicy"},
 	"error.guest-denied":   {Text: "This device was taken off the share.", About: "ipc CodeGuestDenied"},
 	"error.unresolved":     {Text: "{name} leads to no address. Is it written right?", About: "ipc CodeUnresolved"},
 
@@ -153,6 +154,7 @@ var codes = map[Key]Entry{
 	"health.relay-other-key":     {Text: "Who answers for the relay {device} has another key. A sign-in page, a program that opens TLS, or an impostor: Kith tells it nothing.", About: "ipc HealthRelayOther"},
 	"health.captive-portal":      {Text: "The network here wants a sign-in first. Devices on this LAN are still reached.", About: "ipc HealthPortal"},
 	"health.portal-open":         {Text: "Names and web pages go past Kith until {until}, for the sign-in.", About: "ipc HealthPortalOpen"},
+	"health.policy-unreadable":   {Text: "This device cannot read {network}'s new policy and goes by {by}. Update Kith here.", About: "ipc HealthPolicy"},
 	"health.stun-lies":           {Text: "The STUN server {server} tells wrong addresses. Kith does not believe it.", About: "ipc HealthSTUNLies"},
 	"health.forwarder-drops":     {Text: "{device} offers to pass packets on and drops them. Kith goes other ways.", About: "ipc HealthForwardDrops"},
 

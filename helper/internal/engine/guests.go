@@ -11,13 +11,13 @@ import (
 	"time"
 
 	"kith.internal/helper/internal/discover"
+	"kith.internal/helper/internal/filter"
 	"kith.internal/helper/internal/frame"
 	"kith.internal/helper/internal/guest"
 	"kith.internal/helper/internal/key"
 	"kith.internal/helper/internal/roster"
 	"kith.internal/helper/internal/tunnel"
 	"kith.internal/helper/internal/visit"
-	"kith.internal/helper/internal/wall"
 	"kith.internal/helper/internal/wire"
 	"kith.internal/ipc"
 )
@@ -211,7 +211,7 @@ func (n *network) decideGuests(d *decision) {
 		d.wire = append(d.wire, n.doors(s, v, relay)...)
 	}
 	told := 0
-	rules := map[key.Public]*guestRule{}
+	placed := map[key.Public]bool{}
 	for _, id := range n.visitorIDs() {
 		g := n.visitors[id]
 		if g.why != nil {
@@ -233,52 +233,15 @@ func (n *network) decideGuests(d *decision) {
 		if g.why != nil || !s.Has(v.Member(n.self)) {
 			continue
 		}
-		r := rules[id.key]
-		if r == nil {
-			r = &guestRule{addr: guest.Addr(n.id, id.key)}
-			rules[id.key] = r
-			d.tunnel = append(d.tunnel, tunnel.Peer{ID: id.key, WG: g.pass.WG, Addrs: []netip.Addr{r.addr}})
-			d.guests = append(d.guests, r)
+		a := guest.Addr(n.id, id.key)
+		if !placed[id.key] {
+			placed[id.key] = true
+			d.tunnel = append(d.tunnel, tunnel.Peer{ID: id.key, WG: g.pass.WG, Addrs: []netip.Addr{a}})
 		}
-		r.rule = allow(r.rule, s.Ports, true, s.Both)
+		d.guests = append(d.guests, filter.Guest{
+			Addr: a, Label: g.pass.Label, Share: id.sid.String(), Ports: sharePorts(s.Ports), In: true, Out: s.Both, Exit: s.Exit,
+		})
 	}
-}
-
-// guestRule is what one guest may reach here.
-type guestRule struct {
-	addr netip.Addr
-	rule wall.Rule
-}
-
-// setWall keeps guests to what is shared with them.
-func (n *network) setWall(guests []*guestRule) {
-	me := n.me()
-	if n.on.wall == nil || me == nil {
-		return
-	}
-	by := map[netip.Addr]wall.Rule{}
-	for _, g := range guests {
-		by[g.addr] = g.rule
-	}
-	n.on.wall.Set(me.IPv6, by)
-}
-
-// allow adds what a share opens to a rule: on the shared device (host) to the
-// guest, on the guest to itself; with both the other way, too.
-func allow(r wall.Rule, ports guest.Ports, host, both bool) wall.Rule {
-	add := func(w *wall.Ports) {
-		w.Echo, w.All = true, w.All || len(ports) == 0
-		for _, p := range ports {
-			w.Few = append(w.Few, wall.Port{Proto: p.Proto, First: p.First, Last: p.Last})
-		}
-	}
-	if host || both {
-		add(&r.In)
-	}
-	if !host || both {
-		add(&r.Out)
-	}
-	return r
 }
 
 // visitorIDs are the guests in a fixed order, those that may come first, then the

@@ -7,13 +7,13 @@ import (
 	"net/netip"
 	"time"
 
+	"kith.internal/helper/internal/filter"
 	"kith.internal/helper/internal/key"
 	"kith.internal/helper/internal/osnet/router"
 	"kith.internal/helper/internal/osnet/tun"
 	"kith.internal/helper/internal/replica"
 	"kith.internal/helper/internal/store"
 	"kith.internal/helper/internal/tunnel"
-	"kith.internal/helper/internal/wall"
 	"kith.internal/helper/internal/wire"
 	"kith.internal/helper/internal/wire/udp"
 	"kith.internal/ipc"
@@ -27,7 +27,7 @@ type live struct {
 	wire    *wire.Wire
 	replica *replica.Replica
 	tunnel  *tunnel.Tunnel
-	wall    *wall.Wall
+	filter  *filter.Filter
 	inside  *tunnel.Inside
 	router  router.Router // nil without a TUN
 	ifname  string
@@ -147,8 +147,8 @@ func (on *live) openTUN() error {
 		return fmt.Errorf("configure %s: %w", name, err)
 	}
 	on.inside = tunnel.NewInside(dev)
-	on.wall = wall.New(on.inside, false)
-	on.tunnel, err = tunnel.New(on.wall, on.keys.WireGuard, seeker{on.wire, on}, on.log)
+	on.filter = filter.New()
+	on.tunnel, err = tunnel.New(tunnel.Gated(on.inside, on.filter), on.keys.WireGuard, seeker{on.wire, on}, on.log)
 	return err
 }
 

@@ -45,6 +45,7 @@ type network struct {
 	refreshing *time.Timer // decides again when it is due
 	relayGate  gate        // who opens or closes the relay's ports
 	names      names
+	policy     policy
 
 	// Shares: given, by the roster; to whom, by what they have shown.
 	shareCache shareCache
@@ -264,7 +265,7 @@ func (n *network) refresh() {
 		return
 	}
 	on := n.on
-	n.setWall(d.guests) // before who is kept apart by it has a session
+	n.setFilter(d.guests) // before who is kept apart by it has a session
 	on.tunnel.SetPeers(d.tunnel)
 	on.replica.SetMembers(d.members, d.removed)
 	on.wire.SetPeers(d.wire)

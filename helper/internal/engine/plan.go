@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"kith.internal/dns"
+	"kith.internal/helper/internal/filter"
 	"kith.internal/helper/internal/key"
 	"kith.internal/helper/internal/osnet/router"
 	"kith.internal/helper/internal/replica"
@@ -46,7 +47,7 @@ type decision struct {
 	router  router.Config
 	hosts   []dns.Host
 	ranges  []netip.Prefix // for reverse names
-	guests  []*guestRule
+	guests  []filter.Guest // who may come to this device
 }
 
 // decide is pure.

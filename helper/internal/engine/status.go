@@ -95,7 +95,7 @@ func (e *Engine) state() ipc.State {
 
 func (n *network) status() ipc.Network {
 	v := n.book.View()
-	out := ipc.Network{Name: v.Name, Alias: n.alias, ID: n.id.String(), Active: n.on != nil, Self: n.selfStatus(v), Relay: n.relayStatus(), Forward: n.forwardStatus()}
+	out := ipc.Network{Name: v.Name, Alias: n.alias, ID: n.id.String(), Active: n.on != nil, Self: n.selfStatus(v), Relay: n.relayStatus(), Forward: n.forwardStatus(), Shields: n.set.Shields}
 	var paths map[key.Public]wire.PeerStatus
 	var sessions map[key.Public]tunnel.Status
 	var linked map[key.Public]bool

@@ -10,13 +10,13 @@ import (
 
 	"kith.internal/dns"
 	"kith.internal/helper/internal/discover"
+	"kith.internal/helper/internal/filter"
 	"kith.internal/helper/internal/guest"
 	"kith.internal/helper/internal/key"
 	"kith.internal/helper/internal/osnet/router"
 	"kith.internal/helper/internal/roster"
 	"kith.internal/helper/internal/store"
 	"kith.internal/helper/internal/tunnel"
-	"kith.internal/helper/internal/wall"
 	"kith.internal/helper/internal/wire"
 	"kith.internal/helper/internal/wire/udp"
 	"kith.internal/ipc"
@@ -35,7 +35,7 @@ type stay struct {
 	conn    udp.Conn
 	wire    *wire.Wire
 	tunnel  *tunnel.Tunnel
-	wall    *wall.Wall
+	filter  *filter.Filter
 	router  router.Router
 	ifname  string
 	index   int
@@ -226,8 +226,8 @@ func (s *stay) openTUN(wg key.ExchangePrivate) error {
 		dev.Close()
 		return fmt.Errorf("configure %s: %w", name, err)
 	}
-	s.wall = wall.New(dev, true)
-	s.tunnel, err = tunnel.New(s.wall, wg, s.wire, s.log)
+	s.filter = filter.New()
+	s.tunnel, err = tunnel.New(tunnel.Gated(dev, s.filter), wg, s.wire, s.log)
 	return err
 }
 
@@ -288,7 +288,10 @@ func (s *stay) refresh() {
 	var targets []guest.Target
 	cfg := router.Config{MTU: mtu, Up: true, Addrs: []netip.Prefix{netip.PrefixFrom(s.addr, 128)}}
 	wanted := map[key.Public]bool{}
-	walls := map[netip.Addr]wall.Rule{}
+	world := filter.World{
+		Networks: []netip.Prefix{roster.Prefix6(s.id)}, Self: s.self,
+		Devices: []filter.Device{{Key: s.self, Addrs: []netip.Addr{s.addr}}},
+	}
 	add := func(p wire.Peer) {
 		if wanted[p.ID] {
 			return
@@ -317,7 +320,7 @@ func (s *stay) refresh() {
 		}
 		for _, t := range v.Targets {
 			add(wire.Peer{ID: t.Key, Control: t.Control})
-			walls[t.IP] = allow(walls[t.IP], v.Ports, false, v.Both)
+			world.Guests = append(world.Guests, filter.Guest{Addr: t.IP, Share: guest.SID(q.Share).String(), Ports: sharePorts(v.Ports), In: v.Both, Out: true})
 			if slices.ContainsFunc(targets, func(o guest.Target) bool { return o.Key == t.Key }) {
 				continue
 			}
@@ -327,7 +330,7 @@ func (s *stay) refresh() {
 		}
 		add(wire.Peer{ID: v.Sponsor.Key, Control: v.Sponsor.Control})
 	}
-	s.wall.Set(s.addr, walls)
+	s.filter.Set(filter.Compile(nil, &world, s.n.set.Shields))
 	s.tunnel.SetPeers(tunnels)
 	s.wire.SetPeers(peers)
 	s.setChains(peers)

@@ -99,15 +99,15 @@ func (e *Engine) forget(n *network) error {
 
 // Up connects a network, or all, and lasts over restarts.
 func (e *Engine) Up(ctx context.Context, _ server.Caller, req ipc.UpRequest) (ipc.Status, error) {
-	return e.setUp(ctx, req.Network, true)
+	return e.setUp(ctx, req.Network, true, req.Shields)
 }
 
 // Down disconnects a network, or all, and lasts over restarts.
 func (e *Engine) Down(ctx context.Context, _ server.Caller, req ipc.NetworkRequest) (ipc.Status, error) {
-	return e.setUp(ctx, req.Network, false)
+	return e.setUp(ctx, req.Network, false, nil)
 }
 
-func (e *Engine) setUp(ctx context.Context, name string, up bool) (ipc.Status, error) {
+func (e *Engine) setUp(ctx context.Context, name string, up bool, shields *bool) (ipc.Status, error) {
 	return call(ctx, e, func() (ipc.Status, error) {
 		var which []*network
 		if name != "" {
@@ -116,6 +116,9 @@ func (e *Engine) setUp(ctx context.Context, name string, up bool) (ipc.Status, e
 				return ipc.Status{}, err
 			}
 			which = []*network{n}
+		}
+		if err := e.setShields(which, shields); err != nil {
+			return ipc.Status{}, err
 		}
 		if err := e.switchUp(which, up); err != nil {
 			return ipc.Status{}, err
@@ -134,6 +137,30 @@ func (e *Engine) setUp(ctx context.Context, name string, up bool) (ipc.Status, e
 		e.publishNow()
 		return *e.status(), errors.Join(errs...)
 	})
+}
+
+// setShields stores whether anything may come in, of the networks named, else of
+// all; nil leaves it as it is.
+func (e *Engine) setShields(which []*network, on *bool) error {
+	if on == nil {
+		return nil
+	}
+	if which == nil {
+		which = e.nets
+	}
+	for _, n := range which {
+		if n.set.Shields == *on {
+			continue
+		}
+		if err := n.updateSettings(func(s *store.Settings) { s.Shields = *on }); err != nil {
+			return writeError(err)
+		}
+		n.refresh()
+		for _, s := range n.stays {
+			s.refresh()
+		}
+	}
+	return nil
 }
 
 // switchUp stores which networks are to be up; none named means the machine's

@@ -244,9 +244,11 @@ func (c *compiler) guests() {
 		}
 		u := g.subject()
 		limit := g.Ports.union(Echo)
-		in := c.p.opens(&u, &c.me).Both(limit)
-		out := Ports{}
-		if g.Both {
+		var in, out Ports
+		if g.In {
+			in = c.p.opens(&u, &c.me).Both(limit)
+		}
+		if g.Out {
 			out = c.p.opens(&c.me, &u).Both(limit)
 		}
 		var away []uint16

@@ -122,7 +122,7 @@ func TestGuests(t *testing.T) {
 	w := world()
 	w.Exit = true
 	ports, _ := ParsePorts([]string{"80/tcp"})
-	w.Guests = []Guest{{Addr: guest6, Label: "friend", Share: "abcdefghijkl", Ports: ports}}
+	w.Guests = []Guest{{Addr: guest6, Label: "friend", Share: "abcdefghijkl", Ports: ports, In: true}}
 	steps := func(policy, exit, both bool) []step {
 		return []step{
 			{"what is shared", true, tcp(guest6, self6, 1, 80, tcpSYN), policy},
@@ -139,7 +139,7 @@ func TestGuests(t *testing.T) {
 	newBed(t, `{"allow": [{"from": ["laptop"], "to": ["*"]}]}`, w).run(steps(false, false, false)...)
 	newBed(t, `{"allow": [{"from": ["share:abcdefgh"], "to": ["tag:server"]}]}`, w).run(steps(true, false, false)...)
 	newBed(t, `{"allow": [{"from": ["share:abcdefgz"], "to": ["tag:server"]}]}`, w).run(steps(false, false, false)...)
-	w.Guests[0].Exit, w.Guests[0].Both = true, true
+	w.Guests[0].Exit, w.Guests[0].Out = true, true
 	newBed(t, "", w).run(steps(true, true, true)...)
 	newBed(t, `{"allow": [{"from": ["guests"], "to": ["self"]}]}`, w).run(steps(true, false, false)...)
 	// A guest with a member's address is not let in by its share.

@@ -96,11 +96,11 @@ func naive(p *Policy, w *World, in bool, src, dst netip.Addr, proto uint8, port 
 				return true
 			}
 		case in:
-			if limit.opens(proto, port) && allowed(gs, ns) || g.Exit && port == 53 && (proto == UDP || proto == TCP) && somewhere(p, &gs, proto) {
+			if g.In && limit.opens(proto, port) && allowed(gs, ns) || g.Exit && port == 53 && (proto == UDP || proto == TCP) && somewhere(p, &gs, proto) {
 				return true
 			}
 		case nd == self:
-			if g.Both && limit.opens(proto, port) && allowed(ns, gs) {
+			if g.Out && limit.opens(proto, port) && allowed(ns, gs) {
 				return true
 			}
 		}
@@ -155,7 +155,7 @@ func TestAgreesWithNaive(t *testing.T) {
 		}
 		for _, share := range []string{"abcdefghijkl", "zyxwvutsrqpo"} {
 			if rnd.IntN(2) == 0 {
-				w.Guests = append(w.Guests, Guest{Addr: guest6, Share: share, Ports: PortRange(TCP, 80, uint16(80+rnd.IntN(9))), Both: rnd.IntN(2) == 0, Exit: rnd.IntN(2) == 0})
+				w.Guests = append(w.Guests, Guest{Addr: guest6, Share: share, Ports: PortRange(TCP, 80, uint16(80+rnd.IntN(9))), In: rnd.IntN(3) > 0, Out: rnd.IntN(2) == 0, Exit: rnd.IntN(2) == 0})
 			}
 		}
 		for range 60 {

@@ -173,3 +173,13 @@ func (p *Policy) ApprovesRoute(d Device, route netip.Prefix) bool {
 	}
 	return false
 }
+
+// Closed is the policy of a device that can read none: nothing comes in but
+// echoes, and what it opens itself passes.
+func Closed(self string) *Policy {
+	all := []Selector{{Kind: SelectAll}}
+	return &Policy{Allow: []Rule{
+		{From: all, To: all, Ports: Echo},
+		{From: []Selector{{Kind: SelectDevice, Name: self}}, To: all, Ports: AllPorts},
+	}}
+}

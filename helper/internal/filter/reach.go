@@ -60,7 +60,7 @@ func (a *group) limit(b *group) Ports {
 	switch {
 	case device.old.out && g.Exit && !back && public(device.old.addrs[0]):
 		return AllPorts
-	case device.old.out || back && !g.Both:
+	case device.old.out || back && !g.Out, !back && !g.In:
 		return Ports{}
 	case len(g.To) > 0 && !slices.Contains(g.To, device.old.name):
 		return Ports{}

@@ -30,13 +30,15 @@ type Device struct {
 }
 
 // Guest is a friend's device that comes by one share; by two, it is listed twice.
+// Where this device is the guest itself, it is what is shared with it.
 type Guest struct {
 	Addr  netip.Addr
 	Label string
 	Share string   // the share's ID
 	To    []string // names of the devices that it reaches; for Reach alone
-	Ports Ports    // what the share opens, on this device
-	Both  bool     // this device may open the same there
+	Ports Ports    // what the share opens
+	In    bool     // on this device
+	Out   bool     // there, by this device
 	Exit  bool     // it may go on to the internet
 }
 

@@ -22,6 +22,7 @@ var args = map[string][]string{
 	ipc.HealthUpgrade: nil, ipc.HealthFork: {"device"}, ipc.HealthNoNetwork: nil, ipc.HealthExpiring: {"at"},
 	ipc.HealthRelayPort: {"port"}, ipc.HealthRelayHidden: {"addr"}, ipc.HealthRelayLies: {"device"}, ipc.HealthForwardDrops: {"device"},
 	ipc.HealthRelayOther: {"device"}, ipc.HealthSTUNLies: {"server"},
+	ipc.HealthPolicy: {"by"},
 	ipc.HealthPortal: {"by"}, ipc.HealthPortalOpen: {"until"},
 }
 

@@ -151,6 +151,10 @@ var kinds = map[string]kind{
 		severity: ipc.SeverityWarning, order: -1,
 		text: "Names and web pages (DNS, TCP 80 and 443) go past Kith until {until} for the sign-in of the network here; all else stays as it was, and kith portal close ends it at once.",
 	},
+	ipc.HealthPolicy: {
+		severity: ipc.SeverityWarning, order: 21, parents: []string{ipc.HealthRemoved},
+		text: "This device cannot read {network}'s new policy[ ({why})] and goes by {by}; install a newer Kith here, or have an admin mend it with kith policy set.",
+	},
 	ipc.HealthSTUNLies: {
 		severity: ipc.SeverityInfo, order: 20, parents: []string{ipc.HealthRemoved},
 		text: "The STUN server {server} tells another address of this device than all others do; Kith does not believe it, and kithd run without --stun {server} no longer asks it.",

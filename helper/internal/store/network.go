@@ -28,6 +28,7 @@ type Settings struct {
 	NoForward bool   `cbor:"9,keyasint,omitempty"` // it passes nothing on for others
 
 	ServeNames bool `cbor:"20,keyasint,omitempty"` // members may ask this device for names
+	Shields    bool `cbor:"13,keyasint,omitempty"` // nothing comes in
 }
 
 // Relay is how a device is to relay.

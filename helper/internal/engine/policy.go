@@ -1,0 +1,147 @@
+package engine
+
+import (
+	"bytes"
+	"net/netip"
+	"slices"
+	"time"
+
+	"kith.internal/helper/internal/filter"
+	"kith.internal/helper/internal/guest"
+	"kith.internal/helper/internal/key"
+	"kith.internal/helper/internal/roster"
+	"kith.internal/ipc"
+)
+
+// policy is a network's policy as this device reads it.
+type policy struct {
+	raw   []byte // as the roster has it
+	in    *filter.Policy
+	fault *filter.Fault // why raw is not what is in force
+	by    string        // what is in force instead
+}
+
+// policyValue is the last policy that could be read, behind a byte that tells it
+// from none at all.
+const policyValue = "policy"
+
+// readPolicy reads the roster's policy, when it has changed. One that this build
+// cannot read fails safe: the last one that it could read stays in force, or,
+// where there was none, nothing comes in but echoes.
+func (n *network) readPolicy() {
+	raw := n.book.View().Policy
+	if n.policy.in != nil && bytes.Equal(raw, n.policy.raw) {
+		return
+	}
+	p := policy{raw: bytes.Clone(raw)}
+	in, faults := filter.Parse(raw)
+	if p.in = in; in == nil {
+		p.fault = &faults[0]
+		p.in, p.by = n.lastPolicy()
+		n.e.log.Warn("read the policy", "network", n.alias, "err", p.fault.Error())
+	} else {
+		n.keepPolicy(raw)
+	}
+	n.policy = p
+	n.raise(p.fault != nil, ipc.HealthPolicy, map[string]string{"why": why(p.fault), "by": p.by})
+}
+
+func why(f *filter.Fault) string {
+	if f == nil {
+		return ""
+	}
+	return f.Error()
+}
+
+func (n *network) keepPolicy(raw []byte) {
+	value := append([]byte{'p'}, raw...)
+	old, err := n.e.cfg.Store.Value(n.id, policyValue)
+	if err == nil && !bytes.Equal(old, value) {
+		err = n.e.cfg.Store.PutValue(n.id, policyValue, value)
+	}
+	if err != nil {
+		n.e.log.Warn("keep the policy", "network", n.alias, "err", err)
+	}
+}
+
+// lastPolicy is the one to go by while the roster's cannot be read.
+func (n *network) lastPolicy() (p *filter.Policy, by string) {
+	value, err := n.e.cfg.Store.Value(n.id, policyValue)
+	if err == nil && len(value) > 0 {
+		if p, faults := filter.Parse(value[1:]); faults == nil {
+			return p, "the one before"
+		}
+	}
+	name := n.set.Device
+	if m := n.book.View().Member(n.self); m != nil {
+		name = m.Name
+	}
+	return filter.Closed(name), "none: nothing comes in"
+}
+
+// worldOf is a network as its policy sees it: pure.
+func worldOf(v *roster.View, self key.Public, now time.Time, p *filter.Policy) *filter.World {
+	w := &filter.World{Networks: []netip.Prefix{roster.Prefix6(v.Network), roster.Range4(v.Network)}, Self: self}
+	for _, m := range v.Members {
+		if expired(m, now) {
+			continue
+		}
+		d := filter.Device{Key: m.Key, Name: m.Name, Tags: m.Tags, Addrs: []netip.Addr{m.IPv6}, Admin: m.Role >= roster.RoleAdmin, Exit: m.Exit, Routes: m.Routes}
+		if m.IPv4.IsValid() {
+			d.Addrs = append(d.Addrs, m.IPv4)
+		}
+		d.Exit = d.Exit || p.ApprovesExit(d)
+		w.Devices = append(w.Devices, d)
+	}
+	for _, s := range guest.All(v) {
+		w.Shares = append(w.Shares, s.SID.String())
+	}
+	return w
+}
+
+// sharePorts is a share's ports in the filter's form.
+func sharePorts(ports guest.Ports) filter.Ports {
+	if len(ports) == 0 {
+		return filter.AllPorts
+	}
+	var sum []filter.Ports
+	for _, p := range ports {
+		sum = append(sum, filter.PortRange(p.Proto, p.First, p.Last))
+	}
+	return filter.Union(sum...)
+}
+
+// setFilter puts the policy in force here.
+func (n *network) setFilter(guests []filter.Guest) {
+	n.readPolicy()
+	if n.on.filter == nil {
+		return
+	}
+	w := worldOf(n.book.View(), n.self, time.Now(), n.policy.in)
+	w.Guests = guests
+	if i := slices.IndexFunc(w.Devices, func(d filter.Device) bool { return d.Key == n.self }); i >= 0 {
+		w.Exit, w.Routes = w.Devices[i].Exit, w.Devices[i].Routes
+	}
+	n.on.filter.Set(filter.Compile(n.policy.in, w, n.set.Shields))
+}
+
+// everyone is the network with all its guests: whom a policy is about. Shares
+// that nobody has accepted yet are in it by their names.
+func (n *network) everyone() *filter.World {
+	v, now := n.book.View(), time.Now()
+	w := worldOf(v, n.self, now, n.policy.in)
+	for _, s := range guest.All(v) {
+		if s.Over(now) != nil {
+			continue
+		}
+		g := filter.Guest{Label: "share " + s.Name, Share: s.SID.String(), Ports: sharePorts(s.Ports), In: true, Out: s.Both, Exit: s.Exit}
+		if s.Accepted() {
+			g.Label = s.By.Label
+		}
+		for _, m := range s.Targets(v) {
+			g.To = append(g.To, m.Name)
+		}
+		w.Guests = append(w.Guests, g)
+	}
+	return w
+}
