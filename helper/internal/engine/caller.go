@@ -29,7 +29,7 @@ type caller struct {
 
 // Pauses.
 const (
-	knockWithin   = time.Minute // a path may come up at any moment
+	knockWithin   = 20 * time.Second // a path may come up at any moment
 	helloWithin   = 4 * time.Second
 	refusedFor    = 2 * time.Minute // until a refusal is tried to be changed
 	callFirst     = 300 * time.Millisecond
@@ -154,7 +154,8 @@ func (c *caller) knock(ctx context.Context, q store.VisitShare) error {
 	if err != nil {
 		return err
 	}
-	defer c.s.post(func() { c.s.leaveDoor(d) })
+	done := false
+	defer func() { c.s.post(func() { c.s.leaveDoor(d, !done) }) }()
 	ctx, cancel := context.WithTimeout(ctx, knockWithin)
 	defer cancel()
 	s, err := d.wire.Dial(ctx, c.id)
@@ -166,6 +167,7 @@ func (c *caller) knock(ctx context.Context, q store.VisitShare) error {
 	if err != nil {
 		return err
 	}
+	done = true
 	if err := a.Verdict(); err != nil {
 		c.refused(q.Share, err)
 		return err
@@ -386,9 +388,16 @@ func (d *door) setPeers(s *stay, v *guest.View) {
 	}
 }
 
-// leaveDoor closes a door some time after the last knock.
-func (s *stay) leaveDoor(d *door) {
+// leaveDoor closes a door some time after the last knock, and at once if that led
+// nowhere: the next one begins afresh.
+func (s *stay) leaveDoor(d *door, failed bool) {
 	if d.knocking--; d.knocking > 0 || s.doors[d.sid] != d {
+		return
+	}
+	if failed {
+		delete(s.doors, d.sid)
+		s.n.e.background(d.close)
+		s.n.e.apply()
 		return
 	}
 	d.timer = time.AfterFunc(doorOpen, func() {

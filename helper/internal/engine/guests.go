@@ -359,7 +359,7 @@ func (n *network) showAgain(s *guest.State) {
 // nextGuestEnd is when the next pass or share ends, zero for never.
 func (n *network) nextGuestEnd(now time.Time) (next time.Time) {
 	sooner := func(at time.Time) {
-		if at.After(now) && (next.IsZero() || at.Before(next)) {
+		if at = at.Add(time.Millisecond); at.After(now) && (next.IsZero() || at.Before(next)) {
 			next = at
 		}
 	}
