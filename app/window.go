@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"os"
 	"os/user"
+	"runtime/debug"
 	"time"
 
 	"fyne.io/fyne/v2"
@@ -43,6 +44,10 @@ func (f *failing) Write(p []byte) (int, error) {
 // runWindow is the window process until the window closes.
 func runWindow(dir string, first desktop.Message, words *text.Catalogue, log *slog.Logger) int {
 	stdlog.SetOutput(&failing{})
+	debug.SetGCPercent(20) // a window is drawn seldom and stands long
+	// What a burst of changes took is given back once it is over.
+	calm := time.AfterFunc(time.Hour, debug.FreeOSMemory)
+	defer calm.Stop()
 	a := app.NewWithID("internal.kith.app")
 	a.SetIcon(fyne.NewStaticResource("kith.png", assets.App()))
 	a.Settings().SetTheme(ui.Theme())
@@ -84,6 +89,7 @@ func runWindow(dir string, first desktop.Message, words *text.Catalogue, log *sl
 	a.Lifecycle().SetOnExitedForeground(func() { go tell(desktop.Message{Verb: desktop.MsgFront}) })
 	go live.Run(ctx, live.Config{Watcher: helper, App: version, Again: time.Minute, Show: func(v model.View) {
 		fyne.Do(func() { shell.Set(v) })
+		calm.Reset(2 * time.Second)
 	}})
 	win.ShowAndRun()
 	if !up {
