@@ -46,7 +46,10 @@ func TestWindowBudget(t *testing.T) {
 	<-time.After(3 * time.Second)
 	rss := status(t, win, "VmRSS")
 	cmd := b.spawn(bare)
-	b.until("the bare window", func() bool { out, err := b.tool("xdotool", "search", "--onlyvisible", "--name", "^Bare$"); return err == nil && out != "" })
+	b.until("the bare window", func() bool {
+		out, err := b.tool("xdotool", "search", "--onlyvisible", "--name", "^Bare$")
+		return err == nil && out != ""
+	})
 	<-time.After(3 * time.Second)
 	base := status(t, cmd.Process.Pid, "VmRSS")
 	t.Logf("window up in %v from launch; VmRSS %d kB after 3,600 events, a bare Fyne window %d kB: %d kB more", up, rss, base, rss-base)
