@@ -14,21 +14,22 @@ import (
 type outlet struct {
 	tun.Device
 	first  func(*session)
-	table  func(netip.Addr) *session
+	table  func() *table
 	events chan tun.Event
 
 	// What follows is of the reader goroutine alone.
-	last     netip.Addr
-	lastSess *session
-	tooBigAt time.Time
-	tooBigs  int
+	last      netip.Addr
+	lastTable *table
+	lastSess  *session
+	tooBigAt  time.Time
+	tooBigs   int
 }
 
 func newOutlet(t tun.Device, tn *Tunnel) *outlet {
 	o := &outlet{
 		Device: t,
 		first:  tn.first,
-		table:  func(a netip.Addr) *session { return (*tn.table.Load())[a] },
+		table:  tn.table.Load,
 		events: make(chan tun.Event, 4),
 	}
 	go o.pass()
@@ -46,7 +47,7 @@ func (o *outlet) pass() {
 
 func (o *outlet) Events() <-chan tun.Event { return o.events }
 
-// Read is on the packet path: one comparison for a packet to the same address
+// Read is on the packet path: two comparisons for a packet to the same address
 // as the one before it.
 func (o *outlet) Read(bufs [][]byte, sizes []int, offset int) (int, error) {
 	n, err := o.Device.Read(bufs, sizes, offset)
@@ -55,15 +56,11 @@ func (o *outlet) Read(bufs [][]byte, sizes []int, offset int) (int, error) {
 		if !ok {
 			continue
 		}
-		if dst != o.last || o.lastSess == nil {
-			o.last, o.lastSess = dst, o.table(dst)
+		if t := o.table(); dst != o.last || t != o.lastTable || o.lastSess == nil {
+			o.last, o.lastTable, o.lastSess = dst, t, t.find(dst)
 		}
 		if s := o.lastSess; s != nil && !s.wanted.Load() {
-			// The table may have been replaced since: ask it again.
-			if s = o.table(dst); s != nil {
-				o.first(s)
-			}
-			o.lastSess = s
+			o.first(s)
 		}
 		if s := o.lastSess; s != nil {
 			if mtu := s.mtu.Load(); mtu != 0 && !o.fit(bufs[i][offset:offset+sizes[i]], int(mtu)) {

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/netip"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -34,6 +35,12 @@ type Peer struct {
 	ID    key.Public
 	WG    key.Exchange
 	Addrs []netip.Addr // its overlay addresses
+	// Prefixes are networks behind it: what this device sends there goes to the
+	// peer, and what comes from there is taken from it alone. No prefix may hold
+	// overlay addresses: those prove their owners.
+	Prefixes []netip.Prefix
+	// Hold keeps a session with the peer, also while nothing passes.
+	Hold bool
 }
 
 // Keeper is a TUN in a fake clock's bubble. It is given each WireGuard peer, to
@@ -63,7 +70,7 @@ type Tunnel struct {
 	keep func(peer any) // nil outside simulations
 	log  *slog.Logger
 
-	table atomic.Pointer[map[netip.Addr]*session] // for the packet path; replaced whole
+	table atomic.Pointer[table] // for the packet path; replaced whole
 
 	mu       sync.Mutex
 	sessions map[key.Public]*session
@@ -86,7 +93,7 @@ type session struct {
 // New brings a device up on t. The tunnel owns t from then on.
 func New(t tun.Device, private key.ExchangePrivate, w Wire, log *slog.Logger) (*Tunnel, error) {
 	tn := &Tunnel{wire: w, log: log, sessions: map[key.Public]*session{}}
-	tn.table.Store(&map[netip.Addr]*session{})
+	tn.table.Store(&table{})
 	if k, ok := t.(Keeper); ok {
 		tn.keep = k.Keep
 	}
@@ -130,7 +137,7 @@ func (t *Tunnel) SetPeers(peers []Peer) {
 		return
 	}
 	next := make(map[key.Public]*session, len(peers))
-	table := make(map[netip.Addr]*session, 2*len(peers))
+	table := table{addrs: make(map[netip.Addr]*session, 2*len(peers))}
 	for _, p := range peers {
 		s := t.sessions[p.ID]
 		switch {
@@ -138,16 +145,15 @@ func (t *Tunnel) SetPeers(peers []Peer) {
 			s = &session{Peer: p}
 		case s.WG != p.WG:
 			t.renew(s, p)
-		case !sameAddrs(s.Addrs, p.Addrs):
+		case !slices.Equal(s.Addrs, p.Addrs) || !slices.Equal(s.Prefixes, p.Prefixes):
 			s.Peer = p
 			if s.configured.Load() {
 				t.configure(s)
 			}
 		}
+		s.Hold = p.Hold
 		next[p.ID] = s
-		for _, a := range p.Addrs {
-			table[a] = s
-		}
+		table.add(s)
 	}
 	for id, s := range t.sessions {
 		if next[id] == nil {
@@ -156,18 +162,20 @@ func (t *Tunnel) SetPeers(peers []Peer) {
 	}
 	t.sessions = next
 	t.table.Store(&table)
-}
-
-func sameAddrs(a, b []netip.Addr) bool {
-	if len(a) != len(b) {
-		return false
-	}
-	for i := range a {
-		if a[i] != b[i] {
-			return false
+	for _, s := range next {
+		if s.Hold && !s.wanted.Load() {
+			t.want(s)
 		}
 	}
-	return true
+}
+
+// want configures a session and has the peer told that it is wanted.
+func (t *Tunnel) want(s *session) {
+	if !s.configured.Load() {
+		t.configure(s)
+	}
+	s.wanted.Store(s.configured.Load())
+	t.wire.Want(s.ID, true)
 }
 
 // first is called on the packet path for our first packet in a session, before
@@ -180,11 +188,7 @@ func (t *Tunnel) first(s *session) {
 	if t.closed || t.sessions[s.ID] != s {
 		return
 	}
-	if !s.configured.Load() {
-		t.configure(s)
-	}
-	s.wanted.Store(s.configured.Load())
-	t.wire.Want(s.ID, true)
+	t.want(s)
 }
 
 // Ensure configures a session because the peer wants one.
@@ -232,6 +236,9 @@ func (t *Tunnel) configure(s *session) {
 	fmt.Fprintf(&b, "public_key=%x\nendpoint=%s\nreplace_allowed_ips=true\n", s.WG[:], t.wire.Endpoint(s.ID))
 	for _, a := range s.Addrs {
 		fmt.Fprintf(&b, "allowed_ip=%s/%d\n", a, a.BitLen())
+	}
+	for _, p := range s.Prefixes {
+		fmt.Fprintf(&b, "allowed_ip=%s\n", p)
 	}
 	if err := t.dev.IpcSet(b.String()); err != nil {
 		t.log.Error("configure a session", "peer", s.ID.Short(), "err", err)
@@ -286,7 +293,7 @@ func (t *Tunnel) sweepIdle() {
 		if n := st.Rx + st.Tx; n != s.bytes {
 			s.bytes, s.quietSince = n, now
 		}
-		if now.Sub(s.quietSince) >= idleAfter && now.Sub(st.LastHandshake) > rejectAfter {
+		if !s.Hold && now.Sub(s.quietSince) >= idleAfter && now.Sub(st.LastHandshake) > rejectAfter {
 			t.drop(s)
 			continue
 		}
