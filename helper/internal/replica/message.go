@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"slices"
 	"time"
 
 	"kith.internal/helper/internal/frame"
@@ -58,6 +59,9 @@ type Presence struct {
 	NoForward  bool        `cbor:"10,keyasint,omitempty"` // it passes nothing on
 	NAT        NAT         `cbor:"11,keyasint,omitempty"`
 	Relays     bool        `cbor:"12,keyasint,omitempty"` // it offers to be a relay; the roster has to approve
+
+	Exit   bool           `cbor:"13,keyasint,omitempty"` // likewise an exit node
+	Routes []netip.Prefix `cbor:"14,keyasint,omitempty"` // likewise the way to these
 }
 
 // Neighbour is a member that a device reaches without help.
@@ -79,13 +83,15 @@ const (
 
 // Ask is something that a plain device asks an admin for.
 type Ask struct {
-	Kind    string       `cbor:"1,keyasint"`           // AskRename, AskRenew or AskRelay
+	Kind    string       `cbor:"1,keyasint"`           // AskRename…
 	Name    string       `cbor:"2,keyasint,omitempty"` // the new name
 	WG      key.Exchange `cbor:"3,keyasint"`           // new keys
 	Control key.Exchange `cbor:"4,keyasint"`
 	N       uint64       `cbor:"5,keyasint,omitempty"`
 	Pop     []byte       `cbor:"6,keyasint,omitempty"` // as in an admit record
 	Relay   []byte       `cbor:"7,keyasint,omitempty"` // the value of the relay's approval
+
+	Routes []netip.Prefix `cbor:"8,keyasint,omitempty"` // to be the way to
 }
 
 // Kinds of Ask.
@@ -93,13 +99,18 @@ const (
 	AskRename = "rename"
 	AskRenew  = "renew"
 	AskRelay  = "relay"
+	AskExit   = "exit"
+	AskRoute  = "route"
 )
 
 // Bounds on what a device may say of itself.
 const (
 	maxEndpoints = 32
-	maxAsks      = 4
-	maxRelay     = 1 << 10
+	maxAsks      = 8
+
+	// MaxRoutes is how many subnets a device is the way to.
+	MaxRoutes = 32
+	maxRelay  = 1 << 10
 
 	// MaxNeighbours is how many a device names.
 	MaxNeighbours = 16
@@ -158,13 +169,20 @@ func readPresence(raw []byte) (p Presence, s signedPresence, err error) {
 		return p, s, fmt.Errorf("%w: %v", errPresence, err)
 	}
 	if len(p.Endpoints) > maxEndpoints || len(p.Asks) > maxAsks || len(p.OS) > 32 || p.Seq < 0 ||
-		len(p.Neighbours) > MaxNeighbours {
+		len(p.Neighbours) > MaxNeighbours || !plainPrefixes(p.Routes) {
 		return p, s, errPresence
 	}
 	for _, a := range p.Asks {
-		if len(a.Name) > 63 || len(a.Pop) > 64 || len(a.Relay) > maxRelay {
+		if len(a.Name) > 63 || len(a.Pop) > 64 || len(a.Relay) > maxRelay || !plainPrefixes(a.Routes) {
 			return p, s, errPresence
 		}
 	}
 	return p, s, nil
+}
+
+// plainPrefixes tells whether a device may say that it leads there.
+func plainPrefixes(list []netip.Prefix) bool {
+	return len(list) <= MaxRoutes && !slices.ContainsFunc(list, func(p netip.Prefix) bool {
+		return !p.IsValid() || p.Masked() != p || p.Bits() == 0 || p.Addr().Is4In6() || p.Addr().Zone() != ""
+	})
 }

@@ -2,15 +2,38 @@ package store
 
 import (
 	"encoding/binary"
+	"net/netip"
 	"slices"
 
 	bolt "go.etcd.io/bbolt"
+
+	"kith.internal/helper/internal/key"
 )
 
 // Machine is what holds for the machine whatever the network.
 type Machine struct {
 	Operators []string `cbor:"1,keyasint"` // as the OS numbers users: UID or SID
 	Down      bool     `cbor:"2,keyasint"` // "kith down" lasts over restarts
+	// Exit is the exit node in use; nil for none.
+	Exit *ExitUse `cbor:"3,keyasint,omitempty"`
+	// Recent are exit nodes used before, the last first, and the one in use.
+	Recent []ExitNode `cbor:"4,keyasint,omitempty"`
+	// AllowLAN keeps connected networks reachable beside an exit node: those in
+	// LANs, or all where it is empty.
+	AllowLAN bool           `cbor:"5,keyasint,omitempty"`
+	LANs     []netip.Prefix `cbor:"6,keyasint,omitempty"`
+}
+
+// ExitNode is a device that internet traffic goes through.
+type ExitNode struct {
+	Network [32]byte   `cbor:"1,keyasint"`
+	Device  key.Public `cbor:"2,keyasint"`
+}
+
+// ExitUse is the exit node in use.
+type ExitUse struct {
+	ExitNode
+	Name string `cbor:"3,keyasint"` // for when the roster does not know it any more
 }
 
 // Values in the machine's bucket.

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
+	"net/netip"
 	"slices"
 	"time"
 
@@ -27,6 +28,10 @@ type Settings struct {
 	Relay     *Relay `cbor:"8,keyasint,omitempty"` // this device is to be a relay; nil: it is not
 	NoForward bool   `cbor:"9,keyasint,omitempty"` // it passes nothing on for others
 
+	Exit   *ExitOffer     `cbor:"10,keyasint,omitempty"` // this device offers to be an exit node; nil: it does not
+	Routes []RouteOffer   `cbor:"11,keyasint,omitempty"` // subnets behind this device
+	Accept []netip.Prefix `cbor:"12,keyasint,omitempty"` // subnets behind others that its user wants
+
 	ServeNames bool `cbor:"20,keyasint,omitempty"` // members may ask this device for names
 	Shields    bool `cbor:"13,keyasint,omitempty"` // nothing comes in
 }
@@ -35,6 +40,17 @@ type Settings struct {
 type Relay struct {
 	Listen    string `cbor:"1,keyasint"`           // "IP:PORT" or ":PORT"
 	Advertise string `cbor:"2,keyasint,omitempty"` // "HOST:PORT" as given; "" for its own addresses
+}
+
+// ExitOffer is how a device passes internet traffic on.
+type ExitOffer struct {
+	LAN bool `cbor:"1,keyasint,omitempty"` // who uses it reaches its own LAN too
+}
+
+// RouteOffer is a subnet that a device passes traffic on to.
+type RouteOffer struct {
+	Prefix netip.Prefix `cbor:"1,keyasint"`
+	NoSNAT bool         `cbor:"2,keyasint,omitempty"` // the subnet sees overlay addresses
 }
 
 // Secrets is what only this device knows in a network.
