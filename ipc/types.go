@@ -251,6 +251,10 @@ const (
 	HealthPortal        = "captive-portal"      // the network here wants a sign-in; args: by
 	HealthPortalOpen    = "portal-open"         // names and web pages go past Kith; args: until
 	HealthPolicy        = "policy-unreadable"   // args: why, by
+	HealthExitBlocked   = "exit-blocked"        // internet traffic is blocked; args: device, why (offline, gone, not-approved, refuses, failed)
+	HealthExitLeaks     = "exit-leaks"          // what keeps traffic from going around the exit node is not in place; args: why
+	HealthRouteConflict = "route-conflict"      // args: route, with
+	HealthNotPassing    = "not-passing"         // this device offers an exit or a route and cannot pass traffic on; args: why
 	HealthSTUNLies      = "stun-lies"           // a configured server says another address of ours than all others do; args: server
 )
 

@@ -33,6 +33,8 @@ type cli struct {
 	Forward    forwardCmd    `cmd:"" help:"Pass packets on between members who cannot reach one another."`
 	Share      shareCmd      `cmd:"" help:"Let a friend's devices reach some of yours, or use what a friend shares."`
 	Policy     policyCmd     `cmd:"" help:"Say which device may reach what."`
+	Exit       exitCmd       `cmd:"" help:"Send internet traffic through a device, or let others' out here."`
+	Route      routeCmd      `cmd:"" help:"Reach subnets behind devices."`
 	DNS        dnsCmd        `cmd:"" name:"dns" help:"Set names of your own and see how names resolve."`
 	Portal     portalCmd     `cmd:"" help:"Let the sign-in page of a network such as a hotel's through."`
 	Roster     rosterCmd     `cmd:"" help:"Show every record, its author and why it counts or not."`

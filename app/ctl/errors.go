@@ -67,6 +67,7 @@ var advices = map[ipc.Code]string{
 	ipc.CodePassExpired:   "Connect an admin's device of your own network, which renews it; kith diag checks the clock.",
 	ipc.CodeGuestDenied:   "Ask your friend, or an admin of your own network.",
 	ipc.CodePolicy:        "Nothing has changed. kith policy --help tells how to write one.",
+	ipc.CodeRouteConflict: "The subnet behind the other device is reached from elsewhere.",
 	ipc.CodeUnresolved:    "Check the name, or give its address.",
 }
 

@@ -113,6 +113,7 @@ func (f *fake) serve(t *testing.T) string {
 		return ipc.RelayAnswer{Relay: ipc.Relay{On: true, Listen: ":443", Advertised: []string{or(r.Advertise, "203.0.113.7:443")}}}
 	})
 	handle(f, s, ipc.VerbRelayOff, func(ipc.NetworkRequest) ipc.RelayAnswer { return ipc.RelayAnswer{} })
+	f.serveExit(s)
 	handle(f, s, ipc.VerbForward, func(r ipc.ForwardRequest) ipc.ForwardAnswer {
 		return ipc.ForwardAnswer{Forward: ipc.Forward{On: r.On}}
 	})

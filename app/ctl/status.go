@@ -103,10 +103,18 @@ func (a *app) printNetwork(n ipc.Network) {
 		fmt.Fprintf(a.out, "  Membership ends: %s\n", a.clock(*n.Self.Expires))
 	}
 	if n.Exit.Using != nil {
-		fmt.Fprintf(a.out, "  Exit node: %s\n", clean(*n.Exit.Using))
+		fmt.Fprintf(a.out, "  Exit node: %s (%s)\n", clean(*n.Exit.Using), clean(string(n.Exit.State)))
 	}
-	if n.Exit.Offering {
+	switch {
+	case n.Exit.Offering:
 		fmt.Fprintln(a.out, "  Offered as an exit node")
+	case n.Exit.Pending:
+		fmt.Fprintln(a.out, "  Offered as an exit node: waits for an admin's word")
+	}
+	for _, r := range n.Routes {
+		if r.Own || r.Accepted {
+			fmt.Fprintf(a.out, "  Subnet %s through %s: %s\n", r.Prefix, clean(r.Device), clean(routeSays(r)))
+		}
 	}
 	if n.Relay.On {
 		fmt.Fprintln(a.out, strings.TrimSuffix("  Relay: "+clean(strings.Join(n.Relay.Advertised, ", ")), ": "))
@@ -211,11 +219,7 @@ type peerRow struct {
 }
 
 func (c *peersCmd) Run(a *app) error {
-	st, err := a.client.Status(a.ctx)
-	if err != nil {
-		return err
-	}
-	nets, err := pick(st.Networks, a.Network)
+	nets, err := a.networks()
 	if err != nil {
 		return err
 	}
@@ -285,4 +289,13 @@ func pick(nets []ipc.Network, name string) ([]ipc.Network, error) {
 		return found, nil
 	}
 	return nil, ipc.Errorf(ipc.CodeAmbiguous, "more than one network matches %q", name)
+}
+
+// networks is all of them, or the one that was named.
+func (a *app) networks() ([]ipc.Network, error) {
+	st, err := a.client.Status(a.ctx)
+	if err != nil {
+		return nil, err
+	}
+	return pick(st.Networks, a.Network)
 }

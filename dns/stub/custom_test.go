@@ -134,7 +134,7 @@ func TestHandOver(t *testing.T) {
 		t.Fatalf("%x, %v", out, foreign)
 	}
 	var m mdns.Msg
-	if err := m.Unpack(s.forward(t.Context(), in, sc.over)); err != nil {
+	if err := m.Unpack(s.forward(t.Context(), s.cfg.Forward, in, sc.over)); err != nil {
 		t.Fatal(err)
 	}
 	if m.Id != q.Id || m.Question[0] != q.Question[0] || m.Authoritative || len(m.Answer) != 2 || m.Answer[0].Header().Name != "oUt.home.internal." {
@@ -232,7 +232,7 @@ func TestNoAmplification(t *testing.T) {
 	own := map[netip.Addr]struct{}{ip("100.101.0.1"): {}}
 	s.own.Store(&own)
 	for _, src := range []string{"100.101.0.2", "10.0.0.1", "203.0.113.1", "::ffff:203.0.113.1", "2001:db8::1", "255.255.255.255", "0.0.0.0", "fe80::1"} {
-		if s.asker(ip(src)) != stranger {
+		if _, ok := s.clientAt(ip(src)); ok {
 			t.Errorf("%s is taken for this host", src)
 		}
 	}

@@ -32,12 +32,12 @@ func (sc *scratch) handOver(q *mdns.Question, name string, hops int, known bool)
 	sc.over.failed = bytes.Clone(sc.servfail())
 }
 
-// forward asks the Forwarder and makes its answer fit; nil is silence.
-func (s *Server) forward(ctx context.Context, query []byte, h handover) []byte {
+// forward asks a Forwarder and makes its answer fit; nil is silence.
+func (s *Server) forward(ctx context.Context, f Forwarder, query []byte, h handover) []byte {
 	if h.query != nil {
 		query = h.query
 	}
-	out, err := s.cfg.Forward.Forward(ctx, query)
+	out, err := f.Forward(ctx, query)
 	if err == nil {
 		out, err = h.finish(out)
 	}

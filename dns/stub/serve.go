@@ -38,16 +38,16 @@ func (s *Server) serveUDP(pc PacketConn) error {
 			continue
 		}
 		faults = 0
-		who := s.asker(src.Addr())
-		if n > maxQuery || who == stranger {
+		c, ok := s.clientAt(src.Addr())
+		if n > maxQuery || !ok {
 			continue
 		}
-		out, foreign := sc.answer(s.zones.Load(), in[:n])
+		out, foreign := sc.answer(c.zones, in[:n])
 		switch {
-		case foreign && who == member:
+		case foreign && c.refuse:
 			out = refused(sc.over.failed)
 		case foreign:
-			out = s.forwardUDP(pc, src, in[:n], sc.over)
+			out = s.forwardUDP(pc, src, c, in[:n], sc.over)
 		}
 		if len(out) > 0 {
 			pc.WriteToUDPAddrPort(out, src)
@@ -56,21 +56,21 @@ func (s *Server) serveUDP(pc PacketConn) error {
 }
 
 // forwardUDP hands a query on, or says why not.
-func (s *Server) forwardUDP(pc PacketConn, src netip.AddrPort, query []byte, h handover) []byte {
-	if s.cfg.Forward == nil {
+func (s *Server) forwardUDP(pc PacketConn, src netip.AddrPort, c client, query []byte, h handover) []byte {
+	if c.forward == nil {
 		return h.failed
 	}
 	select {
-	case s.forwards <- struct{}{}:
+	case c.slots <- struct{}{}:
 	default:
-		s.cfg.Log.Debug("too many queries at upstreams", "limit", maxForwards)
+		s.cfg.Log.Debug("too many queries at upstreams", "limit", cap(c.slots))
 		return h.failed
 	}
 	buf := packets.Get().(*[maxQuery]byte)
 	n := copy(buf[:], query)
 	s.work.Go(func() {
-		defer func() { packets.Put(buf); <-s.forwards }()
-		if out := s.forward(s.ctx, buf[:n], h); out != nil {
+		defer func() { packets.Put(buf); <-c.slots }()
+		if out := s.forward(s.ctx, c.forward, buf[:n], h); out != nil {
 			pc.WriteToUDPAddrPort(out, src)
 		}
 	})
@@ -84,20 +84,24 @@ func (s *Server) serveTCP(ctx context.Context, ln net.Listener) error {
 			return err
 		}
 		ap, err := netip.ParseAddrPort(c.RemoteAddr().String())
-		who := s.asker(ap.Addr())
-		if err != nil || who == stranger {
+		who, ok := s.clientAt(ap.Addr())
+		if err != nil || !ok {
 			c.Close()
 			continue
 		}
+		slots := s.conns
+		if who.outside {
+			slots = s.outside
+		}
 		select {
-		case s.conns <- struct{}{}:
+		case slots <- struct{}{}:
 		default:
 			c.Close()
 			continue
 		}
 		s.work.Go(func() {
-			defer func() { <-s.conns }()
-			if err := s.serveConn(ctx, c, who); err != nil {
+			defer func() { <-slots }()
+			if err := s.serveConn(ctx, c, ap.Addr()); err != nil {
 				s.cfg.Log.Debug("stub connection ended", "err", err)
 			}
 		})
@@ -105,7 +109,7 @@ func (s *Server) serveTCP(ctx context.Context, ln net.Listener) error {
 }
 
 // serveConn answers one query after the other; an oversized one ends it.
-func (s *Server) serveConn(ctx context.Context, c net.Conn, who asker) error {
+func (s *Server) serveConn(ctx context.Context, c net.Conn, src netip.Addr) error {
 	defer c.Close()
 	stop := context.AfterFunc(ctx, func() { c.Close() })
 	defer stop()
@@ -130,12 +134,16 @@ func (s *Server) serveConn(ctx context.Context, c net.Conn, who asker) error {
 		if _, err := io.ReadFull(c, query); err != nil {
 			return err
 		}
-		out, foreign := sc.answer(s.zones.Load(), query)
+		who, ok := s.clientAt(src)
+		if !ok {
+			return nil // not any more
+		}
+		out, foreign := sc.answer(who.zones, query)
 		switch {
-		case foreign && who == member:
+		case foreign && who.refuse:
 			out = refused(sc.over.failed)
 		case foreign:
-			out = s.forwardTCP(ctx, query, sc.over)
+			out = s.forwardTCP(ctx, who, query, sc.over)
 		}
 		if len(out) == 0 {
 			continue
@@ -151,15 +159,17 @@ func (s *Server) serveConn(ctx context.Context, c net.Conn, who asker) error {
 	return nil
 }
 
-func (s *Server) forwardTCP(ctx context.Context, query []byte, h handover) []byte {
-	if s.cfg.Forward == nil {
+func (s *Server) forwardTCP(ctx context.Context, c client, query []byte, h handover) []byte {
+	if c.forward == nil {
 		return h.failed
 	}
-	select {
-	case s.forwards <- struct{}{}:
-		defer func() { <-s.forwards }()
-	default:
-		return h.failed
+	if !c.outside { // an outsider's connection holds its slot already
+		select {
+		case c.slots <- struct{}{}:
+			defer func() { <-c.slots }()
+		default:
+			return h.failed
+		}
 	}
-	return s.forward(ctx, query, h)
+	return s.forward(ctx, c.forward, query, h)
 }

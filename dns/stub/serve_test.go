@@ -57,8 +57,12 @@ func TestSourceFilter(t *testing.T) {
 func TestMembersByChoice(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		socks := &memSockets{}
-		asked := 0
-		s := New(Config{Sockets: socks, Forward: forwardFunc(func(_ context.Context, q []byte) ([]byte, error) { asked++; return q, nil })})
+		asked, outside := 0, 0
+		s := New(Config{
+			Sockets: socks,
+			Forward: forwardFunc(func(_ context.Context, q []byte) ([]byte, error) { asked++; return q, nil }),
+			Outside: forwardFunc(func(_ context.Context, q []byte) ([]byte, error) { outside++; return q, nil }),
+		})
 		defer s.Close()
 		s.Set(testZones(t))
 		self := ip("100.101.0.1")
@@ -81,9 +85,9 @@ func TestMembersByChoice(t *testing.T) {
 		}
 		for _, on := range []bool{false, true, false} {
 			ours, foreign := -1, -1
-			s.SetMembers(nil)
+			s.SetServed(nil)
 			if on {
-				s.SetMembers([]netip.Prefix{netip.MustParsePrefix("100.101.0.0/16")})
+				s.SetServed([]Served{{From: netip.MustParsePrefix("100.101.0.0/16"), Zones: testZones(t)}})
 				ours, foreign = mdns.RcodeSuccess, mdns.RcodeRefused
 			}
 			if got := ask("100.101.0.2", "laptop.home.internal."); got != ours {
@@ -98,6 +102,10 @@ func TestMembersByChoice(t *testing.T) {
 		}
 		if asked > 0 {
 			t.Error("a member's query went to upstreams")
+		}
+		s.SetServed([]Served{{From: netip.MustParsePrefix("100.101.0.0/16"), Zones: testZones(t), Forward: true}})
+		if got := ask("100.101.0.2", "www.example.com."); got != mdns.RcodeSuccess || outside != 1 || asked > 0 {
+			t.Errorf("resolving for members: %d, asked outside %d times, and as this host %d", got, outside, asked)
 		}
 	})
 }

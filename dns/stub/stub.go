@@ -21,6 +21,7 @@ import (
 const (
 	maxForwards = 256  // queries at upstreams at once; past it SERVFAIL
 	maxTCP      = 64   // connections at once; past it they are closed
+	maxOutside  = 96   // of both, for those who are not this host
 	maxQuery    = 4096 // bytes of a query; no honest one comes near
 	maxUDP      = 1232 // bytes of an answer over UDP (DNS flag day 2020)
 	minUDP      = 512  // without EDNS0 (RFC 1035 §4.2.1)
@@ -35,6 +36,7 @@ type Forwarder interface {
 // Config is what a Server needs.
 type Config struct {
 	Forward Forwarder // nil: only our own names resolve
+	Outside Forwarder // likewise, for those whom SetServed names
 	Sockets Sockets   // nil: the OS's
 	Port    uint16    // 0: 53
 	Log     *slog.Logger
@@ -48,9 +50,10 @@ type Server struct {
 	cfg      Config
 	zones    atomic.Pointer[dns.Zones]
 	own      atomic.Pointer[map[netip.Addr]struct{}]
-	members  atomic.Pointer[[]netip.Prefix]
+	served   atomic.Pointer[[]Served]
 	forwards chan struct{} // slots
 	conns    chan struct{} // slots
+	outside  chan struct{} // slots of both for those who are served
 	ctx      context.Context
 	cancel   context.CancelFunc
 	work     sync.WaitGroup // forwards and connections
@@ -75,15 +78,28 @@ func New(cfg Config) *Server {
 		cfg:       cfg,
 		forwards:  make(chan struct{}, maxForwards),
 		conns:     make(chan struct{}, maxTCP),
+		outside:   make(chan struct{}, maxOutside),
 		listeners: make(map[netip.Addr][]*listener),
 	}
 	s.ctx, s.cancel = context.WithCancel(context.Background())
 	s.own.Store(&map[netip.Addr]struct{}{})
+	s.served.Store(&[]Served{})
 	return s
 }
 
 // Set replaces the zones; queries under way finish with the old ones.
 func (s *Server) Set(z *dns.Zones) { s.zones.Store(z) }
+
+// Served is who else may ask, beside this host, and the names that they see.
+// Others' names are refused unless this device resolves those for them too.
+type Served struct {
+	From    netip.Prefix
+	Zones   *dns.Zones
+	Forward bool
+}
+
+// SetServed replaces who else may ask: members, by choice; by default nobody.
+func (s *Server) SetServed(list []Served) { s.served.Store(&list) }
 
 // SetAddrs makes the server listen on these addresses, over UDP and TCP, and
 // no others, and answer queries that come from them or from loopback. Each new
@@ -163,35 +179,38 @@ func (s *Server) Close() error {
 	return nil
 }
 
-// SetMembers says which overlay networks' members are answered too, from memory
-// alone; by default none are.
-func (s *Server) SetMembers(ranges []netip.Prefix) { s.members.Store(&ranges) }
+// client is who asks: the names that are there for it, and who is asked for the
+// rest.
+type client struct {
+	zones   *dns.Zones
+	forward Forwarder
+	slots   chan struct{} // for forwards
+	outside bool
+	refuse  bool // what is not ours
+}
 
-// asker is who a query comes from.
-type asker uint8
-
-const (
-	stranger asker = iota // gets no answer at all, so nobody can be flooded through us
-	member                // of a network that is answered: what we know ourselves, no more
-	host                  // this one
-)
-
-func (s *Server) asker(src netip.Addr) asker {
-	src = src.Unmap().WithZone("")
-	if src.IsLoopback() {
-		return host
+// clientAt tells who asks from src; nobody else gets an answer.
+func (s *Server) clientAt(src netip.Addr) (client, bool) {
+	if s.local(src) {
+		return client{s.zones.Load(), s.cfg.Forward, s.forwards, false, false}, true
 	}
-	if _, ok := (*s.own.Load())[src]; ok {
-		return host
-	}
-	if ranges := s.members.Load(); ranges != nil {
-		for _, r := range *ranges {
-			if r.Contains(src) {
-				return member
-			}
+	for _, v := range *s.served.Load() {
+		if v.From.Contains(src.Unmap().WithZone("")) {
+			return client{v.Zones, s.cfg.Outside, s.outside, true, !v.Forward}, true
 		}
 	}
-	return stranger
+	return client{}, false
+}
+
+// local reports whether a query from src is this host's own. Others get no
+// answer at all, so nobody can be flooded through us.
+func (s *Server) local(src netip.Addr) bool {
+	src = src.Unmap().WithZone("")
+	if src.IsLoopback() {
+		return true
+	}
+	_, ok := (*s.own.Load())[src]
+	return ok
 }
 
 // refused makes of an answer that says we failed one that says we do not do that.

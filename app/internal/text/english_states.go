@@ -130,6 +130,7 @@ var codes = map[Key]Entry{
 	"error.pass-expired":   {Text: "This device's pass has run out. It is renewed when an admin's device of your network is online.", About: "ipc CodePassExpired"},
 	"error.policy":         {Text: "The policy was refused; nothing has changed.", About: "ipc CodePolicy"},
 	"error.guest-denied":   {Text: "This device was taken off the share.", About: "ipc CodeGuestDenied"},
+	"error.route-conflict": {Text: "{route} is also the network on {with} here. It stays as it is.", About: "ipc CodeRouteConflict"},
 	"error.unresolved":     {Text: "{name} leads to no address. Is it written right?", About: "ipc CodeUnresolved"},
 
 	"health.ipv4-conflict":       {Text: "The IPv4 addresses of {network} are also used by {with}. IPv6 works, and names lead there.", About: "ipc HealthIPv4Conflict; {with} is a range, interface or network"},
@@ -148,6 +149,10 @@ var codes = map[Key]Entry{
 	"health.roster-fork":         {Text: "{device} wrote contradicting records in {network}. Its key may have been copied; an admin should remove it.", About: "ipc HealthFork"},
 	"health.no-uplink":           {Text: "No network. Kith reconnects by itself.", About: "ipc HealthNoNetwork"},
 	"health.membership-expiring": {Text: "Access to {network} ends {at}. Ask an admin to renew it.", About: "ipc HealthExpiring"},
+	"health.exit-blocked":        {Text: "Exit node {device} does not work. Internet traffic is blocked.", About: "ipc HealthExitBlocked"},
+	"health.exit-leaks":          {Text: "Traffic may go around the exit node: {why}.", About: "ipc HealthExitLeaks"},
+	"health.route-conflict":      {Text: "{route} is also your local network.", About: "ipc HealthRouteConflict"},
+	"health.not-passing":         {Text: "This device cannot pass on what others send through it: {why}.", About: "ipc HealthNotPassing"},
 	"health.relay-port-taken":    {Text: "Another program holds port {port}: this device does not relay for {network}.", About: "ipc HealthRelayPort"},
 	"health.relay-unreachable":   {Text: "No device of {network} reaches this relay at {addr}. Let UDP and TCP in to that port.", About: "ipc HealthRelayHidden"},
 	"health.relay-lies":          {Text: "The relay {device} does not do what it should. Kith avoids it; traffic stays sealed.", About: "ipc HealthRelayLies"},

@@ -134,6 +134,7 @@ var deCodes = map[Key]Entry{
 	"error.guest-denied":   {Text: "Dieses Gerät wurde von der Freigabe ausgenommen."},
 	"error.port-taken":     {Text: "Ein anderes Programm hält Port {port}. Einen anderen wählen oder das Programm beenden."},
 	"error.no-address":     {Text: "Dieses Gerät hat keine Adresse, die andere von außen erreichen. Eine nennen, oder einen Hostnamen, und den Port."},
+	"error.route-conflict": {Text: "{route} ist hier auch das Netz an {with}. Es bleibt, wie es ist."},
 	"error.unresolved":     {Text: "{name} führt zu keiner Adresse. Ist es richtig geschrieben?"},
 
 	"health.ipv4-conflict":       {Text: "Die IPv4-Adressen von {network} werden auch von {with} benutzt. IPv6 funktioniert, und Namen führen dorthin."},
@@ -152,6 +153,10 @@ var deCodes = map[Key]Entry{
 	"health.roster-fork":         {Text: "{device} hat in {network} widersprüchliche Einträge geschrieben. Vielleicht wurde sein Schlüssel kopiert; ein Admin sollte es entfernen."},
 	"health.no-uplink":           {Text: "Kein Netz. Kith verbindet sich von selbst wieder."},
 	"health.membership-expiring": {Text: "Der Zugang zu {network} endet {at}. Einen Admin bitten, ihn zu erneuern."},
+	"health.exit-blocked":        {Text: "Exit-Node {device} funktioniert nicht. Der Internetverkehr ist gesperrt."},
+	"health.exit-leaks":          {Text: "Verkehr kann am Exit-Node vorbei gehen: {why}."},
+	"health.route-conflict":      {Text: "{route} ist auch dein lokales Netz."},
+	"health.not-passing":         {Text: "Dieses Gerät kann nicht weiterleiten, was andere über es schicken: {why}."},
 	"health.relay-port-taken":    {Text: "Ein anderes Programm hält Port {port}: dieses Gerät ist kein Relay für {network}."},
 	"health.relay-unreachable":   {Text: "Kein Gerät von {network} erreicht dieses Relay unter {addr}. UDP und TCP zu diesem Port einlassen."},
 	"health.relay-lies":          {Text: "Das Relay {device} tut nicht, was es soll. Kith meidet es; der Verkehr bleibt versiegelt."},

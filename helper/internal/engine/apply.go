@@ -17,6 +17,8 @@ func (e *Engine) apply() {
 	}
 	e.announcer.Set(e.foreign(), groups)
 	e.checkUplink()
+	e.applyExit()
+	e.applyOffers()
 	e.applyDNS()
 	e.publishSoon()
 }

@@ -9,6 +9,7 @@ import (
 	"kith.internal/dns/forward"
 	"kith.internal/dns/osconf"
 	"kith.internal/dns/plan"
+	"kith.internal/dns/stub"
 	"kith.internal/ipc"
 )
 
@@ -23,15 +24,9 @@ func (e *Engine) applyDNS() {
 		return
 	}
 	e.stub.Set(e.zones)
-	var served []netip.Prefix
-	for _, n := range e.nets {
-		if n.on != nil && n.set.ServeNames {
-			served = append(served, n.decide().ranges...)
-		}
-	}
-	e.stub.SetMembers(served)
 	e.listenForNames()
 	e.forwardTo(e.dns.Base())
+	e.serveMembers(e.dns.Base())
 	in := e.planned()
 	e.setDNS(&in)
 }
@@ -75,6 +70,8 @@ func (e *Engine) joinZones() error {
 // them; with resolvers for all names, it sends all.
 func (e *Engine) planned() plan.Input {
 	in := plan.Input{Zones: e.zones, Stub: e.answering(), BaseSearch: e.dns.Base().Search, Domains: e.zones.Domains()}
+	// Beside an exit node no other resolver may be asked.
+	in.TakeAll = e.exit.state != ipc.ExitOff
 	for _, s := range e.splits() {
 		if s.suffix == "." {
 			in.TakeAll = true
@@ -109,6 +106,9 @@ func (e *Engine) forwardTo(base osconf.Base) {
 // table is who is asked for what is not ours.
 func (e *Engine) table(base osconf.Base) forward.Table {
 	t := forward.Table{Default: base.Nameservers, Split: map[string][]netip.AddrPort{}, Own: append(e.ownAddrs(), e.insideAddrs()...), Secure: map[netip.AddrPort]forward.Secure{}}
+	if e.exit.state != ipc.ExitOff && !e.portalOpen() {
+		t.Default = e.exitResolvers()
+	}
 	for _, s := range e.splits() {
 		for _, r := range s.servers {
 			if r.Name != "" {
@@ -164,4 +164,30 @@ func (e *Engine) dnsEvent(ev osconf.Event) {
 	default:
 		e.applyDNS()
 	}
+}
+
+// serveMembers has the stub answer members: by choice the names of its network,
+// and all others to those who may use this device as an exit node, by the
+// system's own resolvers.
+func (e *Engine) serveMembers(base osconf.Base) {
+	var served []stub.Served
+	t := forward.Table{Own: append(e.ownAddrs(), e.insideAddrs()...)}
+	for _, n := range e.nets {
+		if n.on == nil || n.names.zone == nil || !n.set.ServeNames && !n.offersExit() {
+			continue
+		}
+		only, err := dns.NewZones(n.names.zone)
+		if err != nil {
+			e.log.Error("serve names to members", "network", n.alias, "err", err)
+			continue
+		}
+		if n.offersExit() {
+			t.Default = base.Nameservers
+		}
+		for _, p := range overlay(n.id) {
+			served = append(served, stub.Served{From: p, Zones: only, Forward: n.offersExit()})
+		}
+	}
+	e.stub.SetServed(served)
+	e.outside.Set(t)
 }

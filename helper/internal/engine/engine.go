@@ -20,6 +20,8 @@ import (
 	"kith.internal/helper/internal/discover"
 	"kith.internal/helper/internal/health"
 	"kith.internal/helper/internal/key"
+	"kith.internal/helper/internal/osnet/egress"
+	"kith.internal/helper/internal/osnet/nat"
 	"kith.internal/helper/internal/osnet/netmon"
 	"kith.internal/helper/internal/store"
 	"kith.internal/ipc"
@@ -64,7 +66,12 @@ type Engine struct {
 	stub      *stub.Server
 	inside    insides
 	forward   *forward.Forwarder
+	outside   *forward.Forwarder // for members who use this device as an exit node
 	dns       osconf.Manager
+	egress    egress.Egress
+	exit      exit
+	nat       nat.NAT
+	passing   passing
 	zones     *dns.Zones                   // of the networks that are up
 	offsets   map[key.Public]time.Duration // neighbours' clocks against ours
 	publish   *time.Timer
@@ -120,8 +127,10 @@ func (e *Engine) open() error {
 		e.log.Debug("the system's verdict on its network", "err", err)
 	}
 	e.forward = forward.New(forward.Config{Log: e.log})
+	e.outside = forward.New(forward.Config{Log: e.log})
 	e.stub = stub.New(stub.Config{
 		Forward: e.forward,
+		Outside: e.outside,
 		Sockets: e.inside.around(e.cfg.Host.Resolver()),
 		Log:     e.log,
 		Changed: func() { e.post(e.applyDNS) },
@@ -130,10 +139,18 @@ func (e *Engine) open() error {
 	if err != nil {
 		return fmt.Errorf("read the resolver's settings: %w", err)
 	}
+	j := settings{e.cfg.Store}
+	if e.egress, err = e.cfg.Host.Egress(j); err != nil {
+		return fmt.Errorf("read the host's routing: %w", err)
+	}
+	if e.nat, err = e.cfg.Host.NAT(j); err != nil {
+		return fmt.Errorf("read what the host passes on: %w", err)
+	}
 	return nil
 }
 
-// release gives back what open took.
+// release gives back what open took. What keeps traffic from leaking stays, unless
+// Close has undone it.
 func (e *Engine) release() {
 	if e.dns != nil {
 		if err := e.dns.Close(); err != nil {
@@ -143,8 +160,10 @@ func (e *Engine) release() {
 	if e.stub != nil {
 		e.stub.Close()
 	}
-	if e.forward != nil {
-		e.forward.Close()
+	for _, f := range []*forward.Forwarder{e.forward, e.outside} {
+		if f != nil {
+			f.Close()
+		}
 	}
 	if e.announcer != nil {
 		e.announcer.Close()
@@ -162,6 +181,12 @@ func (e *Engine) release() {
 			e.log.Debug("end the watch for captive portals", "err", err)
 		}
 	}
+	if e.egress != nil {
+		e.egress.Close()
+	}
+	if e.nat != nil {
+		e.nat.Close()
+	}
 	if e.monitor != nil {
 		e.monitor.Close()
 	}
@@ -177,6 +202,8 @@ func (e *Engine) load() error {
 		return fmt.Errorf("read the machine's settings: %w", err)
 	}
 	e.down = m.Down
+	e.loadExit(m)
+	e.applyExit() // before anything may leave in clear
 	sets, err := e.cfg.Store.Networks()
 	if err != nil {
 		return fmt.Errorf("list the networks: %w", err)
@@ -226,6 +253,10 @@ func (e *Engine) watch() {
 			e.post(e.takeMapped)
 		case <-verdict:
 			e.post(e.lookForPortal)
+		case <-e.egress.Changes():
+			e.post(func() { e.egressProblem(e.egress.Problem()) })
+		case <-e.nat.Changes():
+			e.post(func() { e.natProblems(nil) })
 		}
 	}
 }
@@ -264,6 +295,7 @@ func (e *Engine) hostChanged(woke bool) {
 	}
 	e.setPorts()
 	e.forward.Flush()
+	e.outside.Flush()
 	for _, n := range e.nets {
 		n.networkChanged()
 	}
@@ -373,7 +405,8 @@ func (e *Engine) Close() error {
 		for _, n := range e.nets {
 			n.stop()
 		}
-		for _, t := range []*time.Timer{e.publish, e.room, e.upkeep, e.portal.next, e.portal.end} {
+		e.undoSteering()
+		for _, t := range []*time.Timer{e.publish, e.room, e.upkeep, e.portal.next, e.portal.end, e.exit.look} {
 			if t != nil {
 				t.Stop()
 			}

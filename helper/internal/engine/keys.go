@@ -2,6 +2,8 @@ package engine
 
 import (
 	"fmt"
+	"net/netip"
+	"slices"
 	"strings"
 	"time"
 
@@ -172,7 +174,8 @@ func (n *network) settleAsks() {
 	before := len(n.asks)
 	for _, a := range n.asks {
 		if a.Kind == replica.AskRename && a.Name == me.Name || a.Kind == replica.AskRenew && a.N <= me.N ||
-			a.Kind == replica.AskRelay && sameRelay(relayAsked(a), me.Relay) {
+			a.Kind == replica.AskRelay && sameRelay(relayAsked(a), me.Relay) || a.Kind == replica.AskExit && me.Exit ||
+			a.Kind == replica.AskRoute && len(missingRoutes(a.Routes, me.Routes)) == 0 {
 			n.dropAsks(a.Kind)
 		}
 	}
@@ -196,6 +199,9 @@ func asked(a replica.Ask) *ipc.Request {
 	if info := relayAsked(a); a.Kind == replica.AskRelay && info != nil {
 		r.Value = strings.Join(advertised(info), ", ")
 	}
+	if a.Kind == replica.AskRoute {
+		r.Value = joinPrefixes(a.Routes)
+	}
 	return r
 }
 
@@ -217,6 +223,15 @@ func (n *network) grant(m *roster.Member, ask replica.Ask) error {
 				return fmt.Errorf("the request of %s is malformed", m.Name)
 			}
 			_, err = a.ApproveRelay(m.Key, info)
+		case replica.AskExit:
+			_, err = a.ApproveExit(m.Key, true)
+		case replica.AskRoute:
+			for _, p := range ask.Routes {
+				if err := n.checkSubnet(p); err != nil {
+					return err
+				}
+			}
+			_, err = a.ApproveRoutes(m.Key, slices.Concat(m.Routes, missingRoutes(ask.Routes, m.Routes)))
 		default:
 			return ipc.Errorf(ipc.CodeUpgrade, "%s asks for something that this version does not know", m.Name)
 		}
@@ -237,9 +252,18 @@ func (n *network) asksOf(m *roster.Member) []replica.Ask {
 	for _, a := range l.Asks {
 		if a.Kind == replica.AskRename && a.Name != m.Name && roster.ValidLabel(a.Name) == nil ||
 			a.Kind == replica.AskRenew && a.N > m.N ||
-			a.Kind == replica.AskRelay && relayAsked(a) != nil && !sameRelay(relayAsked(a), m.Relay) {
+			a.Kind == replica.AskRelay && relayAsked(a) != nil && !sameRelay(relayAsked(a), m.Relay) ||
+			a.Kind == replica.AskExit && !m.Exit || a.Kind == replica.AskRoute && len(missingRoutes(a.Routes, m.Routes)) > 0 {
 			out = append(out, a)
 		}
 	}
 	return out
+}
+
+func joinPrefixes(list []netip.Prefix) string {
+	out := make([]string, len(list))
+	for i, p := range list {
+		out[i] = p.String()
+	}
+	return strings.Join(out, ", ")
 }

@@ -50,8 +50,9 @@ type live struct {
 	near    map[key.Public]nearby
 	wanted  map[key.Public]bool // WireGuard sessions
 	chains  map[key.Public][][]key.Public
-	routing *time.Timer // computes the chains when it is due
-	whying  *time.Timer // says why a path has not become direct
+	vias    map[netip.Prefix]key.Public // who leads to the accepted subnets
+	routing *time.Timer                 // computes the chains when it is due
+	whying  *time.Timer                 // says why a path has not become direct
 
 	relay       *relaying // nil: none
 	relayFailed bool      // it could not listen
@@ -255,6 +256,7 @@ func (h handler) PathChanged(id key.Public, p wire.Path) {
 				h.on.n.sayWhySoon()
 			}
 		}
+		h.on.n.pathMoved(id)
 		h.on.n.e.publishSoon()
 	})
 }

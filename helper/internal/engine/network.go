@@ -229,7 +229,7 @@ func (n *network) stop() {
 // ofLive is the warnings that concern what a network has of the host, and end
 // with it. What concerns the roster stays.
 var ofLive = []string{ipc.HealthIPv4Conflict, ipc.HealthIPv4Blocked, ipc.HealthNoIPv6, ipc.HealthNoTUN, ipc.HealthPortTaken, ipc.HealthRelayPort, ipc.HealthRelayHidden, ipc.HealthRelayLies, ipc.HealthForwardDrops,
-	ipc.HealthRelayOther, ipc.HealthSTUNLies}
+	ipc.HealthRelayOther, ipc.HealthSTUNLies, ipc.HealthRouteConflict}
 
 // sayGone tells the members that this device stops.
 func (n *network) sayGone() {
@@ -257,6 +257,7 @@ func (n *network) refresh() {
 		n.e.publishSoon()
 		return
 	}
+	n.checkVias()
 	d := n.decide()
 	if !d.member {
 		n.e.log.Warn("this device is no member any more", "network", n.alias)
@@ -286,6 +287,7 @@ func (n *network) decide() decision {
 	}
 	if n.on != nil {
 		in.use4, in.use6 = n.on.use4, n.on.use6
+		in.behind, in.exit = n.on.behind(), n.exitOf()
 	}
 	d := decide(in)
 	if d.member {

@@ -32,8 +32,10 @@ type input struct {
 	use6     bool
 	now      time.Time
 	presence func(key.Public) (p replica.Presence, ok bool)
-	relays   func(*roster.Member) bool // it serves as a relay; nil: none does
-	relay    bool                      // this device does
+	relays   func(*roster.Member) bool     // it serves as a relay; nil: none does
+	relay    bool                          // this device does
+	exit     key.Public                    // internet traffic goes there; zero: nowhere
+	behind   map[key.Public][]netip.Prefix // accepted subnets, by who leads there
 }
 
 // decision is what follows. It is made anew at each change and applied by
@@ -95,6 +97,11 @@ func decide(in input) decision {
 		t := tunnel.Peer{ID: m.Key, WG: m.WG, Addrs: []netip.Addr{m.IPv6}}
 		if m.IPv4.IsValid() {
 			t.Addrs = append(t.Addrs, m.IPv4)
+		}
+		t.Prefixes = in.behind[m.Key]
+		if m.Key == in.exit {
+			t.Prefixes = slices.Concat(t.Prefixes, internet(in.view.Network))
+			t.Hold = true
 		}
 		d.tunnel = append(d.tunnel, t)
 	}

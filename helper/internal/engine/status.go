@@ -95,7 +95,8 @@ func (e *Engine) state() ipc.State {
 
 func (n *network) status() ipc.Network {
 	v := n.book.View()
-	out := ipc.Network{Name: v.Name, Alias: n.alias, ID: n.id.String(), Active: n.on != nil, Self: n.selfStatus(v), Relay: n.relayStatus(), Forward: n.forwardStatus(), Shields: n.set.Shields}
+	out := ipc.Network{Name: v.Name, Alias: n.alias, ID: n.id.String(), Active: n.on != nil, Self: n.selfStatus(v), Relay: n.relayStatus(), Forward: n.forwardStatus(),
+		Exit: n.exitStatus(), Routes: n.routeStatus(), Shields: n.set.Shields}
 	var paths map[key.Public]wire.PeerStatus
 	var sessions map[key.Public]tunnel.Status
 	var linked map[key.Public]bool
@@ -117,7 +118,7 @@ func (n *network) status() ipc.Network {
 		}
 		p := ipc.Peer{
 			Name: m.Name, FQDN: dns.FQDN(m.Name, n.alias), IPv6: addr(m.IPv6), IPv4: addr(m.IPv4),
-			Tags: m.Tags, Role: role(m.Role), Key: m.Key.String(), Path: ipc.PathNone, Relay: n.serves(m),
+			Tags: m.Tags, Role: role(m.Role), Key: m.Key.String(), Path: ipc.PathNone, Relay: n.serves(m), Exit: n.exits(m),
 		}
 		n.fillPath(&p, paths[m.Key], linked[m.Key])
 		if p.Online {

@@ -24,6 +24,7 @@ var args = map[string][]string{
 	ipc.HealthRelayOther: {"device"}, ipc.HealthSTUNLies: {"server"},
 	ipc.HealthPolicy: {"by"},
 	ipc.HealthPortal: {"by"}, ipc.HealthPortalOpen: {"until"},
+	ipc.HealthExitBlocked: {"device", "why"}, ipc.HealthExitLeaks: {"why"}, ipc.HealthRouteConflict: {"route", "with"}, ipc.HealthNotPassing: {"why"},
 }
 
 func codes(hs []ipc.Health) (out []string) {

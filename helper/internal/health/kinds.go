@@ -123,6 +123,22 @@ var kinds = map[string]kind{
 		severity: ipc.SeverityInfo, delay: transient, order: 14, parents: []string{ipc.HealthRemoved},
 		text: "Another program holds UDP port {port}, so {network} uses {using}; all works, but change a port forwarding that you have set up.",
 	},
+	ipc.HealthExitBlocked: {
+		severity: ipc.SeverityError, order: 31,
+		text: "Exit node {device} cannot be used ({why}), so internet traffic is blocked; your devices are reached as before, and kith exit off lets all traffic go as ever.",
+	},
+	ipc.HealthExitLeaks: {
+		severity: ipc.SeverityError, order: 32,
+		text: "Traffic may go around the exit node: {why}; the tunnels to your devices are not touched by it, and kith exit off ends the use of it.",
+	},
+	ipc.HealthRouteConflict: {
+		severity: ipc.SeverityWarning, order: 33, parents: []string{ipc.HealthRemoved, ipc.HealthNoTUN},
+		text: "{route} of {network} is also the network on {with} here, so it stays that one; the other device's is reached again elsewhere, or end it with kith route accept --off {route}.",
+	},
+	ipc.HealthNotPassing: {
+		severity: ipc.SeverityWarning, delay: transient, order: 34,
+		text: "This device cannot pass on what others send through it: {why}; all else works, and kith exit offer off or kith route remove takes the offer back.",
+	},
 	ipc.HealthRelayPort: {
 		severity: ipc.SeverityWarning, order: 15, parents: []string{ipc.HealthRemoved, ipc.HealthNoTUN},
 		text: "Another program holds port {port}, so this device does not relay for {network}; all else works, and once that port is free, or with kith relay on --listen another one, it relays again.",

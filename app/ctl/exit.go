@@ -1,0 +1,194 @@
+package main
+
+import (
+	"fmt"
+	"net/netip"
+	"slices"
+	"strings"
+
+	"kith.internal/ipc"
+)
+
+type exitCmd struct {
+	Use     exitUseCmd     `cmd:"" help:"Send all internet traffic through a device; nothing leaves around it."`
+	Off     exitOffCmd     `cmd:"" help:"Let internet traffic go as ever, also where it is blocked."`
+	List    exitListCmd    `cmd:"" help:"List the exit nodes, the last used first."`
+	Offer   exitOfferCmd   `cmd:"" help:"Let the others' internet traffic out here."`
+	Approve exitApproveCmd `cmd:"" help:"Let a device be an exit node."`
+}
+
+type exitUseCmd struct {
+	Host     string         `arg:"" help:"The device: its name, address or key."`
+	AllowLAN *bool          `name:"allow-lan" negatable:"" help:"Keep the networks that this device is connected to reachable, or not; as before otherwise."`
+	LAN      []netip.Prefix `name:"lan" help:"Of those, these alone; may be given again." placeholder:"PREFIX"`
+}
+
+func (c *exitUseCmd) Run(a *app) error {
+	req := ipc.ExitUseRequest{Network: a.Network, Device: c.Host, AllowLAN: c.AllowLAN, LANs: c.LAN}
+	if c.AllowLAN == nil && len(c.LAN) > 0 {
+		req.AllowLAN = new(true)
+	}
+	ans, err := a.client.ExitUse(a.ctx, req)
+	switch {
+	case err != nil:
+		return err
+	case a.JSON:
+		return a.json(ans)
+	}
+	fmt.Fprintln(a.out, exitSays(ans.Exit))
+	return nil
+}
+
+// exitSays is what becomes of internet traffic, in a line.
+func exitSays(x ipc.Exit) string {
+	name := ""
+	if x.Using != nil {
+		name = clean(*x.Using)
+	}
+	lan := ""
+	if len(x.AllowLAN) > 0 {
+		lan = "; " + prefixes(x.AllowLAN) + " stays reachable"
+	}
+	switch x.State {
+	case ipc.ExitOn:
+		return "Internet traffic goes through " + name + lan + "."
+	case ipc.ExitConnecting:
+		return "Internet traffic goes through " + name + " as soon as it is reached; until then it is blocked" + lan + "."
+	case ipc.ExitBlocked:
+		return "Exit node " + name + " cannot be used: internet traffic is blocked" + lan + "; kith exit off lets it go as ever."
+	}
+	return "Internet traffic goes as ever."
+}
+
+func prefixes(list []netip.Prefix) string {
+	var out []string
+	for _, p := range list {
+		out = append(out, p.String())
+	}
+	return strings.Join(out, ", ")
+}
+
+type exitOffCmd struct{}
+
+func (c *exitOffCmd) Run(a *app) error {
+	ans, err := a.client.ExitOff(a.ctx, a.Network)
+	switch {
+	case err != nil:
+		return err
+	case a.JSON:
+		return a.json(ans)
+	}
+	fmt.Fprintln(a.out, exitSays(ans.Exit))
+	return nil
+}
+
+type exitListCmd struct{}
+
+// exitRow is one exit node of "kith exit list --json".
+type exitRow struct {
+	Network   string       `json:"network"`
+	Device    string       `json:"device"`
+	FQDN      string       `json:"fqdn"`
+	Online    bool         `json:"online"`
+	Using     bool         `json:"using"`
+	Path      ipc.PathKind `json:"path"`
+	LatencyMS *float64     `json:"latency_ms"`
+}
+
+func (c *exitListCmd) Run(a *app) error {
+	nets, err := a.networks()
+	if err != nil {
+		return err
+	}
+	rows := []exitRow{}
+	for _, n := range nets {
+		var here []exitRow
+		for _, p := range n.Peers {
+			if p.Exit {
+				here = append(here, exitRow{n.Alias, p.Name, p.FQDN, p.Online, n.Exit.Using != nil && *n.Exit.Using == p.Name, p.Path, p.LatencyMS})
+			}
+		}
+		place := func(r exitRow) int {
+			if i := slices.Index(n.Exit.Recent, r.Device); i >= 0 {
+				return i
+			}
+			return len(n.Exit.Recent)
+		}
+		slices.SortStableFunc(here, func(a, b exitRow) int { return place(a) - place(b) })
+		rows = append(rows, here...)
+	}
+	if a.JSON {
+		return a.json(struct {
+			Schema int       `json:"schema"`
+			Exits  []exitRow `json:"exits"`
+		}{ipc.Schema, rows})
+	}
+	if len(rows) == 0 {
+		fmt.Fprintln(a.out, "No device offers to be an exit node: there, kith exit offer on.")
+		return nil
+	}
+	t := table{}
+	t.row("NETWORK", "DEVICE", "STATE", "PATH", "LATENCY", "")
+	for _, r := range rows {
+		state, using := "offline", ""
+		if r.Online {
+			state = "online"
+		}
+		if r.Using {
+			using = "in use"
+		}
+		t.row(r.Network, r.Device, state, string(r.Path), latency(r.LatencyMS), using)
+	}
+	t.print(a.out)
+	return nil
+}
+
+type exitOfferCmd struct {
+	On  exitOfferOnCmd  `cmd:"" help:"Offer it; an admin has to approve."`
+	Off exitOfferOffCmd `cmd:"" help:"Do not."`
+}
+
+type exitOfferOnCmd struct {
+	LAN bool `name:"lan" help:"This device's own local networks can be reached through it too."`
+}
+
+func (c *exitOfferOnCmd) Run(a *app) error { return a.offer(true, c.LAN) }
+
+type exitOfferOffCmd struct{}
+
+func (c *exitOfferOffCmd) Run(a *app) error { return a.offer(false, false) }
+
+func (a *app) offer(on, lan bool) error {
+	ans, err := a.client.ExitOffer(a.ctx, ipc.ExitOfferRequest{Network: a.Network, On: on, LAN: lan})
+	switch {
+	case err != nil:
+		return err
+	case a.JSON:
+		return a.json(ans)
+	case ans.Exit.Pending:
+		fmt.Fprintln(a.out, "The offer waits for an admin's word: kith exit approve, on an admin's device.")
+	case ans.Exit.Offering && ans.Exit.OfferLAN:
+		fmt.Fprintln(a.out, "This device is an exit node, and its local networks can be reached through it.")
+	case ans.Exit.Offering:
+		fmt.Fprintln(a.out, "This device is an exit node.")
+	default:
+		fmt.Fprintln(a.out, "This device is no exit node.")
+	}
+	return nil
+}
+
+type exitApproveCmd struct {
+	Host string `arg:"" help:"The device."`
+}
+
+func (c *exitApproveCmd) Run(a *app) error {
+	ans, err := a.client.ExitApprove(a.ctx, ipc.DeviceRequest{Network: a.Network, Device: c.Host})
+	switch {
+	case err != nil:
+		return err
+	case a.JSON:
+		return a.json(ans)
+	}
+	fmt.Fprintf(a.out, "%s may be an exit node.\n", clean(ans.Device))
+	return nil
+}
