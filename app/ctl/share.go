@@ -19,7 +19,7 @@ type shareCmd struct {
 type shareCreateCmd struct {
 	Devices  []string `arg:"" name:"device" help:"The devices to share, or tag:NAME for all with a tag."`
 	Port     []string `required:"" help:"What the friend may reach there, such as 445/tcp,80/tcp or 60000-61000/udp; all for everything." placeholder:"PORTS"`
-	Exit     bool     `help:"They may be used as exit nodes, too."`
+	Exit     bool     `hidden:"" help:"They may be used as exit nodes, too."`
 	Both     bool     `help:"They may open connections to the friend's devices, too."`
 	Confirm  bool     `help:"It counts once you have compared words with the friend: kith share approve."`
 	AcceptBy duration `default:"24h" help:"How long the link can be accepted." placeholder:"D"`

@@ -74,7 +74,7 @@ func (e *Engine) ShareAccept(ctx context.Context, _ server.Caller, req ipc.Share
 		wait = joinWait
 	}
 	if b.a != nil {
-		if err := b.a.wait30(ctx, wait); err != nil {
+		if err := b.a.await(ctx, wait); err != nil {
 			return ipc.ShareAnswer{}, err
 		}
 	}
@@ -88,8 +88,8 @@ func (e *Engine) ShareAccept(ctx context.Context, _ server.Caller, req ipc.Share
 	})
 }
 
-// wait30 waits for the friend's side.
-func (a *accepting) wait30(ctx context.Context, wait time.Duration) error {
+// await waits for the friend's side.
+func (a *accepting) await(ctx context.Context, wait time.Duration) error {
 	t := time.NewTimer(wait)
 	defer t.Stop()
 	select {
@@ -194,7 +194,7 @@ func (n *network) received() []ipc.Share {
 	out := []ipc.Share{}
 	for _, w := range n.secrets.Visits {
 		for _, q := range w.Shares {
-			out = append(out, n.visiting1(&w, &q))
+			out = append(out, n.receivedShare(&w, &q))
 		}
 	}
 	for _, s := range n.secrets.Issuers {
@@ -205,8 +205,8 @@ func (n *network) received() []ipc.Share {
 	return out
 }
 
-// visiting1 is one friend's share as clients see it.
-func (n *network) visiting1(w *store.Visit, q *store.VisitShare) ipc.Share {
+// receivedShare is one friend's share as clients see it.
+func (n *network) receivedShare(w *store.Visit, q *store.VisitShare) ipc.Share {
 	out := ipc.Share{
 		ID: guest.SID(q.Share).String(), Name: q.Name, Network: w.Alias, Devices: []ipc.SharedDevice{}, Ports: []string{}, Direction: "in",
 		State: ipc.ShareActive, Words: []string{}, Guests: []ipc.Guest{},
