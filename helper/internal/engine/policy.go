@@ -37,7 +37,11 @@ func (n *network) readPolicy() {
 	in, faults := filter.Parse(raw)
 	if p.in = in; in == nil {
 		p.fault = &faults[0]
-		p.in, p.by = n.lastPolicy()
+		self := n.set.Device
+		if m := n.book.View().Member(n.self); m != nil {
+			self = m.Name
+		}
+		p.in, p.by = n.lastGood(self)
 		n.e.log.Warn("read the policy", "network", n.alias, "err", p.fault.Error())
 	} else {
 		n.keepPolicy(raw)
@@ -64,19 +68,16 @@ func (n *network) keepPolicy(raw []byte) {
 	}
 }
 
-// lastPolicy is the one to go by while the roster's cannot be read.
-func (n *network) lastPolicy() (p *filter.Policy, by string) {
+// lastGood is the policy to go by while the roster's cannot be read, for this
+// device's name.
+func (n *network) lastGood(self string) (p *filter.Policy, by string) {
 	value, err := n.e.cfg.Store.Value(n.id, policyValue)
 	if err == nil && len(value) > 0 {
 		if p, faults := filter.Parse(value[1:]); faults == nil {
 			return p, "the one before"
 		}
 	}
-	name := n.set.Device
-	if m := n.book.View().Member(n.self); m != nil {
-		name = m.Name
-	}
-	return filter.Closed(name), "none: nothing comes in"
+	return filter.Closed(self), "none: nothing comes in"
 }
 
 // worldOf is a network as its policy sees it: pure.
@@ -86,10 +87,7 @@ func worldOf(v *roster.View, self key.Public, now time.Time, p *filter.Policy) *
 		if expired(m, now) {
 			continue
 		}
-		d := filter.Device{Key: m.Key, Name: m.Name, Tags: m.Tags, Addrs: []netip.Addr{m.IPv6}, Admin: m.Role >= roster.RoleAdmin, Exit: m.Exit, Routes: m.Routes}
-		if m.IPv4.IsValid() {
-			d.Addrs = append(d.Addrs, m.IPv4)
-		}
+		d := deviceOf(m)
 		d.Exit = d.Exit || p.ApprovesExit(d)
 		w.Devices = append(w.Devices, d)
 	}
@@ -97,6 +95,22 @@ func worldOf(v *roster.View, self key.Public, now time.Time, p *filter.Policy) *
 		w.Shares = append(w.Shares, s.SID.String())
 	}
 	return w
+}
+
+// deviceOf is a member as a policy sees it, with what an admin has approved: the
+// policy itself may approve more.
+func deviceOf(m *roster.Member) filter.Device {
+	d := filter.Device{Key: m.Key, Name: m.Name, Tags: m.Tags, Addrs: []netip.Addr{m.IPv6}, Admin: m.Role >= roster.RoleAdmin, Exit: m.Exit, Routes: m.Routes}
+	if m.IPv4.IsValid() {
+		d.Addrs = append(d.Addrs, m.IPv4)
+	}
+	return d
+}
+
+// policyInForce is the policy that this device goes by.
+func (n *network) policyInForce() *filter.Policy {
+	n.readPolicy()
+	return n.policy.in
 }
 
 // sharePorts is a share's ports in the filter's form.
@@ -113,23 +127,23 @@ func sharePorts(ports guest.Ports) filter.Ports {
 
 // setFilter puts the policy in force here.
 func (n *network) setFilter(guests []filter.Guest) {
-	n.readPolicy()
+	p := n.policyInForce()
 	if n.on.filter == nil {
 		return
 	}
-	w := worldOf(n.book.View(), n.self, time.Now(), n.policy.in)
+	w := worldOf(n.book.View(), n.self, time.Now(), p)
 	w.Guests = guests
 	if i := slices.IndexFunc(w.Devices, func(d filter.Device) bool { return d.Key == n.self }); i >= 0 {
 		w.Exit, w.Routes = w.Devices[i].Exit, w.Devices[i].Routes
 	}
-	n.on.filter.Set(filter.Compile(n.policy.in, w, n.set.Shields))
+	n.on.filter.Set(filter.Compile(p, w, n.set.Shields))
 }
 
 // everyone is the network with all its guests: whom a policy is about. Shares
 // that nobody has accepted yet are in it by their names.
 func (n *network) everyone() *filter.World {
 	v, now := n.book.View(), time.Now()
-	w := worldOf(v, n.self, now, n.policy.in)
+	w := worldOf(v, n.self, now, n.policyInForce())
 	for _, s := range guest.All(v) {
 		if s.Over(now) != nil {
 			continue

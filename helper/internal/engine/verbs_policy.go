@@ -50,8 +50,7 @@ func (e *Engine) PolicySet(ctx context.Context, _ server.Caller, req ipc.PolicyR
 		if s.n.me() == nil {
 			return s, ipc.Errorf(ipc.CodeNotMember, "this device is no member of %s any more", s.n.alias)
 		}
-		s.n.readPolicy()
-		s.a, s.old, s.w = s.n.policyAnswer(), s.n.policy.in, s.n.everyone()
+		s.a, s.old, s.w = s.n.policyAnswer(), s.n.policyInForce(), s.n.everyone()
 		return s, nil
 	})
 	if err != nil {
@@ -96,8 +95,7 @@ func (e *Engine) PolicyReach(ctx context.Context, _ server.Caller, req ipc.Reach
 		if m == nil {
 			return ipc.ReachAnswer{}, ipc.Errorf(ipc.CodeNotFound, "%s has no such device", n.alias)
 		}
-		n.readPolicy()
-		from, to := filter.Reach(n.policy.in, n.everyone(), m.Name)
+		from, to := filter.Reach(n.policyInForce(), n.everyone(), m.Name)
 		if k == n.self && n.set.Shields {
 			from = nil
 		}

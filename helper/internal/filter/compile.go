@@ -14,6 +14,7 @@ type Rules struct {
 	own      []netip.Addr
 	far      map[netip.Addr]*entry
 	internet bool // what this device passes on
+	lan      bool
 	routes   []netip.Prefix
 	self     *beyond
 	into     []into // who is outside and may open connections into the overlay
@@ -52,7 +53,7 @@ func Compile(p *Policy, w *World, shields bool) *Rules {
 	if p == nil {
 		p = Default()
 	}
-	r := &Rules{shields: shields, networks: w.Networks, far: map[netip.Addr]*entry{}, internet: w.Exit, routes: w.Routes, self: &beyond{}}
+	r := &Rules{shields: shields, networks: w.Networks, far: map[netip.Addr]*entry{}, internet: w.Exit, lan: w.LAN, routes: w.Routes, self: &beyond{}}
 	self := w.self()
 	if self == nil {
 		return r
@@ -303,7 +304,7 @@ func (r *Rules) passesOn(dst netip.Addr) bool {
 	if within(r.networks, dst) || within(unroutable, dst) {
 		return false
 	}
-	return r.internet && public(dst) || within(r.routes, dst)
+	return r.internet && (r.lan || public(dst)) || within(r.routes, dst)
 }
 
 func (r *Rules) opensOut(src, dst netip.Addr, proto uint8, port uint16) bool {

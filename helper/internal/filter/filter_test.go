@@ -79,8 +79,13 @@ func TestDefault(t *testing.T) {
 		step{"for a route", true, tcp(lap4, lan4, 1, 443, tcpSYN), true},
 		step{"beside the route", true, tcp(lap4, ad("192.168.8.9"), 1, 443, tcpSYN), false},
 		step{"to everyone", true, udp(lap4, ad("255.255.255.255"), 1, 443), false},
+		step{"no LAN by the exit", true, tcp(lap4, ad("10.9.9.9"), 1, 443, tcpSYN), false},
 		step{"to a link", true, udp(lap6, ad("fe80::1"), 1, 443), false},
 	)
+	w.LAN = true
+	b.set("", w, false)
+	b.run(step{"the LAN, where the exit offers it", true, tcp(lap4, ad("10.9.9.9"), 1, 443, tcpSYN), true})
+	w.LAN = false
 	b.set(`{"allow": [{"from": ["laptop"], "to": ["internet", "self"]}, {"from": ["nas"], "to": ["192.168.7.9"]}, {"from": ["192.168.7.0/24"], "to": ["tag:server"], "ports": ["25/tcp"]}]}`, w, false)
 	b.run(
 		step{"the internet alone", true, tcp(lap4, web4, 3, 443, tcpSYN), true},

@@ -61,7 +61,7 @@ func naive(p *Policy, w *World, in bool, src, dst netip.Addr, proto uint8, port 
 	switch {
 	case !known || fd == self || nd != nil && nd != self || nd == nil && w.overlay(near):
 		return false
-	case nd == nil && in && !(w.Exit && public(near)) && !within(w.Routes, near):
+	case nd == nil && in && !(w.Exit && (w.LAN || public(near))) && !within(w.Routes, near):
 		return false
 	case nd == nil && !in && w.overlay(far) == false: // what is outside talks to the overlay alone
 		return false
@@ -149,6 +149,7 @@ func TestAgreesWithNaive(t *testing.T) {
 		}
 		text := fmt.Sprintf(`{"allow": [%s]}`, strings.Join(rules, ", "))
 		p, w := parsed(t, text), world()
+		w.LAN = rnd.IntN(2) == 0
 		w.Exit, w.Devices[0].Exit, w.Devices[2].Exit = rnd.IntN(2) == 0, rnd.IntN(2) == 0, rnd.IntN(2) == 0
 		if rnd.IntN(2) == 0 {
 			w.Routes = []netip.Prefix{pre("192.168.7.0/24")}

@@ -15,6 +15,7 @@ type World struct {
 	Shares   []string // IDs of all shares of the network, for Check
 	// What this device passes on now for others, beyond the overlay.
 	Exit   bool
+	LAN    bool // with Exit: to private networks, too
 	Routes []netip.Prefix
 }
 
