@@ -111,7 +111,7 @@ func (n *network) exitOf() key.Public {
 	if use == nil || use.Network != n.id || n.e.exitDown() {
 		return key.Public{}
 	}
-	if m := n.book.View().Member(use.Device); m == nil || !m.Exit || expired(m, time.Now()) {
+	if m := n.book.View().Member(use.Device); m == nil || !n.exitApproved(m) || expired(m, time.Now()) {
 		return key.Public{}
 	}
 	return use.Device
@@ -130,7 +130,7 @@ func (e *Engine) exitDown() bool {
 // exits tells whether a member may be used as an exit node.
 func (n *network) exits(m *roster.Member) bool {
 	l, heard := n.learnt[m.Key]
-	return m.Exit && (!heard || l.Seq == 0 || l.Exit)
+	return m.Exit && (!heard || l.Seq == 0 || l.Exit) || heard && l.Exit && n.exitApproved(m)
 }
 
 // exitFacts gathers what is known of the exit node in use.

@@ -30,7 +30,7 @@ const (
 // word and an admin's.
 func (n *network) offersExit() bool {
 	me := n.me()
-	return n.set.Exit != nil && me != nil && me.Exit
+	return n.set.Exit != nil && me != nil && n.exitApproved(me)
 }
 
 // offersRoutes is the subnets likewise.
@@ -39,7 +39,7 @@ func (n *network) offersRoutes() []store.RouteOffer {
 	if me == nil {
 		return nil
 	}
-	return slices.DeleteFunc(slices.Clone(n.set.Routes), func(o store.RouteOffer) bool { return !slices.Contains(me.Routes, o.Prefix) })
+	return slices.DeleteFunc(slices.Clone(n.set.Routes), func(o store.RouteOffer) bool { return !n.routeApproved(me, o.Prefix) })
 }
 
 // natConfig is what is to be passed on.
@@ -126,7 +126,7 @@ func (n *network) askOffers() (pending bool, err error) {
 		return false, ipc.Errorf(ipc.CodeNotMember, "this device is no member of %s any more", n.alias)
 	}
 	may := n.book.View().Caps(n.self)&roster.CapNet != 0
-	if n.set.Exit != nil && !me.Exit {
+	if n.set.Exit != nil && !n.exitApproved(me) {
 		if may {
 			err = n.write(func(a *roster.Author) error { _, err := a.ApproveExit(n.self, true); return err })
 		} else {
@@ -136,7 +136,8 @@ func (n *network) askOffers() (pending bool, err error) {
 			return false, err
 		}
 	}
-	if missing := missingRoutes(n.routesOffered(), me.Routes); len(missing) > 0 {
+	missing := slices.DeleteFunc(n.routesOffered(), func(p netip.Prefix) bool { return n.routeApproved(me, p) })
+	if len(missing) > 0 {
 		if may {
 			err = n.write(func(a *roster.Author) error { _, err := a.ApproveRoutes(n.self, n.routesOffered()); return err })
 		} else {

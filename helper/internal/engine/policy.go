@@ -107,6 +107,18 @@ func deviceOf(m *roster.Member) filter.Device {
 	return d
 }
 
+// exitApproved tells whether an admin, or the policy, agrees that a member is an
+// exit node.
+func (n *network) exitApproved(m *roster.Member) bool {
+	return m.Exit || n.policyInForce().ApprovesExit(deviceOf(m))
+}
+
+// routeApproved is the same of a subnet that a member leads to.
+func (n *network) routeApproved(m *roster.Member, p netip.Prefix) bool {
+	return slices.Contains(m.Routes, p) ||
+		n.policyInForce().ApprovesRoute(deviceOf(m), p) && !slices.ContainsFunc(overlay(n.id), p.Overlaps)
+}
+
 // policyInForce is the policy that this device goes by.
 func (n *network) policyInForce() *filter.Policy {
 	n.readPolicy()
@@ -133,8 +145,10 @@ func (n *network) setFilter(guests []filter.Guest) {
 	}
 	w := worldOf(n.book.View(), n.self, time.Now(), p)
 	w.Guests = guests
-	if i := slices.IndexFunc(w.Devices, func(d filter.Device) bool { return d.Key == n.self }); i >= 0 {
-		w.Exit, w.Routes = w.Devices[i].Exit, w.Devices[i].Routes
+	w.Exit = n.offersExit()
+	w.LAN = w.Exit && n.set.Exit.LAN
+	for _, o := range n.offersRoutes() {
+		w.Routes = append(w.Routes, o.Prefix)
 	}
 	n.on.filter.Set(filter.Compile(p, w, n.set.Shields))
 }

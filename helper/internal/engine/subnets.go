@@ -88,11 +88,12 @@ func chooseVia(current key.Public, all []via) key.Public {
 	return current
 }
 
-// leadsTo tells whether a member is the way to a subnet: an admin has agreed, and
-// it says so itself as far as it has been heard.
+// leadsTo tells whether a member is the way to a subnet: an admin or the
+// policy has agreed, and it says so itself as far as it has been heard.
 func (n *network) leadsTo(m *roster.Member, p netip.Prefix) bool {
 	l, heard := n.learnt[m.Key]
-	return slices.Contains(m.Routes, p) && (!heard || l.Seq == 0 || slices.Contains(l.Routes, p))
+	offers := slices.Contains(l.Routes, p)
+	return slices.Contains(m.Routes, p) && (!heard || l.Seq == 0 || offers) || offers && n.routeApproved(m, p)
 }
 
 // checkVias chooses who leads to each accepted subnet. It tells whether anything
@@ -171,8 +172,8 @@ func (n *network) routeStatus() []ipc.Route {
 		me := n.me()
 		out = append(out, ipc.Route{
 			Prefix: o.Prefix, Device: n.selfName(), Own: true, SNAT: !o.NoSNAT,
-			Approved: me != nil && slices.Contains(me.Routes, o.Prefix),
-			Active:   n.on != nil && me != nil && slices.Contains(me.Routes, o.Prefix),
+			Approved: me != nil && n.routeApproved(me, o.Prefix),
+			Active:   n.on != nil && me != nil && n.routeApproved(me, o.Prefix),
 		})
 	}
 	for _, m := range n.book.View().Members {
@@ -186,7 +187,7 @@ func (n *network) routeStatus() []ipc.Route {
 			}
 		}
 		for _, p := range list {
-			r := ipc.Route{Prefix: p, Device: m.Name, Approved: slices.Contains(m.Routes, p), Accepted: slices.Contains(n.set.Accept, p)}
+			r := ipc.Route{Prefix: p, Device: m.Name, Approved: n.routeApproved(m, p), Accepted: slices.Contains(n.set.Accept, p)}
 			if r.Approved && !n.leadsTo(m, p) {
 				continue // an admin's word for what is not offered any more
 			}

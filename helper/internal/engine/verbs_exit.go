@@ -65,7 +65,7 @@ func (n *network) exitNamed(name string) (*store.ExitUse, error) {
 		return nil, ipc.Errorf(ipc.CodeUsage, "this is that device itself")
 	case slices.ContainsFunc(n.e.nets, func(o *network) bool { return o.set.Exit != nil }):
 		return nil, ipc.Errorf(ipc.CodeUsage, "this device offers to be an exit node itself: kith exit offer off ends that")
-	case !m.Exit && heard && l.Exit:
+	case !n.exitApproved(m) && heard && l.Exit:
 		return nil, ipc.Errorf(ipc.CodeNotConnected, "%s offers to be an exit node and waits for an admin's word: kith exit approve %s", m.Name, m.Name)
 	case !n.exits(m):
 		return nil, ipc.Errorf(ipc.CodeNotConnected, "%s is no exit node: there, kith exit offer on", m.Name)
@@ -288,7 +288,7 @@ func (n *network) acceptable(p netip.Prefix) error {
 		return ipc.Errorf(ipc.CodeLimit, "at most %d subnets are accepted", acceptMost)
 	}
 	for _, m := range n.book.View().Members {
-		if m.Key != n.self && slices.Contains(m.Routes, p) {
+		if m.Key != n.self && (slices.Contains(m.Routes, p) || n.leadsTo(m, p)) {
 			return nil
 		}
 	}
