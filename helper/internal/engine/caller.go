@@ -129,6 +129,9 @@ func (c *caller) run(ctx context.Context) {
 		} else if err = c.visit(ctx, todo.shares); err != nil && ipc.CodeOf(err) == ipc.CodeInternal {
 			c.s.post(func() { delete(c.s.known, c.id) }) // it may have forgotten us: knock
 		}
+		if err != nil {
+			c.s.log.Debug("call a friend's device", "device", c.id.Short(), "known", todo.known, "err", err)
+		}
 		var verdict *ipc.Error
 		switch {
 		case err == nil:

@@ -86,6 +86,39 @@ func mustAccept(t *testing.T, h *Host, link string) {
 	}
 }
 
+// TestSimShareLasts: passes are renewed at half their life for as long as an admin
+// of the friend's is there; without one they end, and come back with one.
+func TestSimShareLasts(t *testing.T) {
+	if testing.Short() {
+		t.Skip("it goes through four days")
+	}
+	synctest.Test(t, func(t *testing.T) {
+		nas, anna, phone := sharing(t)
+		mustAccept(t, anna, nas.share(ipc.ShareRequest{Devices: []string{"nas"}}))
+		phone.Reach(sharedNAS, 2*time.Second)
+		time.Sleep(49 * time.Hour) // longer than a pass
+		phone.Reach(sharedNAS, 2*time.Second)
+		anna.Reach(sharedNAS, 2*time.Second)
+
+		anna.Stop()
+		time.Sleep(23 * time.Hour) // at least half of a pass is left
+		phone.Reach(sharedNAS, 2*time.Second)
+		time.Sleep(26 * time.Hour)
+		if _, _, err := phone.Ping(sharedNAS); err == nil {
+			t.Error("the pass is over, and nas answers")
+		}
+		if s := phone.received(); s.Why == nil {
+			t.Errorf("the pass is over, and nothing says so: %+v", s)
+		}
+		if g := nas.given().Guests; len(g) != 0 {
+			t.Errorf("the pass is over, and nas has the guests %+v", g)
+		}
+		anna.Start()
+		d, _ := phone.Reach(sharedNAS, time.Minute)
+		t.Logf("the admin is back: reached after %v", d)
+	})
+}
+
 // TestSimShareExpires: at its end, and ten minutes for the clocks, a share ends
 // with nobody's help, for what runs over it, too.
 func TestSimShareExpires(t *testing.T) {

@@ -51,7 +51,7 @@ type peer struct {
 	cut     atomic.Bool
 	keys    atomic.Pointer[theirs]
 	speaks  atomic.Pointer[ownKey] // the key of ours that it has last used; nil: not yet
-	counter atomic.Uint64          // of the last datagram sealed
+	counter *atomic.Uint64         // of the last datagram sealed; holders of a shared key have one with it
 	frames  atomic.Uint64          // of the last frame
 	pieces  atomic.Uint64          // frames cut
 
@@ -137,7 +137,7 @@ type route struct {
 }
 
 func newPeer(w *Wire, q Peer) *peer {
-	p := &peer{id: q.ID, tag: nodeTag(q.ID), shared: q.Shared, wire: w}
+	p := &peer{id: q.ID, tag: nodeTag(q.ID), shared: q.Shared, wire: w, counter: new(atomic.Uint64)}
 	p.keys.Store(newTheirs(q.Control))
 	p.ep.p = p
 	p.due.at = -1
@@ -185,6 +185,9 @@ func (p *peer) addInstance(b boot, now time.Time) *peer {
 		return nil
 	}
 	q := newPeer(p.wire, Peer{ID: p.id})
+	// To the holder our pings to all who hold the key are of one sender with what
+	// is for it alone: counted apart, these would look replayed.
+	q.counter = p.counter
 	q.keys.Store(p.keys.Load())
 	q.speaks.Store(p.speaks.Load())
 	q.contact().base = p
