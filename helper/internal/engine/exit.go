@@ -237,10 +237,15 @@ func (e *Engine) egressConfig() egress.Config {
 // steer hands a configuration to the system where it differs from the last.
 func (e *Engine) steer(c egress.Config) {
 	x := &e.exit
+	// Sockets without marks are bound to the uplink, which may be another by now.
+	if c.Exit {
+		bypass.SetUplink(e.host.Default4, e.host.Default6)
+	} else {
+		bypass.SetUplink(0, 0)
+	}
 	if x.isSet && reflect.DeepEqual(c, x.set) {
 		return
 	}
-	bypass.SetUplink(e.host.Default4, e.host.Default6)
 	err := e.egress.Set(c)
 	x.set, x.isSet = c, err == nil
 	e.egressProblem(err)
