@@ -35,7 +35,6 @@ var pages = map[Key]Entry{
 	"problem.conflict":   {Text: "{route} is also your local network ({with}).", About: "banner: an accepted route meets a local one"},
 	"problem.confirm":    {Text: "{label} accepted your share of {device}. Compare the words.", About: "banner: a share waits for the owner"},
 	"problem.asking":     {Text: "{device} asks to join {network}. Compare the digits.", About: "banner: a nearby device asks to join"},
-	"health.lan-only":    {Text: "No internet. Reaching {n} devices on this network.", One: "No internet. Reaching {n} device on this network.", About: "ipc HealthLANOnly"},
 	"state.exit.wait":    {Text: "Connecting to exit node {device}…", About: "top line: an exit node is chosen and not there yet"},
 	"state.exit.blocked": {Text: "Internet blocked — {device} is offline", About: "top line: the exit node in use is offline"},
 

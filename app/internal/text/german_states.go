@@ -166,7 +166,6 @@ var deCodes = map[Key]Entry{
 	"health.policy-unreadable":   {Text: "Dieses Gerät kann die neue Richtlinie von {network} nicht lesen und hält sich an: {by}. Aktualisiere Kith hier."},
 	"health.stun-lies":           {Text: "Der STUN-Server {server} nennt falsche Adressen. Kith glaubt ihm nicht."},
 	"health.forwarder-drops":     {Text: "{device} bietet an, Pakete weiterzureichen, und verwirft sie. Kith geht andere Wege."},
-	"health.lan-only":            {Text: "Kein Internet. {n} Geräte in diesem Netz werden erreicht.", One: "Kein Internet. {n} Gerät in diesem Netz wird erreicht."},
 
 	"problem.absent":   {Text: "Der Hintergrunddienst läuft nicht."},
 	"problem.versions": {Text: "App {app}, Dienst {service}: neu starten, um die Aktualisierung zu beenden."},

@@ -2,7 +2,6 @@ package ui
 
 import (
 	"context"
-	"errors"
 	"image"
 	"image/color"
 
@@ -19,9 +18,6 @@ import (
 
 // pingMost ends a ping that finds no direct way.
 const pingMost = 60
-
-// errEnough ends a ping that has shown what it can.
-var errEnough = errors.New("enough")
 
 // pinger pings one device, live, until it is reached directly.
 type pinger struct {
@@ -102,7 +98,7 @@ func (p *pinger) start(dev model.Device) {
 				return
 			}
 			p.stop()
-			if err != nil && !errors.Is(err, errEnough) && ipc.CodeOf(err) != ipc.CodeTimeout {
+			if err != nil && ipc.CodeOf(err) != ipc.CodeTimeout {
 				say(p.says, s.words(err))
 			}
 		})
