@@ -14,6 +14,7 @@ import (
 	"kith.internal/helper/internal/replica"
 	"kith.internal/helper/internal/store"
 	"kith.internal/helper/internal/tunnel"
+	"kith.internal/helper/internal/usernat"
 	"kith.internal/helper/internal/wire"
 	"kith.internal/helper/internal/wire/udp"
 	"kith.internal/ipc"
@@ -30,6 +31,8 @@ type live struct {
 	filter  *filter.Filter
 	inside  *tunnel.Inside
 	router  router.Router // nil without a TUN
+	device  *usernat.Device
+	passing *usernat.NAT // nil: what members send elsewhere is the kernel's
 	ifname  string
 	index   int // of the TUN; 0 without
 	journal uint64
@@ -147,7 +150,8 @@ func (on *live) openTUN() error {
 		dev.Close()
 		return fmt.Errorf("configure %s: %w", name, err)
 	}
-	on.inside = tunnel.NewInside(dev)
+	on.device = usernat.Wrap(dev)
+	on.inside = tunnel.NewInside(on.device)
 	on.filter = filter.New()
 	on.tunnel, err = tunnel.New(tunnel.Gated(on.inside, on.filter), on.keys.WireGuard, seeker{on.wire, on}, on.log)
 	return err
@@ -209,6 +213,7 @@ func (on *live) close() {
 		}
 		on.router.Close()
 	}
+	on.endPassing()
 	if on.tunnel != nil {
 		on.tunnel.Close()
 	}

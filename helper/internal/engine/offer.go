@@ -76,12 +76,12 @@ func (e *Engine) applyOffers() {
 	if len(c.Offers) > 0 {
 		p.how = natKernel
 	}
+	here := nat.Config{}
 	if errors.Is(err, nat.ErrUnable) {
-		err = e.passHere(c, err)
-	} else {
-		e.passHere(nat.Config{}, nil)
+		e.log.Info("pass traffic on in this process", "because", err)
+		here, err, p.how = c, nil, natUserspace
 	}
-	if err != nil {
+	if err = errors.Join(err, e.passHere(here)); err != nil {
 		e.log.Error("pass traffic on", "err", err)
 	}
 	e.natProblems(err)

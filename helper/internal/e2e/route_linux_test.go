@@ -1,0 +1,100 @@
+package e2e
+
+import (
+	"net/netip"
+	"os"
+	"strings"
+	"testing"
+	"time"
+
+	"kith.internal/ipc"
+)
+
+// TestNetnsExitUserspace: a host that may not forward, as a container, passes on
+// in the helper itself.
+func TestNetnsExitUserspace(t *testing.T) {
+	w := newExitWorld(t)
+	w.e1.term()
+	w.e1.wrap = []string{"unshare", "--mount", "sh", "-c", `mount --bind /proc/sys /proc/sys && mount -o remount,ro,bind /proc/sys && exec "$@"`, "sh"}
+	w.e1.start()
+	c := w.c
+	c.kith("exit", "approve", "e1")
+	until(t, "it offers", patience, func() bool { return c.peer("e1").Exit })
+	c.kith("exit", "use", "e1")
+	w.leavesBy("e1", patience)
+	w.e1.await("userspace", func(st ipc.Status) bool { return st.Networks[0].Exit.NAT == "userspace" })
+	if got := c.getent("web.test"); !strings.Contains(got, w.web[0].String()) {
+		t.Errorf("web.test is %q", got)
+	}
+	c.reach(w.web[0].String(), patience)
+	w.clear()
+	if got := w.e1.exec("", "sysctl", "-n", "net.ipv4.ip_forward").out; strings.TrimSpace(got) != "0" {
+		t.Errorf("forwarding is %q", got)
+	}
+	c.kith("exit", "off")
+	w.leavesBy("c", patience)
+}
+
+// TestNetnsRoutes: a subnet behind two devices is reached through one that works,
+// by an admin's word and the user's, and never in place of a network of one's own.
+func TestNetnsRoutes(t *testing.T) {
+	w := newWorld(t)
+	lan := w.bed.LAN("office")
+	printer := w.bed.Host("printer")
+	printer.Attach(lan, prefix("10.77.0.9/24"))
+	at := netip.MustParseAddr("10.77.0.9")
+	serveWho(t, printer, []netip.Addr{at})
+	c := w.public("c")
+	c.create("home")
+	x := &exitWorld{world: w, c: c, exits: map[netip.Addr]string{}}
+	routers := map[string]*node{}
+	for i, name := range []string{"r1", "r2"} {
+		n := bareNode(t, w.bed, name)
+		w.internet.Subnet("net-"+name).Join(n.host, 0)
+		own := prefix([]string{"10.77.0.1/24", "10.77.0.2/24"}[i])
+		n.host.Attach(lan, own)
+		x.exits[own.Addr()] = name
+		must(t, os.WriteFile(n.resolv(), nil, 0o644))
+		n.start()
+		n.join(c)
+		routers[name] = n
+	}
+	r1, r2 := routers["r1"], routers["r2"]
+	for bad, word := range map[string]string{"0.0.0.0/1": "exit node", "10.77.0.1/24": "10.77.0.0/24", "224.0.0.0/8": "no other device", "100.64.0.0/10": "home"} {
+		r1.refuse(r1.try("route", "add", bad), ipc.ExitUsage, word)
+	}
+	c.refuse(c.try("route", "accept", "10.77.0.0/24"), ipc.ExitNotFound)
+	r1.kith("route", "add", "10.77.0.0/24")
+	until(t, "the offer is heard", patience, func() bool { return len(c.network().Routes) == 1 })
+	c.refuse(c.try("route", "accept", "10.77.0.0/24"), ipc.ExitNoAnswer, "route approve")
+	c.kith("route", "approve", "10.77.0.0/24")
+	c.kith("route", "accept", "10.77.0.0/24")
+	until(t, "r1 leads there", patience, func() bool { return x.who(at) == "r1" })
+
+	r2.kith("route", "add", "10.77.0.0/24")
+	until(t, "the second offer is heard", patience, func() bool { return len(c.network().Routes) == 2 })
+	c.kith("route", "approve", "10.77.0.0/24", "--device", "r2")
+	<-time.After(200 * time.Millisecond)
+	if who := x.who(at); who != "r1" {
+		t.Errorf("a second router took over from one that works: %q", who)
+	}
+	c.reach("r2.home.internal", patience)
+	r1.kill()
+	took := until(t, "r2 takes over", patience, func() bool { return x.who(at) == "r2" })
+	t.Logf("the other router took over after %v", took)
+
+	own := w.bed.LAN("own")
+	c.host.Attach(own, prefix("10.77.0.100/24"))
+	c.warning(ipc.HealthRouteConflict)
+	for _, r := range c.network().Routes {
+		if r.Active || r.Conflict == nil {
+			t.Errorf("a route in place of a network of one's own: %+v", r)
+		}
+	}
+	c.host.Detach(own)
+	until(t, "the subnet is reached again", patience, func() bool { return x.who(at) == "r2" })
+	c.kith("route", "accept", "10.77.0.0/24", "--off")
+	if who := x.who(at); who != "" {
+		t.Errorf("not accepted any more, and reached: %q", who)
+	}
+}
