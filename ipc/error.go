@@ -47,6 +47,10 @@ const (
 	CodePassExpired  Code = "pass-expired" // not renewed in time, or a clock is wrong
 	CodePolicy       Code = "policy"       // a policy was refused: its faults say why
 	CodeGuestDenied  Code = "guest-denied" // this device has been put out, by either side
+
+	CodeNearbyClosed Code = "nearby-closed" // the network is not open to this LAN any more
+	CodeRefused      Code = "refused"       // the admin said no: the digits differ there, or the device is not wanted
+	CodeDigitsDiffer Code = "digits-differ" // the digits were not the same on both sides
 )
 
 // Error is what a verb answers when it fails. Msg is English, for logs and the
@@ -98,9 +102,9 @@ func ExitCode(err error) int {
 		return ExitUsage
 	case CodeUnreachable, CodeVersion:
 		return ExitUnreachable
-	case CodePermission, CodeNotAdmin:
+	case CodePermission, CodeNotAdmin, CodeRefused:
 		return ExitPermission
-	case CodeNotConnected, CodeNotMember:
+	case CodeNotConnected, CodeNotMember, CodeNearbyClosed:
 		return ExitNoAnswer
 	case CodeNotFound:
 		return ExitNotFound

@@ -51,10 +51,14 @@ type NearbyJoinRequest struct {
 	ID     string  `json:"id"` // or the network's name, where that is clear
 	Device string  `json:"device"`
 	Wait   Seconds `json:"wait"` // 0 is until the window closes
+	// Confirm waits for nearby/approve here too, by the same ID: who is led into
+	// a forged network is not let in anywhere, and so hears of it nowhere else.
+	Confirm bool `json:"confirm"`
 }
 
-// NearbyApproveRequest says that the digits are the same, or are not.
+// NearbyApproveRequest says that the digits are the same, or are not: on the
+// admin's device of a device that asks, on the joiner's of the network asked for.
 type NearbyApproveRequest struct {
-	ID     string `json:"id"`     // or the device's name, where that is clear
+	ID     string `json:"id"`     // or the device's name, where that is clear; "" is the only one that asks
 	Refuse bool   `json:"refuse"` // they differ, or it is not wanted
 }

@@ -244,6 +244,7 @@ const (
 	HealthNoNetwork     = "no-uplink"           // no interface is up
 	HealthExpiring      = "membership-expiring" // args: at
 	HealthRelayPort     = "relay-port-taken"    // args: port
+	HealthNearbyTries   = "nearby-tries"        // three devices nearby were not let in, so the network closed to its LAN
 	HealthRelayHidden   = "relay-unreachable"   // no member reaches this relay from outside; args: addr
 	HealthRelayLies     = "relay-lies"          // args: device
 	HealthForwardDrops  = "forwarder-drops"     // args: device

@@ -29,6 +29,7 @@ type cli struct {
 	Down       downCmd       `cmd:"" help:"Disconnect until the next up, over restarts too."`
 	Ping       pingCmd       `cmd:"" help:"See whether a device answers and on which path."`
 	Device     deviceCmd     `cmd:"" help:"List and change the network's devices."`
+	Nearby     nearbyCmd     `cmd:"" help:"Join on one LAN without a link, by comparing six digits."`
 	Relay      relayCmd      `cmd:"" help:"Let this device pass sealed packets on for all members."`
 	Forward    forwardCmd    `cmd:"" help:"Pass packets on between members who cannot reach one another."`
 	Share      shareCmd      `cmd:"" help:"Let a friend's devices reach some of yours, or use what a friend shares."`

@@ -69,6 +69,9 @@ var advices = map[ipc.Code]string{
 	ipc.CodePolicy:        "Nothing has changed. kith policy --help tells how to write one.",
 	ipc.CodeRouteConflict: "The subnet behind the other device is reached from elsewhere.",
 	ipc.CodeUnresolved:    "Check the name, or give its address.",
+	ipc.CodeNearbyClosed:  "Have an admin open it again: kith nearby open",
+	ipc.CodeRefused:       "Ask the admin why, then try again.",
+	ipc.CodeDigitsDiffer:  "Somebody on this LAN may stand in between; join with a link instead: kith invite",
 }
 
 func (a *app) advice(e *ipc.Error) string {

@@ -114,6 +114,7 @@ func (f *fake) serve(t *testing.T) string {
 	})
 	handle(f, s, ipc.VerbRelayOff, func(ipc.NetworkRequest) ipc.RelayAnswer { return ipc.RelayAnswer{} })
 	f.serveExit(s)
+	f.serveNearby(s)
 	handle(f, s, ipc.VerbForward, func(r ipc.ForwardRequest) ipc.ForwardAnswer {
 		return ipc.ForwardAnswer{Forward: ipc.Forward{On: r.On}}
 	})

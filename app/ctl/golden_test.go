@@ -173,6 +173,13 @@ func TestGolden(t *testing.T) {
 		{"recover-short", fake{}, "abandon", "recover"},
 		{"recover-show", fake{}, "", "recover --show"},
 		{"recover-show-json", fake{}, "", "recover --show --json"},
+		{"nearby-open", fake{status: running()}, "", "nearby open"},
+		{"nearby-close", fake{status: running()}, "", "nearby open --close"},
+		{"nearby-list", fake{status: running()}, "", "nearby list"},
+		{"nearby-list-json", fake{status: running()}, "", "nearby list --json"},
+		{"nearby-list-none", fake{}, "", "nearby list"},
+		{"nearby-approve", fake{status: running()}, "", "nearby approve phone --yes"},
+		{"nearby-refuse", fake{status: running()}, "", "nearby approve --refuse"},
 		{"exit-use", fake{status: exiting(ipc.ExitOn)}, "", "-n home exit use nas --allow-lan"},
 		{"exit-use-json", fake{status: exiting(ipc.ExitConnecting)}, "", "exit use nas --json"},
 		{"exit-use-connecting", fake{status: exiting(ipc.ExitConnecting)}, "", "exit use nas --no-allow-lan"},
@@ -225,6 +232,7 @@ func TestEveryErrorIsTold(t *testing.T) {
 		ipc.CodeTimeout, ipc.CodeNotConnected, ipc.CodeNoTUN, ipc.CodeDiskFull, ipc.CodePhrase, ipc.CodeNotHeld,
 		ipc.CodeLimit, ipc.CodeUpgrade, ipc.CodeBusy, ipc.CodePortTaken, ipc.CodeNoAddress, ipc.CodeRouteConflict, ipc.CodeUnresolved,
 		ipc.CodeShareRevoked, ipc.CodeShareExpired, ipc.CodeNotShared, ipc.CodePassInvalid, ipc.CodePassExpired, ipc.CodeGuestDenied, ipc.CodePolicy,
+		ipc.CodeNearbyClosed, ipc.CodeRefused, ipc.CodeDigitsDiffer,
 	}
 	var b strings.Builder
 	for _, c := range codes {

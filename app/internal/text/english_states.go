@@ -132,6 +132,9 @@ var codes = map[Key]Entry{
 	"error.guest-denied":   {Text: "This device was taken off the share.", About: "ipc CodeGuestDenied"},
 	"error.route-conflict": {Text: "{route} is also the network on {with} here. It stays as it is.", About: "ipc CodeRouteConflict"},
 	"error.unresolved":     {Text: "{name} leads to no address. Is it written right?", About: "ipc CodeUnresolved"},
+	"error.nearby-closed":  {Text: "The network is not open to devices nearby any more. Have it opened again.", About: "ipc CodeNearbyClosed"},
+	"error.refused":        {Text: "The admin said no. Ask them, then try again.", About: "ipc CodeRefused: the digits differ there, or the device is not wanted"},
+	"error.digits-differ":  {Text: "The digits were not the same: somebody may stand in between. Nothing was joined.", About: "ipc CodeDigitsDiffer"},
 
 	"health.ipv4-conflict":       {Text: "The IPv4 addresses of {network} are also used by {with}. IPv6 works, and names lead there.", About: "ipc HealthIPv4Conflict; {with} is a range, interface or network"},
 	"health.ipv4-blocked":        {Text: "A firewall rule drops the IPv4 addresses of {network}: {rule}. IPv6 works, and names lead there.", About: "ipc HealthIPv4Blocked"},
@@ -154,6 +157,7 @@ var codes = map[Key]Entry{
 	"health.route-conflict":      {Text: "{route} is also your local network.", About: "ipc HealthRouteConflict"},
 	"health.not-passing":         {Text: "This device cannot pass on what others send through it: {why}.", About: "ipc HealthNotPassing"},
 	"health.relay-port-taken":    {Text: "Another program holds port {port}: this device does not relay for {network}.", About: "ipc HealthRelayPort"},
+	"health.nearby-tries":        {Text: "Three devices nearby were not let in, so {network} closed to them. Open it again if you expect one.", About: "ipc HealthNearbyTries"},
 	"health.relay-unreachable":   {Text: "No device of {network} reaches this relay at {addr}. Let UDP and TCP in to that port.", About: "ipc HealthRelayHidden"},
 	"health.relay-lies":          {Text: "The relay {device} does not do what it should. Kith avoids it; traffic stays sealed.", About: "ipc HealthRelayLies"},
 	"health.relay-other-key":     {Text: "Who answers for the relay {device} has another key. A sign-in page, a program that opens TLS, or an impostor: Kith tells it nothing.", About: "ipc HealthRelayOther"},

@@ -136,6 +136,9 @@ var deCodes = map[Key]Entry{
 	"error.no-address":     {Text: "Dieses Gerät hat keine Adresse, die andere von außen erreichen. Eine nennen, oder einen Hostnamen, und den Port."},
 	"error.route-conflict": {Text: "{route} ist hier auch das Netz an {with}. Es bleibt, wie es ist."},
 	"error.unresolved":     {Text: "{name} führt zu keiner Adresse. Ist es richtig geschrieben?"},
+	"error.nearby-closed":  {Text: "Das Netz ist für Geräte in der Nähe nicht mehr offen. Es muss neu geöffnet werden."},
+	"error.refused":        {Text: "Der Admin hat abgelehnt. Nachfragen und noch einmal versuchen."},
+	"error.digits-differ":  {Text: "Die Ziffern waren nicht gleich: vielleicht steht jemand dazwischen. Dieses Gerät ist nicht beigetreten."},
 
 	"health.ipv4-conflict":       {Text: "Die IPv4-Adressen von {network} werden auch von {with} benutzt. IPv6 funktioniert, und Namen führen dorthin."},
 	"health.ipv4-blocked":        {Text: "Eine Firewall-Regel verwirft die IPv4-Adressen von {network}: {rule}. IPv6 funktioniert, und Namen führen dorthin."},
@@ -158,6 +161,7 @@ var deCodes = map[Key]Entry{
 	"health.route-conflict":      {Text: "{route} ist auch dein lokales Netz."},
 	"health.not-passing":         {Text: "Dieses Gerät kann nicht weiterleiten, was andere über es schicken: {why}."},
 	"health.relay-port-taken":    {Text: "Ein anderes Programm hält Port {port}: dieses Gerät ist kein Relay für {network}."},
+	"health.nearby-tries":        {Text: "Drei Geräte in der Nähe wurden nicht eingelassen, darum ist {network} für sie geschlossen. Neu öffnen, wenn eines erwartet wird."},
 	"health.relay-unreachable":   {Text: "Kein Gerät von {network} erreicht dieses Relay unter {addr}. UDP und TCP zu diesem Port einlassen."},
 	"health.relay-lies":          {Text: "Das Relay {device} tut nicht, was es soll. Kith meidet es; der Verkehr bleibt versiegelt."},
 	"health.relay-other-key":     {Text: "Wer für das Relay {device} antwortet, hat einen anderen Schlüssel. Eine Anmeldeseite, ein Programm, das TLS öffnet, oder ein Betrüger: Kith sagt ihm nichts."},

@@ -33,6 +33,7 @@ type Announcer struct {
 
 	limit *limiter // the listener's own
 	heard recent   // so is this
+	told  told     // and this
 
 	mu       sync.Mutex // guards what follows; held for calculations and while Handle runs
 	ifaces   []netmon.Interface
@@ -41,6 +42,7 @@ type Announcer struct {
 	step     int       // announcements of it that went out
 	next     time.Time // when the next is due
 	problems map[string]error
+	notices  notices
 }
 
 // group is a Group at work.
@@ -179,7 +181,11 @@ func (a *Announcer) announce() {
 		case <-timer.C:
 		}
 		timer.Stop()
-		if wait, ok := a.turn(); ok {
+		wait, ok := a.turn()
+		if w, also := a.shout(); also && (!ok || w < wait) {
+			wait, ok = w, true
+		}
+		if ok {
 			timer.Reset(wait)
 		}
 	}
@@ -235,6 +241,10 @@ func (a *Announcer) listen() {
 }
 
 func (a *Announcer) receive(b []byte, from netip.AddrPort, ifindex int) {
+	if isNotice(b) {
+		a.receiveNotice(b, from, ifindex)
+		return
+	}
 	if !wellFormed(b) || a.heard.before(b, from.Addr()) || !a.limit.allow(from.Addr()) {
 		return
 	}

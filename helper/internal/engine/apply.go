@@ -16,6 +16,13 @@ func (e *Engine) apply() {
 		groups = append(groups, n.groups()...)
 	}
 	e.announcer.Set(e.foreign(), groups)
+	var notices []discover.Notice
+	for _, n := range e.nets {
+		if o := n.open(); o != nil {
+			notices = append(notices, n.openingNotice(o))
+		}
+	}
+	e.announcer.SetNotices(notices)
 	e.checkUplink()
 	e.applyExit()
 	e.applyOffers()

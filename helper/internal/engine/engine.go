@@ -78,6 +78,9 @@ type Engine struct {
 	upkeep    *time.Timer
 	published time.Time
 	room      *time.Timer // looks whether a full disk has space again
+	heard     map[[32]byte]*heardOpening
+	heardNew  chan struct{} // closed with a new one
+	sweep     *time.Timer
 }
 
 // New recovers what a crash left, loads the networks and starts those that are
@@ -90,6 +93,7 @@ func New(cfg Config) (*Engine, error) {
 		joins:   map[key.Public]*joining{},
 		offsets: map[key.Public]time.Duration{},
 		closed:  map[int]bool{},
+		heard:   map[[32]byte]*heardOpening{}, heardNew: make(chan struct{}),
 	}
 	e.health = health.New(func() { e.post(e.publishSoon) })
 	cfg.Store.OnFull(func(err error) { e.post(func() { e.diskFull(err) }) })
@@ -122,6 +126,7 @@ func (e *Engine) open() error {
 		return fmt.Errorf("open LAN discovery: %w", err)
 	}
 	e.announcer = discover.New(e.multicast, e.log)
+	e.announcer.HearNotices(e.hearNotice)
 	e.mapper = e.cfg.Host.PortMapper(e.monitor)
 	if e.portal.watch, err = e.cfg.Host.Portal(); err != nil {
 		e.log.Debug("the system's verdict on its network", "err", err)
@@ -406,7 +411,7 @@ func (e *Engine) Close() error {
 			n.stop()
 		}
 		e.undoSteering()
-		for _, t := range []*time.Timer{e.publish, e.room, e.upkeep, e.portal.next, e.portal.end, e.exit.look} {
+		for _, t := range []*time.Timer{e.publish, e.room, e.upkeep, e.portal.next, e.portal.end, e.exit.look, e.sweep} {
 			if t != nil {
 				t.Stop()
 			}

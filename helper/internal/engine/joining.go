@@ -34,6 +34,7 @@ type joining struct {
 	wg     sync.WaitGroup
 	done   chan struct{} // closed with result set
 	result error
+	near   *asksNearby            // nil: it follows an invite
 	held   atomic.Pointer[string] // why the sponsor put it off, nil while it did not
 }
 
@@ -53,16 +54,16 @@ func (e *Engine) loadJoins() error {
 		if e.joins[l.Invite.Public()] != nil {
 			continue
 		}
-		if _, err := e.startJoin(l, kept); err != nil {
+		if _, err := e.startJoin(l, kept, nil); err != nil {
 			e.log.Error("go on with a join", "network", l.Name, "err", err)
 		}
 	}
 	return nil
 }
 
-// startJoin opens a port and looks for the sponsor.
-func (e *Engine) startJoin(l *link.Join, kept store.Join) (*joining, error) {
-	j := &joining{e: e, link: l, kept: kept, stage: ipc.JoinSearching, done: make(chan struct{})}
+// startJoin opens a port and looks for the sponsor; near is nil for an invite.
+func (e *Engine) startJoin(l *link.Join, kept store.Join, near *asksNearby) (*joining, error) {
+	j := &joining{e: e, link: l, kept: kept, near: near, stage: ipc.JoinSearching, done: make(chan struct{})}
 	if len(kept.Name) > 0 && kept.Name[:1] == chosenMark {
 		j.chosen = true
 	}
@@ -83,7 +84,11 @@ func (e *Engine) startJoin(l *link.Join, kept store.Join) (*joining, error) {
 	peers, chains := j.peers()
 	j.wire.SetPeers(peers)
 	j.wire.SetChains(l.Sponsor, chains)
-	ctx, cancel := context.WithDeadline(e.ctx, l.Expires.Add(grace))
+	until := l.Expires
+	if near == nil {
+		until = until.Add(grace)
+	}
+	ctx, cancel := context.WithDeadline(e.ctx, until)
 	j.cancel = cancel
 	e.joins[l.Invite.Public()] = j
 	e.apply()
@@ -179,9 +184,7 @@ func (j *joining) run(ctx context.Context) {
 			return
 		case ctx.Err() != nil:
 			if errors.Is(ctx.Err(), context.DeadlineExceeded) {
-				j.e.post(func() {
-					j.end(ipc.Errorf(ipc.CodeLinkExpired, "the invite ended before %s answered", j.link.SponsorName))
-				})
+				j.e.post(func() { j.end(j.late()) })
 			}
 			return
 		}
@@ -199,6 +202,14 @@ func (j *joining) run(ctx context.Context) {
 	}
 }
 
+// late is the verdict when the time is over.
+func (j *joining) late() error {
+	if j.near != nil {
+		return ipc.Errorf(ipc.CodeNearbyClosed, "%s closed before %s answered", j.link.Name, j.link.SponsorName)
+	}
+	return ipc.Errorf(ipc.CodeLinkExpired, "the invite ended before %s answered", j.link.SponsorName)
+}
+
 func (j *joining) try(ctx context.Context) (join.Answer, error) {
 	s, err := j.wire.Dial(ctx, j.link.Sponsor)
 	if err != nil {
@@ -206,16 +217,20 @@ func (j *joining) try(ctx context.Context) (join.Answer, error) {
 	}
 	defer s.Close(0)
 	j.e.post(func() { j.setStage(ipc.JoinAsking) })
-	ctx, cancel := context.WithTimeout(ctx, 20*time.Second)
-	defer cancel()
 	k := j.kept.Keys
 	device := j.kept.Device.Public()
 	wg, control := k.WireGuard.Public(), k.Control.Public()
 	pop := roster.SignPop(j.link.Network, j.kept.Device, wg, control, k.N)
-	return join.Ask(ctx, s, join.Request{
+	req := join.Request{
 		Device: device, WG: wg, Control: control, N: k.N, Pop: pop[:],
 		Name: j.name(), Chosen: j.chosen,
-	}, func(invite [32]byte) [64]byte {
+	}
+	if j.near != nil {
+		return j.askNearby(ctx, s, req)
+	}
+	ctx, cancel := context.WithTimeout(ctx, 20*time.Second)
+	defer cancel()
+	return join.Ask(ctx, s, req, func(invite [32]byte) [64]byte {
 		return roster.SignInvite(j.link.Invite, invite, device, wg)
 	})
 }
@@ -248,7 +263,9 @@ func (j *joining) end(why error) {
 		return
 	}
 	j.stop()
-	if err := j.e.cfg.Store.RemoveJoin(j.link.Network); err != nil {
+	if j.near != nil {
+		j.endNearby(why)
+	} else if err := j.e.cfg.Store.RemoveJoin(j.link.Network); err != nil {
 		j.e.log.Error("forget a join", "err", err)
 	}
 	j.result = why
@@ -270,6 +287,9 @@ func (j *joining) admitted(set *roster.Set, a join.Answer, err error) {
 	st, _ := j.wire.PeerStatus(j.link.Sponsor)
 	port := j.conn.Port()
 	j.stop()
+	if j.near != nil {
+		j.endNearby(nil)
+	}
 	name := set.View().Member(j.kept.Device.Public()).Name
 	n, err := j.e.addNetwork(set, store.Settings{
 		Network: set.Network(), Name: set.Name(), Alias: j.e.aliasFor(set.Name()), Device: name, Port: port,

@@ -271,6 +271,10 @@ func (h handler) NeighboursChanged() { h.post(h.on.n.neighboursChanged) }
 // Accept serves a control session: an invite's holder asks to join, a member
 // replicates.
 func (h handler) Accept(id key.Public, s wire.Session) {
+	if o := h.on.n.opening.Load(); o != nil && o.id == id {
+		h.on.n.serveNearby(h.on, o, s)
+		return
+	}
 	// A member first: an invite with its key must not keep it from replicating.
 	if v := h.on.n.book.View(); v.Member(id) == nil && v.Invite(id) != nil {
 		h.on.n.serveJoin(h.on, s)

@@ -61,6 +61,7 @@ type network struct {
 	offers  map[handing]offered
 	got     map[handing]bool // which devices have a pass, as they say
 	stays   map[roster.ID]*stay
+	opening atomic.Pointer[opening] // to the LAN; nil: none
 }
 
 // learnt is what a member's presence said, kept also while replication is down.
@@ -208,6 +209,7 @@ func (n *network) stop() {
 	clear(n.offers)
 	clear(n.got)
 	clear(n.spread)
+	n.endNearby()
 	if on.index != 0 {
 		n.e.closed[on.index] = true // until the monitor tells that it is gone
 	}
@@ -253,6 +255,9 @@ func (n *network) refresh() {
 	n.checkEpoch()
 	n.checkLeft()
 	n.checkVisitors()
+	if o := n.open(); o != nil && n.book.View().Caps(n.self)&roster.CapAdmit == 0 {
+		n.closeNearby(o)
+	}
 	if n.on == nil {
 		n.e.publishSoon()
 		return
@@ -284,6 +289,9 @@ func (n *network) decide() decision {
 		view: n.book.View(), self: n.self, now: time.Now(),
 		presence: func(k key.Public) (replica.Presence, bool) { l, ok := n.learnt[k]; return l.Presence, ok },
 		relays:   n.serves, relay: n.relayApproved(),
+	}
+	if o := n.opening.Load(); o != nil {
+		in.opening = o.id
 	}
 	if n.on != nil {
 		in.use4, in.use6 = n.on.use4, n.on.use6
@@ -394,6 +402,9 @@ func (n *network) groups() []discover.Group {
 	}
 	for _, s := range n.stays {
 		out = append(out, s.groups()...)
+	}
+	if o := n.open(); o != nil {
+		out = append(out, discover.Group{Secret: lanSecret(o.id), Port: port, Handle: func(h discover.Heard) { n.heard(o.id, h) }})
 	}
 	return append(out, n.guestGroups()...)
 }

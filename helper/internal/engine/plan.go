@@ -36,6 +36,7 @@ type input struct {
 	relay    bool                          // this device does
 	exit     key.Public                    // internet traffic goes there; zero: nowhere
 	behind   map[key.Public][]netip.Prefix // accepted subnets, by who leads there
+	opening  key.Public                    // who asks nearby holds its key; zero: the network is not open
 }
 
 // decision is what follows. It is made anew at each change and applied by
@@ -134,6 +135,9 @@ func joiners(in input) []wire.Peer {
 	for _, i := range sponsored(in.view, in.self) {
 		own[i.ID] = true
 		add(i, joinsAt(i, in))
+	}
+	if c, err := in.opening.Exchange(); err == nil && !in.opening.IsZero() {
+		out = append(out, wire.Peer{ID: in.opening, Control: c, Shared: true})
 	}
 	if !in.relay {
 		return out

@@ -65,6 +65,7 @@ func (e *Engine) status() *ipc.Status {
 	for _, n := range e.nets {
 		st.Networks = append(st.Networks, n.status())
 	}
+	st.Nearby = e.nearbyStatus()
 	for _, j := range e.joins {
 		st.Joining = append(st.Joining, j.status())
 	}

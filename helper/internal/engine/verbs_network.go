@@ -305,30 +305,8 @@ func (e *Engine) beginJoin(l *link.Join, text, name string) (*joining, error) {
 		return nil, ipc.Errorf(ipc.CodeLinkExpired, "the invite expired at %s, and this device's clock says %s",
 			l.Expires.UTC().Format(time.RFC3339), time.Now().UTC().Format(time.RFC3339))
 	}
-	if err := e.mayAdd(); err != nil {
+	if err := e.mayJoin(l); err != nil {
 		return nil, err
-	}
-	// Before anything is asked: an invite is not used up for nothing.
-	if err := e.checkTUN(); err != nil {
-		return nil, err
-	}
-	for _, n := range e.nets {
-		switch {
-		case n.id == l.Network && n.me() != nil:
-			return nil, ipc.Errorf(ipc.CodeExists, "this device is in %s already", n.alias)
-		case n.id == l.Network:
-			// It was removed, and is invited anew: it comes with fresh keys.
-			if err := e.forget(n); err != nil {
-				return nil, err
-			}
-		case roster.SamePrefix(n.id, l.Network):
-			return nil, ipc.Errorf(ipc.CodeLinkForeign, "the network %s has the address range of %s: one of them was made to", l.Name, n.alias)
-		}
-	}
-	for _, j := range e.joins {
-		if j.link.Network == l.Network {
-			j.end(ipc.Errorf(ipc.CodeBusy, "another invite to %s took its place", l.Name))
-		}
 	}
 	kept := store.Join{Network: l.Network, Link: text, Device: key.New(), Keys: newKeys(1), Name: name, Since: time.Now()}
 	for _, old := range e.cfg.Store.Joins() {
@@ -340,5 +318,35 @@ func (e *Engine) beginJoin(l *link.Join, text, name string) (*joining, error) {
 	if err := e.cfg.Store.PutJoin(kept); err != nil {
 		return nil, writeError(err)
 	}
-	return e.startJoin(l, kept)
+	return e.startJoin(l, kept, nil)
+}
+
+// mayJoin looks, before anything is asked, whether this device could be in the
+// network: an invite is not used up for nothing. Other requests to it end.
+func (e *Engine) mayJoin(l *link.Join) error {
+	if err := e.mayAdd(); err != nil {
+		return err
+	}
+	if err := e.checkTUN(); err != nil {
+		return err
+	}
+	for _, n := range e.nets {
+		switch {
+		case n.id == l.Network && n.me() != nil:
+			return ipc.Errorf(ipc.CodeExists, "this device is in %s already", n.alias)
+		case n.id == l.Network:
+			// It was removed, and is invited anew: it comes with fresh keys.
+			if err := e.forget(n); err != nil {
+				return err
+			}
+		case roster.SamePrefix(n.id, l.Network):
+			return ipc.Errorf(ipc.CodeLinkForeign, "the network %s has the address range of %s: one of them was made to", l.Name, n.alias)
+		}
+	}
+	for _, j := range e.joins {
+		if j.link.Network == l.Network {
+			j.end(ipc.Errorf(ipc.CodeBusy, "another request to join %s took its place", l.Name))
+		}
+	}
+	return nil
 }

@@ -21,7 +21,7 @@ var args = map[string][]string{
 	ipc.HealthDNSFailed: {"why"}, ipc.HealthPhrase: nil, ipc.HealthDiskFull: {"why"}, ipc.HealthRemoved: {"by"},
 	ipc.HealthUpgrade: nil, ipc.HealthFork: {"device"}, ipc.HealthNoNetwork: nil, ipc.HealthExpiring: {"at"},
 	ipc.HealthRelayPort: {"port"}, ipc.HealthRelayHidden: {"addr"}, ipc.HealthRelayLies: {"device"}, ipc.HealthForwardDrops: {"device"},
-	ipc.HealthRelayOther: {"device"}, ipc.HealthSTUNLies: {"server"},
+	ipc.HealthRelayOther: {"device"}, ipc.HealthSTUNLies: {"server"}, ipc.HealthNearbyTries: nil,
 	ipc.HealthPolicy: {"by"},
 	ipc.HealthPortal: {"by"}, ipc.HealthPortalOpen: {"until"},
 	ipc.HealthExitBlocked: {"device", "why"}, ipc.HealthExitLeaks: {"why"}, ipc.HealthRouteConflict: {"route", "with"}, ipc.HealthNotPassing: {"why"},

@@ -151,6 +151,10 @@ var kinds = map[string]kind{
 		severity: ipc.SeverityWarning, order: 17, parents: []string{ipc.HealthRemoved},
 		text: "The relay {device} of {network} does not do what it should[ ({why})]; Kith avoids it and your traffic stays sealed, but an admin should look at that device.",
 	},
+	ipc.HealthNearbyTries: {
+		severity: ipc.SeverityWarning, order: 35, parents: []string{ipc.HealthRemoved},
+		text: "Three devices nearby asked to join {network} and were not let in, so it closed to its LAN; nobody got in, and if you expect a device, open it again with kith nearby open.",
+	},
 	ipc.HealthForwardDrops: {
 		severity: ipc.SeverityInfo, delay: transient, order: 18, parents: []string{ipc.HealthRemoved},
 		text: "{device} of {network} offers to pass packets on and drops them; Kith goes other ways, and on that device kith forward off ends the offer.",

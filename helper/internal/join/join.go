@@ -65,6 +65,7 @@ type reply struct {
 	Presence [][]byte `cbor:"6,keyasint,omitempty"`
 	Done     bool     `cbor:"7,keyasint,omitempty"`
 	Invite   []byte   `cbor:"8,keyasint,omitempty"` // asks for the proof
+	Offer    []byte   `cbor:"9,keyasint,omitempty"` // nearby: the admin's part of the transcript
 }
 
 const (
@@ -90,20 +91,35 @@ func Ask(ctx context.Context, s wire.Session, req Request, sign func(invite [32]
 	if err := frame.Write(st, req); err != nil {
 		return a, fmt.Errorf("send the request to join: %w", err)
 	}
+	return receive(st, sign)
+}
+
+// verdict is the sponsor's, nil for none.
+func (r *reply) verdict() error {
+	switch code := known(r.Code); code {
+	case "":
+		return nil
+	case ipc.CodeBusy:
+		return fmt.Errorf("%w: %s", ErrNotNow, clean(r.Msg))
+	default:
+		return &ipc.Error{Code: code, Msg: clean(r.Msg)}
+	}
+}
+
+// receive reads the answer in its parts; sign answers a demand for the proof,
+// nil where there is none to give.
+func receive(st wire.Stream, sign func(invite [32]byte) [64]byte) (Answer, error) {
+	var a Answer
 	size := 0
 	for {
 		var r reply
 		if err := frame.Read(st, frame.Max, &r); err != nil {
 			return a, fmt.Errorf("read the sponsor's answer: %w", err)
 		}
-		switch code := known(r.Code); code {
-		case "":
-		case ipc.CodeBusy:
-			return a, fmt.Errorf("%w: %s", ErrNotNow, clean(r.Msg))
-		default:
-			return a, &ipc.Error{Code: code, Msg: clean(r.Msg)}
+		if err := r.verdict(); err != nil {
+			return a, err
 		}
-		if len(r.Invite) == 32 {
+		if len(r.Invite) == 32 && sign != nil {
 			sig := sign([32]byte(r.Invite))
 			if err := frame.Write(st, proof{InviteSig: sig[:]}); err != nil {
 				return a, fmt.Errorf("send the proof: %w", err)
@@ -138,7 +154,8 @@ func known(c ipc.Code) ipc.Code {
 	case ipc.CodeDiskFull:
 		return ipc.CodeBusy
 	case "", ipc.CodeLinkExpired, ipc.CodeLinkUsed, ipc.CodeLinkRevoked, ipc.CodeLinkForeign,
-		ipc.CodeNameTaken, ipc.CodeNameInvalid, ipc.CodeLimit, ipc.CodeUpgrade, ipc.CodeBusy:
+		ipc.CodeNameTaken, ipc.CodeNameInvalid, ipc.CodeLimit, ipc.CodeUpgrade, ipc.CodeBusy,
+		ipc.CodeNearbyClosed, ipc.CodeRefused, ipc.CodeDigitsDiffer:
 		return c
 	}
 	return ipc.CodeInternal
@@ -177,15 +194,24 @@ func Serve(ctx context.Context, s wire.Session, sp Sponsor) error {
 	}
 	a, err := decide(st, s.Peer(), req, sp)
 	if err != nil {
-		var e *ipc.Error
-		if !errors.As(err, &e) {
-			e = ipc.Errorf(ipc.CodeInternal, "the sponsor could not admit the device")
-		}
-		err = errors.Join(err, frame.Write(st, reply{Code: e.Code, Msg: e.Msg}))
+		err = tell(st, err)
 		settle(st)
 		return err
 	}
-	return send(st, a)
+	if err := send(st, a); err != nil {
+		return err
+	}
+	settle(st)
+	return nil
+}
+
+// tell says to the joiner why it is not admitted.
+func tell(st wire.Stream, err error) error {
+	var e *ipc.Error
+	if !errors.As(err, &e) {
+		e = ipc.Errorf(ipc.CodeInternal, "the sponsor could not admit the device")
+	}
+	return errors.Join(err, frame.Write(st, reply{Code: e.Code, Msg: e.Msg}))
 }
 
 func decide(st wire.Stream, invite key.Public, req Request, sp Sponsor) (Answer, error) {
@@ -227,6 +253,5 @@ func send(st wire.Stream, a Answer) error {
 	if err := frame.Write(st, reply{Presence: a.Presence, Done: true}); err != nil {
 		return fmt.Errorf("finish with the joiner: %w", err)
 	}
-	settle(st)
 	return nil
 }
