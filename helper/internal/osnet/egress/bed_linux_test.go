@@ -171,7 +171,7 @@ type world struct {
 	bed                    *netnstest.Bed
 	client, router, public *netnstest.Host
 	lan                    *netnstest.LAN
-	tap                    *tap
+	tap                    tap
 	journal                journal
 }
 
@@ -193,7 +193,7 @@ func newWorld(t *testing.T) *world {
 	w.router.Run("sysctl", "-qw", "net.ipv4.ip_forward=1", "net.ipv6.conf.all.forwarding=1")
 	w.sh(w.client, "ip route add default via "+router4+"; ip -6 route add default via "+router6)
 	w.sh(w.public, "ip route add default via 198.51.100.1; ip -6 route add default via 2001:db8:2::1")
-	w.tap = newTap(t, w.router, "lan")
+	w.tap = tap{w.router.Tap("lan")}
 	return w
 }
 
