@@ -335,6 +335,17 @@ func TestNetnsExitStop(t *testing.T) {
 	}
 	c.start()
 	w.leavesBy("e1", patience)
+	office := w.bed.LAN("office")
+	w.e1.host.Attach(office, prefix("10.88.0.1/24"))
+	printer := w.bed.Host("printer")
+	printer.Attach(office, prefix("10.88.0.2/24"))
+	if c.ping("10.88.0.2") {
+		t.Error("the exit node's own LAN is reached through it")
+	}
+	w.e1.kith("exit", "offer", "on", "--lan")
+	c.reach("10.88.0.2", patience)
+	w.e1.kith("exit", "offer", "on")
+	until(t, "the LAN is closed again", patience, func() bool { return !c.ping("10.88.0.2") })
 	w.e1.kith("exit", "offer", "off")
 	w.state(ipc.ExitBlocked)
 	c.warning(ipc.HealthExitBlocked)
