@@ -68,7 +68,8 @@ unit: testdeps ## unit and simnet tests
 	CGO_ENABLED=0 $(NICE) $(GO) test -tags ci ./app/internal/ui/... ./app/internal/typecheck/...
 
 race: testdeps ## unit and simnet tests under the race detector
-	@.ci/race $(PURE)
+	@.ci/race -skip '^TestNetns|^TestSimGossip$$' $(PURE)
+	@.ci/race -run '^TestSimGossip$$' ./helper/internal/simnet
 
 netns: testdeps $(BIN)/kithd $(BIN)/kith ## tests with real TUNs in network namespaces (root)
 	$(NICE) $(GO) test -p 1 -count=1 -timeout 30m -run '^TestNetns' $(PURE)
