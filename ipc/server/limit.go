@@ -3,6 +3,7 @@ package server
 import (
 	"encoding/json"
 	"fmt"
+	"io"
 	"log/slog"
 	"net"
 	"net/http"
@@ -53,8 +54,9 @@ func (c *counter) give(id transport.Identity) {
 // limitListener bounds the connections and tells those above that it is busy.
 type limitListener struct {
 	transport.Listener
-	log   *slog.Logger
-	conns counter
+	log     *slog.Logger
+	conns   counter
+	refused counter // connections that linger after their refusal
 }
 
 func (l *limitListener) Accept() (net.Conn, error) {
@@ -67,7 +69,7 @@ func (l *limitListener) Accept() (net.Conn, error) {
 			return &limitConn{Conn: c, counter: &l.conns}, nil
 		}
 		l.log.Debug("too many connections", "uid", c.Peer.UID)
-		refuse(c)
+		l.refuse(c)
 	}
 }
 
@@ -81,11 +83,24 @@ var busy = func() []byte {
 		http.StatusServiceUnavailable, ipc.ProtocolHeader, ipc.Version, len(body), body)
 }()
 
-// refuse never waits: a fresh connection's buffer holds the answer.
-func refuse(c net.Conn) {
+const refusedFor = 2 * time.Second
+
+// refuse never waits: a fresh connection's buffer holds the answer. Closed at
+// once, a client that is still writing its request would get a broken pipe and
+// never read the answer, so as many as may linger are closed a little later.
+func (l *limitListener) refuse(c *transport.Conn) {
 	c.SetWriteDeadline(time.Now().Add(10 * time.Millisecond))
 	c.Write(busy)
-	c.Close()
+	if !l.refused.take(c.Peer) {
+		c.Close()
+		return
+	}
+	go func() {
+		defer l.refused.give(c.Peer)
+		defer c.Close()
+		c.SetReadDeadline(time.Now().Add(refusedFor))
+		io.Copy(io.Discard, io.LimitReader(c, 64<<10))
+	}()
 }
 
 type limitConn struct {

@@ -80,12 +80,16 @@ func TestConnectionsAreBounded(t *testing.T) {
 		}
 	}
 	third := dialRaw(t, path)
-	if b, _ := io.ReadAll(third); !strings.Contains(string(b), `"busy"`) {
-		t.Errorf("the third got %q", b)
+	time.Sleep(10 * time.Millisecond) // refused before it asks, it can still ask
+	if _, err := io.WriteString(third, req); err != nil {
+		t.Errorf("the third could not ask: %v", err)
+	}
+	if status, code := outcome(third); status != 503 || code != "busy" {
+		t.Errorf("the third got %d %s", status, code)
 	}
 	first.Close()
 	// The server sees the end in its own time.
-	for range 1000 {
+	for start := time.Now(); time.Since(start) < 10*time.Second; time.Sleep(time.Millisecond) {
 		if status, code := raw(t, path, req); status == 200 {
 			return
 		} else if code != "busy" {

@@ -160,7 +160,8 @@ func (s *Server) Serve(ctx context.Context, ln transport.Listener) error {
 
 	limited := &limitListener{
 		Listener: ln, log: s.log,
-		conns: counter{max: s.limits.Conns, userMax: s.limits.UserConns},
+		conns:   counter{max: s.limits.Conns, userMax: s.limits.UserConns},
+		refused: counter{max: s.limits.Conns, userMax: s.limits.UserConns},
 	}
 	failed := make(chan error, 1)
 	go func() { failed <- srv.Serve(limited) }()
