@@ -24,7 +24,7 @@ FUZZTIME   ?= 3s
 # part has a process of its own, since the detector breaks down in large ones.
 SIMNET     := SimGossip 'Sim[A-FH-M]' 'Sim[N-Z]' Bad 'Path[0A-Z]' 'Path[12]' '(Po|[^SBP])'
 
-.PHONY: help deps testdeps go-version build run demo test e2e unit race netns gui vet lint fuzz-short bench bench-roster bench-wire bench-stub bench-dns bench-join bench-iperf bench-idle bench-paths bench-relay bench-nat bench-filter bench-crowd screenshots clean
+.PHONY: help deps testdeps go-version build run demo test e2e unit race netns gui vet lint vuln fuzz-short bench bench-roster bench-wire bench-stub bench-dns bench-join bench-iperf bench-idle bench-paths bench-relay bench-nat bench-filter bench-crowd screenshots clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -92,15 +92,14 @@ vet: testdeps ## go vet for Linux, Windows and macOS
 	GOOS=darwin CGO_ENABLED=0 $(GO) build -o /dev/null ./app/ctl
 
 STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
-GOVULNCHECK := golang.org/x/vuln/cmd/govulncheck@v1.9.0
 
 lint: go-version ## gofmt, go mod tidy, staticcheck
 	@bad=$$(gofmt -l app helper ipc dns assets); [ -z "$$bad" ] || { echo "not gofmt-ed: $$bad"; exit 1; }
 	$(GO) mod tidy -diff
 	$(GO) run $(STATICCHECK) -checks 'all,-ST1000,-ST1003,-ST1016,-ST1020,-ST1021,-ST1022' $(PURE)
 
-vuln: ## known vulnerabilities in what we use (needs the vulnerability database)
-	$(GO) run $(GOVULNCHECK) $(PURE)
+vuln: go-version ## known vulnerabilities in what we use
+	@.ci/vuln $(PURE)
 
 e2e: $(BIN)/kithd $(BIN)/kith ## booted systems: the service installed, killed, rebooted, uninstalled; every resolver setup (root)
 	@installer/linux/e2e.sh $(BIN)
