@@ -79,8 +79,16 @@ func (f *Filter) whole(r *Rules, p *packet, in bool, now int64) bool {
 	if p.kind == kindError {
 		return f.errorPasses(r, p, in, now)
 	}
+	syn := p.kind == kindBegin && p.proto == TCP
+	if syn && !f.begins(r, p, in) {
+		return false // nor would the flow that it may repeat be open
+	}
 	k := keyOf(p.src, p.dst, p.proto, p.sport, p.dport, p.kind, in)
 	hash := f.flows.hash(&k)
+	quiet := !syn && p.flags&(tcpFIN|tcpRST) == 0
+	if quiet && f.flows.known.passes(&k, hash, r.gen, now) {
+		return true
+	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	i := f.flows.find(&k, hash, now)
@@ -88,20 +96,23 @@ func (f *Filter) whole(r *Rules, p *packet, in bool, now int64) bool {
 		e := &f.flows.slab[i]
 		f.freshen(r, e, now)
 		// Who did not open the flow begins one of its own.
-		if !(p.kind == kindBegin && p.proto == TCP && (e.in != in || e.dead || e.fins == 3)) {
+		if !syn || e.in == in && !e.dead && e.fins != 3 {
 			if e.dead {
 				e.seen = now
 				return false
 			}
 			f.flows.touch(i, p.flags, in, now)
+			if e.fins != 0 {
+				f.flows.known.forget(&k, hash)
+			} else if e.answered {
+				f.flows.known.note(&k, hash, r.gen, now)
+			}
 			return true
 		}
-	}
-	if !f.begins(r, p, in) {
-		return false
-	}
-	if i != none {
 		f.flows.remove(i)
+	}
+	if !syn && !f.begins(r, p, in) {
+		return false
 	}
 	f.flows.insert(k, hash, in, f.owner(p, in), r.gen, p.flags, p.kind == kindLater, now)
 	return true
@@ -113,11 +124,11 @@ func (f *Filter) freshen(r *Rules, e *flow, now int64) {
 		return
 	}
 	e.gen = r.gen
-	to, back := e.key.farPort, e.key.nearPort
+	to, back := e.key.farPort(), e.key.nearPort()
 	if e.in {
 		to, back = back, to
 	}
-	far, near, proto := e.key.far(), e.key.near(), e.key.proto&^echoIn
+	far, near, proto := e.key.far(), e.key.near(), e.key.proto()
 	e.dead = !r.opens(e.in, far, near, proto, to) || e.middle && !r.opens(!e.in, far, near, proto, back)
 }
 

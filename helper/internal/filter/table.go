@@ -1,16 +1,18 @@
 package filter
 
 import (
-	"hash/maphash"
+	"encoding/binary"
+	"math/bits"
+	"math/rand/v2"
 	"net/netip"
 )
 
-// Bounds of the flow table. An entry is about 128 bytes: the whole of it is under
+// Bounds of the flow table. An entry is about 100 bytes: the whole of it is under
 // 16 MiB.
 const (
 	flowsMost = 100_000
 	shareMost = flowsMost / 4 // of one device on the other side
-	first     = 256           // entries of an empty table
+	first     = 256           // cells of an empty table
 	none      = ^uint32(0)
 )
 
@@ -28,35 +30,49 @@ const (
 // identifier.
 const echoIn = 0x80
 
-// flowKey is a flow by its ends: the tunnel's side is far.
-type flowKey struct {
-	farIP, nearIP     [16]byte
-	farPort, nearPort uint16
-	proto             uint8
-	v4                bool
-}
+// flowKey is a flow by its ends, the tunnel's side being far: two words of
+// address each, then the ports and the protocol. IPv4 is mapped (RFC 4291
+// §2.5.5.2).
+type flowKey struct{ farHi, farLo, nearHi, nearLo, rest uint64 }
 
-func keyOf(src, dst netip.Addr, proto uint8, sport, dport uint16, kd kind, in bool) flowKey {
-	k := flowKey{proto: proto, v4: src.Is4()}
-	if in {
-		k.farIP, k.nearIP, k.farPort, k.nearPort = src.As16(), dst.As16(), sport, dport
-	} else {
-		k.farIP, k.nearIP, k.farPort, k.nearPort = dst.As16(), src.As16(), dport, sport
-	}
+func keyOf(src, dst netip.Addr, proto uint8, sport, dport uint16, kd kind, in bool) (k flowKey) {
 	if (proto == ICMP || proto == ICMPv6) && in == (kd == kindBegin) {
-		k.proto |= echoIn
+		proto |= echoIn
 	}
+	if !in {
+		src, dst, sport, dport = dst, src, dport, sport
+	}
+	k.farHi, k.farLo = words(src)
+	k.nearHi, k.nearLo = words(dst)
+	k.rest = uint64(sport)<<32 | uint64(dport)<<16 | uint64(proto)
 	return k
 }
 
-func (k *flowKey) far() netip.Addr  { return k.addr(k.farIP) }
-func (k *flowKey) near() netip.Addr { return k.addr(k.nearIP) }
-func (k *flowKey) addr(b [16]byte) netip.Addr {
-	a := netip.AddrFrom16(b)
-	if k.v4 {
-		return a.Unmap()
-	}
-	return a
+func words(a netip.Addr) (hi, lo uint64) {
+	b := a.As16()
+	return binary.BigEndian.Uint64(b[:8]), binary.BigEndian.Uint64(b[8:])
+}
+
+func addr(hi, lo uint64) netip.Addr {
+	var b [16]byte
+	binary.BigEndian.PutUint64(b[:8], hi)
+	binary.BigEndian.PutUint64(b[8:], lo)
+	return netip.AddrFrom16(b).Unmap()
+}
+
+func (k *flowKey) far() netip.Addr  { return addr(k.farHi, k.farLo) }
+func (k *flowKey) near() netip.Addr { return addr(k.nearHi, k.nearLo) }
+func (k *flowKey) farPort() uint16  { return uint16(k.rest >> 32) }
+func (k *flowKey) nearPort() uint16 { return uint16(k.rest >> 16) }
+func (k *flowKey) proto() uint8     { return uint8(k.rest) &^ echoIn }
+
+// hash multiplies words with secrets, as wyhash does.
+func (t *table) hash(k *flowKey) uint32 {
+	a, b := bits.Mul64(k.farHi^t.seed[0], k.farLo^t.seed[1])
+	c, d := bits.Mul64(k.nearHi^t.seed[2], k.nearLo^t.seed[3])
+	e, f := bits.Mul64(a^b^c^d^k.rest, t.seed[4])
+	h := e ^ f
+	return uint32(h>>32 ^ h)
 }
 
 // flow is one entry. Indexes are into the slab.
@@ -65,12 +81,11 @@ type flow struct {
 	seen     int64
 	gen      uint64 // of the rules that judged it last
 	hash     uint32
-	chain    uint32 // next in its bucket, or free
-	newer    uint32 // in its owner's order
+	newer    uint32 // in its owner's order; next of the free
 	older    uint32
-	owner    uint32
-	in       bool // the other side opened it
-	dead     bool // the rules have ended it
+	owner    uint32 // none: free
+	in       bool   // the other side opened it
+	dead     bool   // the rules have ended it
 	answered bool
 	middle   bool // its beginning was not seen
 	fins     uint8
@@ -83,46 +98,79 @@ type owner struct {
 	newest, oldest uint32
 }
 
-// table is the flows: a chained hash table over slabs that grow, so that a packet
-// allocates nothing and a quiet device holds little.
+// table is the flows: a hash table with linear probing over a slab that grows, so
+// that a packet allocates nothing and a quiet device holds little.
 type table struct {
-	seed    maphash.Seed
-	buckets []uint32
-	slab    []flow
-	free    uint32
-	count   int
-	owners  []owner
-	spare   []uint32 // owners without flows
-	byAddr  map[netip.Addr]uint32
+	seed   [5]uint64
+	cells  []uint64 // a flow's hash, then its index + 1; 0 is free; at most half of them are not
+	slab   []flow
+	free   uint32
+	count  int
+	owners []owner
+	spare  []uint32 // owners without flows
+	last   uint32   // owner
+	byAddr map[netip.Addr]uint32
+	known  known
 }
 
 func (t *table) init() {
-	t.seed = maphash.MakeSeed()
+	for i := range t.seed {
+		t.seed[i] = rand.Uint64() | 1
+	}
 	t.free = none
 	t.byAddr = map[netip.Addr]uint32{}
-	t.rehash(first)
+	t.cells = make([]uint64, first)
 }
 
-func (t *table) hash(k *flowKey) uint32 { return uint32(maphash.Comparable(t.seed, *k)) }
-
-func (t *table) rehash(n int) {
-	t.buckets = make([]uint32, n)
-	for i := range t.buckets {
-		t.buckets[i] = none
-	}
-	for i := range t.slab {
-		if e := &t.slab[i]; e.owner != none {
-			b := &t.buckets[e.hash&uint32(n-1)]
-			e.chain, *b = *b, uint32(i)
+// grow doubles the cells.
+func (t *table) grow() {
+	old := t.cells
+	t.cells = make([]uint64, 2*len(old))
+	for _, c := range old {
+		if c != 0 {
+			t.place(c)
 		}
 	}
 }
 
+func (t *table) place(c uint64) {
+	mask := uint32(len(t.cells) - 1)
+	i := uint32(c>>32) & mask
+	for t.cells[i] != 0 {
+		i = (i + 1) & mask
+	}
+	t.cells[i] = c
+}
+
+// displace frees a cell, and moves those behind it that would not be found any
+// more (Knuth, The Art of Computer Programming 3, 6.4, algorithm R).
+func (t *table) displace(c uint64) {
+	mask := uint32(len(t.cells) - 1)
+	i := uint32(c>>32) & mask
+	for t.cells[i] != c {
+		i = (i + 1) & mask
+	}
+	for j := (i + 1) & mask; t.cells[j] != 0; j = (j + 1) & mask {
+		if home := uint32(t.cells[j]>>32) & mask; (j-home)&mask >= (j-i)&mask {
+			t.cells[i], i = t.cells[j], j
+		}
+	}
+	t.cells[i] = 0
+}
+
+func cell(hash, i uint32) uint64 { return uint64(hash)<<32 | uint64(i+1) }
+
 // find looks a flow up, and forgets it if its time is over.
 func (t *table) find(k *flowKey, hash uint32, now int64) uint32 {
-	for i := t.buckets[hash&uint32(len(t.buckets)-1)]; i != none; i = t.slab[i].chain {
+	mask := uint32(len(t.cells) - 1)
+	for at := hash & mask; t.cells[at] != 0; at = (at + 1) & mask {
+		c := t.cells[at]
+		if uint32(c>>32) != hash {
+			continue
+		}
+		i := uint32(c) - 1
 		e := &t.slab[i]
-		if e.hash != hash || e.key != *k {
+		if e.key != *k {
 			continue
 		}
 		if now-e.seen >= e.idle() {
@@ -135,7 +183,7 @@ func (t *table) find(k *flowKey, hash uint32, now int64) uint32 {
 }
 
 func (e *flow) idle() int64 {
-	switch p := e.key.proto &^ echoIn; {
+	switch p := e.key.proto(); {
 	case p == TCP && (e.fins == 3 || e.dead):
 		return idleClosed
 	case p == TCP && !e.answered:
@@ -155,7 +203,7 @@ func (t *table) touch(i uint32, flags uint8, in bool, now int64) {
 	if in != e.in {
 		e.answered = true
 	}
-	if e.key.proto == TCP {
+	if e.key.proto() == TCP {
 		e.close(flags, in)
 	}
 	if o := &t.owners[e.owner]; o.newest != i {
@@ -179,35 +227,38 @@ func (e *flow) close(flags uint8, in bool) {
 // oldest flow, and when the table is full, who has the most does.
 func (t *table) insert(k flowKey, hash uint32, in bool, by netip.Addr, gen uint64, flags uint8, middle bool, now int64) {
 	o := t.ownerOf(by)
-	if by.IsValid() && t.owners[o].count >= shareMost {
+	t.owners[o].count++ // before any is removed, so that it stays
+	if by.IsValid() && t.owners[o].count > shareMost {
 		t.remove(t.owners[o].oldest)
 	} else if t.count >= flowsMost {
 		t.remove(t.owners[t.greediest()].oldest)
 	}
-	o = t.ownerOf(by) // removing may have ended it
 	i := t.free
 	if i != none {
-		t.free = t.slab[i].chain
+		t.free = t.slab[i].newer
 	} else {
 		t.slab = append(t.slab, flow{})
 		i = uint32(len(t.slab) - 1)
 	}
-	t.slab[i] = flow{key: k, seen: now, gen: gen, hash: hash, owner: o, in: in, middle: middle, answered: middle}
-	if k.proto == TCP {
-		t.slab[i].close(flags, in)
+	e := &t.slab[i]
+	*e = flow{key: k, seen: now, gen: gen, hash: hash, owner: o, in: in, middle: middle, answered: middle}
+	if k.proto() == TCP {
+		e.close(flags, in)
 	}
-	if t.count++; t.count > len(t.buckets) {
-		t.rehash(2 * len(t.buckets))
-	} else {
-		b := &t.buckets[hash&uint32(len(t.buckets)-1)]
-		t.slab[i].chain, *b = *b, i
+	if t.count++; 2*t.count > len(t.cells) {
+		t.grow()
 	}
-	t.owners[o].count++
+	t.place(cell(hash, i))
 	t.link(i)
 }
 
+// ownerOf remembers the last: flows begin in bursts.
 func (t *table) ownerOf(a netip.Addr) uint32 {
+	if n := t.last; int(n) < len(t.owners) && t.owners[n].count > 0 && t.owners[n].addr == a {
+		return n
+	}
 	if o, ok := t.byAddr[a]; ok {
+		t.last = o
 		return o
 	}
 	var o uint32
@@ -218,14 +269,15 @@ func (t *table) ownerOf(a netip.Addr) uint32 {
 		t.owners = append(t.owners, owner{})
 	}
 	t.owners[o] = owner{addr: a, newest: none, oldest: none}
-	t.byAddr[a] = o
+	t.byAddr[a], t.last = o, o
 	return o
 }
 
 func (t *table) greediest() (most uint32) {
+	count := 0
 	for i := range t.owners {
-		if t.owners[i].count > t.owners[most].count {
-			most = uint32(i)
+		if o := &t.owners[i]; o.oldest != none && o.count > count {
+			most, count = uint32(i), o.count
 		}
 	}
 	return most
@@ -233,22 +285,19 @@ func (t *table) greediest() (most uint32) {
 
 func (t *table) remove(i uint32) {
 	e := &t.slab[i]
-	at := &t.buckets[e.hash&uint32(len(t.buckets)-1)]
-	for *at != i {
-		at = &t.slab[*at].chain
-	}
-	*at = e.chain
+	t.known.forget(&e.key, e.hash)
+	t.displace(cell(e.hash, i))
 	t.unlink(i)
 	o := &t.owners[e.owner]
 	if o.count--; o.count == 0 {
 		delete(t.byAddr, o.addr)
 		t.spare = append(t.spare, e.owner)
 	}
-	*e = flow{owner: none, chain: t.free}
+	*e = flow{owner: none, newer: t.free}
 	t.free = i
-	if t.count--; t.count == 0 && len(t.buckets) > first {
+	if t.count--; t.count == 0 && len(t.cells) > first {
 		t.slab, t.free = nil, none
-		t.rehash(first)
+		t.cells = make([]uint64, first)
 	}
 }
 
