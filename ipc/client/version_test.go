@@ -26,7 +26,7 @@ func foreign(t *testing.T, h http.HandlerFunc) *client.Client {
 	srv := &http.Server{Handler: h}
 	done := make(chan error, 1)
 	go func() { done <- srv.Serve(ln) }()
-	c := client.New(client.Options{Socket: path, Timeout: 5 * time.Second})
+	c := client.New(client.Options{Socket: path, Timeout: 20 * time.Second})
 	t.Cleanup(func() {
 		c.Close()
 		srv.Close()

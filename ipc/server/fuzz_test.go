@@ -8,6 +8,7 @@ import (
 	"net"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"kith.internal/ipc"
@@ -35,18 +36,44 @@ func (p *pipes) AcceptConn() (*transport.Conn, error) {
 func (p *pipes) Close() error   { p.once.Do(func() { close(p.done) }); return nil }
 func (p *pipes) Addr() net.Addr { return &net.UnixAddr{} }
 
+func newPipes() *pipes {
+	return &pipes{conns: make(chan *transport.Conn), done: make(chan struct{})}
+}
+
+// servePipes runs a server until the test ends, in its bubble if it has one.
+func servePipes(t *testing.T, s *Server) *pipes {
+	t.Helper()
+	p := newPipes()
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan error, 1)
+	go func() { done <- s.Serve(ctx, p) }()
+	t.Cleanup(func() {
+		cancel()
+		if err := <-done; err != nil {
+			t.Errorf("serve: %v", err)
+		}
+	})
+	return p
+}
+
+// dial connects as user 1.
+func (p *pipes) dial() net.Conn {
+	ours, theirs := net.Pipe()
+	p.conns <- &transport.Conn{Conn: theirs, Peer: transport.Identity{UID: "1"}}
+	return ours
+}
+
 // talk writes what it can, then reads to the end.
 func (p *pipes) talk(in []byte) []byte {
-	ours, theirs := net.Pipe()
-	defer ours.Close()
-	p.conns <- &transport.Conn{Conn: theirs, Peer: transport.Identity{UID: "1"}}
-	ours.SetDeadline(time.Now().Add(5 * time.Second))
+	c := p.dial()
+	defer c.Close()
+	c.SetDeadline(time.Now().Add(5 * time.Second))
 	go func() {
-		ours.Write(in)
+		c.Write(in)
 		// A half-closed pipe does not exist; this makes any request end.
-		ours.Write([]byte("\r\n\r\n\x00\r\n\r\n"))
+		c.Write([]byte("\r\n\r\n\x00\r\n\r\n"))
 	}()
-	out, _ := io.ReadAll(ours)
+	out, _ := io.ReadAll(c)
 	return out
 }
 
@@ -62,35 +89,33 @@ func FuzzSocket(f *testing.F) {
 	f.Add([]byte("GET / HTTP/1.0"))
 	f.Add([]byte("\x16\x03\x01\x00"))
 	f.Add([]byte("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"))
-	s := New(Config{
-		Source: NewBoard(&ipc.Status{}),
-		Authorizer: policy{authorize: func(_ transport.Identity, v ipc.Verb) error {
-			if v == ipc.VerbDown || v == ipc.VerbWatch {
-				return ipc.Errorf(ipc.CodePermission, "no")
-			}
-			return nil
-		}},
-		Limits: Limits{Read: 200 * time.Millisecond, Idle: 200 * time.Millisecond},
-	})
-	Handle(s, ipc.VerbUp, func(_ context.Context, _ Caller, r ipc.NetworkRequest) (ipc.Status, error) { return ipc.Status{}, nil })
-	Handle(s, ipc.VerbDown, func(context.Context, Caller, ipc.NetworkRequest) (ipc.Status, error) {
-		f.Error("a forbidden verb was reached")
-		return ipc.Status{}, nil
-	})
-	ln := &pipes{conns: make(chan *transport.Conn), done: make(chan struct{})}
-	ctx, cancel := context.WithCancel(context.Background())
-	done := make(chan error, 1)
-	go func() { done <- s.Serve(ctx, ln) }()
-	f.Cleanup(func() { cancel(); <-done })
 	f.Fuzz(func(t *testing.T, in []byte) {
-		out := ln.talk(in)
-		if len(out) > 0 && !bytes.HasPrefix(out, []byte("HTTP/1.")) {
-			t.Errorf("an answer that is none: %q", out)
-		}
-		out = ln.talk([]byte(request("GET /v1/version", "Host: kith\r\nConnection: close\r\n", "")))
-		if !bytes.HasPrefix(out, []byte("HTTP/1.1 200 ")) {
-			t.Errorf("afterwards a good request got %q", out)
-		}
+		synctest.Test(t, func(t *testing.T) {
+			s := New(Config{
+				Source: NewBoard(&ipc.Status{}),
+				Authorizer: policy{authorize: func(_ transport.Identity, v ipc.Verb) error {
+					if v == ipc.VerbDown || v == ipc.VerbWatch {
+						return ipc.Errorf(ipc.CodePermission, "no")
+					}
+					return nil
+				}},
+				Limits: Limits{Read: 200 * time.Millisecond, Idle: 200 * time.Millisecond},
+			})
+			Handle(s, ipc.VerbUp, func(_ context.Context, _ Caller, r ipc.NetworkRequest) (ipc.Status, error) { return ipc.Status{}, nil })
+			Handle(s, ipc.VerbDown, func(context.Context, Caller, ipc.NetworkRequest) (ipc.Status, error) {
+				t.Error("a forbidden verb was reached")
+				return ipc.Status{}, nil
+			})
+			p := servePipes(t, s)
+			out := p.talk(in)
+			if len(out) > 0 && !bytes.HasPrefix(out, []byte("HTTP/1.")) {
+				t.Errorf("an answer that is none: %q", out)
+			}
+			out = p.talk([]byte(request("GET /v1/version", "Host: kith\r\nConnection: close\r\n", "")))
+			if !bytes.HasPrefix(out, []byte("HTTP/1.1 200 ")) {
+				t.Errorf("afterwards a good request got %q", out)
+			}
+		})
 	})
 }
 

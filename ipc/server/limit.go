@@ -85,11 +85,11 @@ var busy = func() []byte {
 
 const refusedFor = 2 * time.Second
 
-// refuse never waits: a fresh connection's buffer holds the answer. Closed at
+// refuse does not wait: a fresh connection's buffer holds the answer. Closed at
 // once, a client that is still writing its request would get a broken pipe and
 // never read the answer, so as many as may linger are closed a little later.
 func (l *limitListener) refuse(c *transport.Conn) {
-	c.SetWriteDeadline(time.Now().Add(10 * time.Millisecond))
+	c.SetWriteDeadline(time.Now().Add(refusedFor))
 	c.Write(busy)
 	if !l.refused.take(c.Peer) {
 		c.Close()
