@@ -60,10 +60,20 @@ func newResolvconf(cfg Config, f finding, rethink func(), fails func(Mode, strin
 	m.base = m.readBase()
 	dirs := []string{filepath.Dir(m.path), cfg.inRoot("run/resolvconf/interface"), cfg.inRoot("run/resolvconf/interfaces"), cfg.inRoot("run/resolvconf")}
 	var err error
-	if m.stop, err = watchDirs(dirs, m.check); err != nil {
+	if m.stop, err = watchDirs(dirs, func() []string { return append(filesIn(dirs[1], dirs[2]), m.path) }, m.check); err != nil {
 		return nil, fmt.Errorf("watch resolvconf: %w", err)
 	}
 	return m, nil
+}
+
+func filesIn(dirs ...string) (files []string) {
+	for _, d := range dirs {
+		entries, _ := os.ReadDir(d)
+		for _, e := range entries {
+			files = append(files, filepath.Join(d, e.Name()))
+		}
+	}
+	return files
 }
 
 func (m *resolvconf) Set(c plan.OSConfig) error {

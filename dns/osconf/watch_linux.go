@@ -2,6 +2,7 @@ package osconf
 
 import (
 	"fmt"
+	"os"
 	"path/filepath"
 	"sync"
 	"time"
@@ -82,8 +83,13 @@ func (m *plain) follow(w *fsnotify.Watcher, target string) {
 			if !ok {
 				return
 			}
+			first = time.Now()
 			settled.Reset(settle)
 		case <-settled.C:
+			if wait := settling(first, m.path, target); wait > 0 {
+				settled.Reset(wait)
+				continue
+			}
 			first = time.Time{}
 			events := m.check()
 			w.Add(m.path) // the file may be another one now
@@ -97,9 +103,25 @@ func (m *plain) follow(w *fsnotify.Watcher, target string) {
 	}
 }
 
-// watchDirs calls changed after something in dirs has changed and settled;
-// those that are not there are watched by the ones above them.
-func watchDirs(dirs []string, changed func()) (stop func(), err error) {
+// settling says how long to wait yet for who writes files, since first: there may
+// be word on its way of what is written at this moment. A file that is empty was
+// likely cut, to be written next.
+func settling(first time.Time, files ...string) (wait time.Duration) {
+	for _, f := range files {
+		if fi, err := os.Stat(f); err == nil && fi.Mode().IsRegular() {
+			quiet := settle
+			if fi.Size() == 0 {
+				quiet = settleMost
+			}
+			wait = max(wait, quiet-time.Since(fi.ModTime()))
+		}
+	}
+	return min(wait, settle, settleMost-time.Since(first))
+}
+
+// watchDirs calls changed after something in dirs has changed and files have
+// settled; those dirs that are not there are watched by the ones above them.
+func watchDirs(dirs []string, files func() []string, changed func()) (stop func(), err error) {
 	w, err := fsnotify.NewWatcher()
 	if err != nil {
 		return nil, err
@@ -133,8 +155,13 @@ func watchDirs(dirs []string, changed func()) (stop func(), err error) {
 				if !ok {
 					return
 				}
+				first = time.Now()
 				settled.Reset(settle)
 			case <-settled.C:
+				if wait := settling(first, files()...); wait > 0 {
+					settled.Reset(wait)
+					continue
+				}
 				first = time.Time{}
 				add()
 				changed()
