@@ -236,12 +236,12 @@ func manySets(n int) []RecordSet {
 	return sets
 }
 
-// TestManyRecords: all that a roster can hold builds in a moment, and look-ups
-// take no longer.
+// TestManyRecords: all that a roster can hold builds, and look-ups take no
+// longer. The bound is for what grows with the square; the benchmark measures.
 func TestManyRecords(t *testing.T) {
 	start := time.Now()
 	zs, refused := withRecords(t, manySets(10000)...)
-	if took := time.Since(start); refused != nil || took > 2*time.Second {
+	if took := time.Since(start); refused != nil || took > time.Minute {
 		t.Fatalf("10,000 sets take %v; refused %v", took, refused)
 	}
 	for _, name := range []string{"h4.s4.example.com.", "x.y.h3.s3.example.com.", "www.example.org.", "nobody.home.internal."} {

@@ -37,7 +37,7 @@ func resolved(t *testing.T, to func() string) (netip.AddrPort, *atomic.Int32) {
 					return
 				}
 				defer c.Close()
-				c.SetDeadline(time.Now().Add(3 * time.Second))
+				c.SetDeadline(time.Now().Add(20 * time.Second))
 				c.Write(q)
 				answer := make([]byte, 4096)
 				if n, err := c.Read(answer); err == nil {
@@ -60,9 +60,9 @@ func TestLoopThroughResolved(t *testing.T) {
 	t.Cleanup(func() { s.Close(); f.Close() })
 	stubAt.Store(addr)
 	f.Set(forward.Table{Default: []netip.AddrPort{at}})
-	c := &mdns.Client{Timeout: 4 * time.Second}
+	c := &mdns.Client{Timeout: 20 * time.Second}
 	var rcode int
-	for end := time.Now().Add(4 * time.Second); time.Now().Before(end); {
+	for end := time.Now().Add(20 * time.Second); time.Now().Before(end); {
 		start := time.Now()
 		m, _, err := c.Exchange(new(mdns.Msg).SetQuestion("www.example.com.", mdns.TypeA), addr)
 		if err != nil {

@@ -191,22 +191,44 @@ func TestForwardBound(t *testing.T) {
 	})
 }
 
+// held are sockets that are open already, so that nobody takes their port.
+type held struct {
+	udp PacketConn
+	tcp net.Listener
+}
+
+func (h held) ListenUDP(context.Context, netip.AddrPort) (PacketConn, error)   { return h.udp, nil }
+func (h held) ListenTCP(context.Context, netip.AddrPort) (net.Listener, error) { return h.tcp, nil }
+
+// hold opens the system's sockets on a port that is free for both.
+func hold(t testing.TB) (h held, at netip.AddrPort) {
+	t.Helper()
+	for range 100 {
+		tcp, err := System.ListenTCP(t.Context(), netip.MustParseAddrPort("127.0.0.1:0"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		at := tcp.Addr().(*net.TCPAddr).AddrPort()
+		if udp, err := System.ListenUDP(t.Context(), at); err == nil {
+			return held{udp, tcp}, at
+		}
+		tcp.Close()
+	}
+	t.Fatal("no port is free for UDP and TCP")
+	return held{}, at
+}
+
 // startReal listens on loopback over real sockets.
 func startReal(t testing.TB, f Forwarder) (*Server, string) {
 	t.Helper()
-	probe, err := net.ListenPacket("udp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	port := probe.LocalAddr().(*net.UDPAddr).AddrPort().Port()
-	probe.Close()
-	s := New(Config{Port: port, Forward: f})
+	socks, at := hold(t)
+	s := New(Config{Port: at.Port(), Forward: f, Sockets: socks})
 	t.Cleanup(func() { s.Close() })
 	s.Set(testZones(t))
-	if err := s.SetAddrs([]netip.Addr{ip("127.0.0.1")}); err != nil {
+	if err := s.SetAddrs([]netip.Addr{at.Addr()}); err != nil {
 		t.Fatal(err)
 	}
-	return s, netip.AddrPortFrom(ip("127.0.0.1"), port).String()
+	return s, at.String()
 }
 
 func TestRealSockets(t *testing.T) {
@@ -226,7 +248,7 @@ func TestRealSockets(t *testing.T) {
 	})
 	s, addr := startReal(t, big)
 	for _, network := range []string{"udp", "tcp"} {
-		c := &mdns.Client{Net: network, Timeout: 5 * time.Second}
+		c := &mdns.Client{Net: network, Timeout: 20 * time.Second}
 		in, _, err := c.Exchange(new(mdns.Msg).SetQuestion("laptop.home.internal.", mdns.TypeA), addr)
 		if err != nil || len(in.Answer) != 1 {
 			t.Fatalf("%s: %v, %v", network, in, err)
