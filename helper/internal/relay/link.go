@@ -95,10 +95,8 @@ func (l *Link) Write(bufs [][]byte) error {
 			dropped += l.out.push(b)
 		}
 	}
+	l.dropped.Add(uint64(dropped)) // before what is newer can arrive
 	l.mu.Unlock()
-	if dropped > 0 {
-		l.dropped.Add(uint64(dropped))
-	}
 	select {
 	case l.wake <- struct{}{}:
 	default:
