@@ -16,7 +16,7 @@ import (
 // TestDevice has packets for here and for elsewhere part, and come together
 // again, while a NAT comes and goes.
 func TestDevice(t *testing.T) {
-	defer goleak.VerifyNone(t, goleak.IgnoreCurrent())
+	defer allEnded(t, goleak.IgnoreCurrent())
 	fake := tuntest.New("kith0", 1420)
 	d := Wrap(fake)
 	toPeer := packet4(protoUDP, 0, 0, 9, 0, 9, 0, 8, 0, 0)
@@ -42,7 +42,7 @@ func TestDevice(t *testing.T) {
 		select {
 		case p := <-got:
 			return p
-		case <-time.After(5 * time.Second):
+		case <-time.After(patience):
 			t.Fatalf("%s does not come", what)
 			return nil
 		}
@@ -77,7 +77,7 @@ func TestDevice(t *testing.T) {
 			if !bytes.Equal(p, here) {
 				t.Errorf("the host gets %x", p)
 			}
-		case <-time.After(5 * time.Second):
+		case <-time.After(patience):
 			t.Fatal("the host does not get its packet")
 		}
 		for range 5 {

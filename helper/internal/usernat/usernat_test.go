@@ -7,6 +7,9 @@ import (
 	"io"
 	"net"
 	"net/netip"
+	"os"
+	"slices"
+	"strings"
 	"sync"
 	"syscall"
 	"testing"
@@ -42,9 +45,8 @@ type bed struct {
 }
 
 func newBed(t testing.TB, offer nat.Offer) *bed {
-	// Workers of the stack end a while after it.
 	opt := goleak.IgnoreCurrent()
-	t.Cleanup(func() { goleak.VerifyNone(t, opt) })
+	t.Cleanup(func() { allEnded(t, opt) })
 	b := &bed{t: t, to: map[string]string{}, echo: newEchoSocket()}
 	n, err := New(Config{
 		MTU: 1420,
@@ -86,6 +88,21 @@ func newBed(t testing.TB, offer nat.Offer) *bed {
 	})
 	return b
 }
+
+// allEnded waits for what the test began: workers of the stack end a while after it.
+func allEnded(t testing.TB, opt goleak.Option) {
+	t.Helper()
+	var err error
+	for end := time.Now().Add(patience); time.Now().Before(end); {
+		if err = goleak.Find(opt); err == nil {
+			return
+		}
+	}
+	t.Error(err)
+}
+
+// patience is for what takes milliseconds where the processor is free.
+const patience = 20 * time.Second
 
 func toNAT(dev tun.Device, n *NAT) {
 	bufs, sizes := [][]byte{make([]byte, 2000)}, []int{0}
@@ -157,7 +174,7 @@ func (b *bed) serve(network, addr string) {
 }
 
 func (b *bed) dial(network, addr string) (net.Conn, error) {
-	ctx, cancel := context.WithTimeout(b.t.Context(), 5*time.Second)
+	ctx, cancel := context.WithTimeout(b.t.Context(), patience)
 	defer cancel()
 	return b.peer.DialContext(ctx, network, addr)
 }
@@ -175,7 +192,7 @@ func TestTCP(t *testing.T) {
 			c.Write(want)
 			c.(interface{ CloseWrite() error }).CloseWrite()
 		}()
-		c.SetDeadline(time.Now().Add(30 * time.Second))
+		c.SetDeadline(time.Now().Add(3 * patience))
 		got, err := io.ReadAll(c)
 		if err != nil || !bytes.Equal(got, want) {
 			t.Errorf("%s: %d of %d bytes came back: %v", addr, len(got), len(want), err)
@@ -189,17 +206,19 @@ func TestTCPRefused(t *testing.T) {
 	b.serve("tcp4", "192.168.7.9:80")
 	b.serve("tcp4", "10.1.1.1:80")
 	for _, addr := range []string{"198.51.100.2:81", "192.168.7.9:80", "10.1.1.1:80"} {
-		start := time.Now()
 		c, err := b.dial("tcp", addr)
 		if err == nil {
 			c.Close()
 			t.Errorf("%s was reached", addr)
-		} else if time.Since(start) > 3*time.Second {
-			t.Errorf("%s: refused after %v", addr, time.Since(start))
+		} else if !strings.Contains(err.Error(), "refused") {
+			t.Errorf("%s: %v", addr, err)
 		}
 	}
-	if s := b.Stats(); s != (Stats{}) {
-		t.Errorf("under way: %+v", s)
+	// The peer may hear of it before it is counted out.
+	for end := time.Now().Add(patience); b.Stats() != (Stats{}); time.Sleep(time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatalf("under way: %+v", b.Stats())
+		}
 	}
 }
 
@@ -213,7 +232,7 @@ func TestUDP(t *testing.T) {
 	defer c.Close()
 	for _, word := range []string{"one", "two", "three"} {
 		c.Write([]byte(word))
-		c.SetReadDeadline(time.Now().Add(5 * time.Second))
+		c.SetReadDeadline(time.Now().Add(patience))
 		buf := make([]byte, 100)
 		k, err := c.Read(buf)
 		if err != nil || string(buf[:k]) != word {
@@ -241,7 +260,7 @@ func TestForbidden(t *testing.T) {
 	}
 	defer udp.Close()
 	for _, c := range []net.Conn{tcp, udp} {
-		c.SetDeadline(time.Now().Add(5 * time.Second))
+		c.SetDeadline(time.Now().Add(patience))
 		c.Write([]byte("x"))
 		if _, err := c.Read(make([]byte, 1)); err != nil {
 			t.Fatal(err)
@@ -274,19 +293,24 @@ func TestPing(t *testing.T) {
 		if network == "ping6" {
 			request[0] = 128
 		}
-		c.SetDeadline(time.Now().Add(5 * time.Second))
-		// The peer's stack hears of what comes while it reads, alone.
+		// The peer's stack hears of what comes while it reads, alone: it may have to
+		// ask again.
 		b.echo.hold = make(chan struct{})
-		buf := make([]byte, 100)
-		if _, err := c.Write(request); err != nil {
-			t.Fatal(err)
+		buf, k := make([]byte, 100), 0
+		for end := time.Now().Add(patience); time.Now().Before(end); {
+			if _, err := c.Write(request); err != nil {
+				t.Fatal(err)
+			}
+			time.AfterFunc(50*time.Millisecond, b.echo.release)
+			c.SetReadDeadline(time.Now().Add(time.Second))
+			if k, err = c.Read(buf); !errors.Is(err, os.ErrDeadlineExceeded) {
+				break
+			}
 		}
-		time.AfterFunc(100*time.Millisecond, func() { close(b.echo.hold) })
-		k, err := c.Read(buf)
 		if err != nil || !bytes.HasSuffix(buf[:k], []byte("\x00\x07hi")) {
 			t.Errorf("%s: answered %x: %v", addr, buf[:k], err)
 		}
-		if got := b.echo.asked(); !cmp.Equal(got, []string{addr}) {
+		if got := slices.Compact(b.echo.asked()); !cmp.Equal(got, []string{addr}) {
 			t.Errorf("the host pinged %v", got)
 		}
 		// Nobody else's answers, and nobody but those who may be reached.
@@ -303,7 +327,7 @@ type echoSocket struct {
 	in     chan echoed
 	closed chan struct{}
 	once   sync.Once
-	hold   chan struct{} // nil: answers come at once
+	hold   chan struct{} // an answer comes when it gives something; nil: at once
 	mu     sync.Mutex
 	list   []string
 }
@@ -332,11 +356,24 @@ func (s *echoSocket) WriteTo(m []byte, to net.Addr) (int, error) {
 	return len(m), nil
 }
 
+// release lets the answers to one request come.
+func (s *echoSocket) release() {
+	for range 2 {
+		select {
+		case s.hold <- struct{}{}:
+		case <-s.closed:
+		}
+	}
+}
+
 func (s *echoSocket) ReadFrom(b []byte) (int, net.Addr, error) {
 	select {
 	case e := <-s.in:
 		if s.hold != nil {
-			<-s.hold
+			select {
+			case <-s.hold:
+			case <-s.closed:
+			}
 		}
 		return copy(b, e.m), e.from, nil
 	case <-s.closed:
@@ -352,7 +389,7 @@ func (s *echoSocket) Close() error {
 func (s *echoSocket) asked() []string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.list
+	return slices.Clone(s.list)
 }
 
 func TestPolicy(t *testing.T) {

@@ -17,7 +17,7 @@ import (
 // await waits for the watcher to say that ok holds.
 func await(t *testing.T, w *Watcher, what string, ok func(State, []Route) bool) {
 	t.Helper()
-	timeout := time.After(5 * time.Second)
+	timeout := time.After(20 * time.Second)
 	for {
 		s, err := w.State()
 		if err != nil {
