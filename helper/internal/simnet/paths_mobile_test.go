@@ -122,9 +122,7 @@ func TestPath21Loss(t *testing.T) {
 			if got, want := p.Answered(), (1-loss)*(1-loss)-0.07; got < want {
 				t.Errorf("loss %v each way: %.3f answered, want %.3f at least", loss, got, want)
 			}
-			// A tenth to a third of all pings is lost: for once in two minutes the path
-			// may look dead for a moment, and is back.
-			if paths := p.Paths(); len(paths) > 3 || p.Gap() > 3*time.Second {
+			if paths := p.Paths(); len(paths) > 1 || p.Gap() > 3*time.Second {
 				t.Errorf("loss %v each way: longest gap %v, paths %v", loss, p.Gap(), paths)
 			}
 		}

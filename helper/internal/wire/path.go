@@ -93,7 +93,8 @@ type path struct {
 	unheard     time.Time // the first ping since heard, zero if none
 	unponged    time.Time // the first ping since ponged, zero if none
 	lost        int       // pings since ponged
-	streak      int       // probes in a row at which it was better than the best
+	loss        loss
+	streak      int // probes in a row at which it was better than the best
 	countSeen   uint64
 	data        time.Time // when the count last rose
 
@@ -105,6 +106,7 @@ type path struct {
 func (p *path) ping(now time.Time) {
 	p.pinged = now
 	p.lost++
+	p.loss.ask()
 	if p.unheard.IsZero() {
 		p.unheard = now
 	}
@@ -123,6 +125,7 @@ func (p *path) pong(now time.Time, rtt time.Duration, src udp.Source) {
 	p.src = src
 	p.ponged = now
 	p.unponged, p.lost = time.Time{}, 0
+	p.loss.answer()
 	p.hear(now)
 	p.health = sound
 }
@@ -159,7 +162,7 @@ func (p *path) answers(best *path) bool { return !p.ponged.Before(best.doubtedFr
 // lower class does not take its place, but packets go both ways. Else a little
 // loss would have us, and the peer, move to and fro.
 func (p *path) firmly(now time.Time) bool {
-	return p.health == doubted && now.Sub(p.doubtedAt) >= firmAfter
+	return p.health == doubted && now.Sub(p.doubtedAt) >= firmAfter && p.failing(now)
 }
 
 // patience is how long an answer may take before the path is doubted.
@@ -184,11 +187,22 @@ func (p *path) age(now time.Time) bool {
 	return true
 }
 
-// dead tells whether the path has owed an answer for so long that it is gone.
-// Traffic keeps a path alive that has no alternative: on a lossy one pings may
-// all be lost.
+// owes tells whether the last ping should have been answered by now.
+func (p *path) owes(now time.Time) bool {
+	return !p.unponged.IsZero() && now.Sub(p.pinged) >= p.patience()
+}
+
+// failing tells whether more pings in a row are lost than its loss explains. If
+// nobody asks any more, one is enough.
+func (p *path) failing(now time.Time) bool {
+	return p.lost >= p.loss.enough || now.Sub(p.pinged) >= firmAfter
+}
+
+// dead tells whether the path has owed answers for so long, and so many, that
+// it is gone. Traffic keeps a path alive that has no alternative: on a lossy
+// one pings may all be lost.
 func (p *path) dead(now time.Time, alone bool) bool {
-	if p.unponged.IsZero() || now.Sub(p.unponged) < deadAfter {
+	if p.unponged.IsZero() || now.Sub(p.unponged) < deadAfter || !p.failing(now) {
 		return false
 	}
 	return !alone || now.Sub(p.heard) >= deadAfter

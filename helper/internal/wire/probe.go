@@ -263,12 +263,14 @@ func (p *peer) keepAlive(now time.Time, out *outbox, next *agenda) {
 		return
 	}
 	for _, q := range c.paths.all {
-		if q.health == doubted || q.streak > 0 && q != best {
-			every := doubtEvery
-			if q.health == sound {
-				every = streakEvery
-			}
-			p.pingEvery(q, every, now, out, next)
+		switch {
+		case q.health == doubted:
+			p.pingEvery(q, doubtEvery, now, out, next)
+		case q.owes(now) && c.isActive(now):
+			// Frames come and answers do not: it is lossy, or dead one way.
+			p.pingEvery(q, suspectEvery, now, out, next)
+		case q.streak > 0 && q != best:
+			p.pingEvery(q, streakEvery, now, out, next)
 		}
 	}
 	if best.health == doubted {
