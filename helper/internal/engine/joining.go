@@ -115,6 +115,16 @@ func (j *joining) peers() (peers []wire.Peer, chains [][]key.Public) {
 	return append(peers, sponsor), chains
 }
 
+// linked is the relays that were reached by TLS alone.
+func (j *joining) linked() (relays []key.Public) {
+	for _, r := range j.link.Relays {
+		if st, _ := j.wire.PeerStatus(r.Key); st.Path.Transport == wire.TLS {
+			relays = append(relays, r.Key)
+		}
+	}
+	return relays
+}
+
 // candidates is the sponsor's addresses in the link. One that lies in this
 // device's own overlay is left out: no path may run through a TUN of ours.
 func (j *joining) candidates() []netip.AddrPort { return j.link.Endpoints }
@@ -285,7 +295,7 @@ func (j *joining) admitted(set *roster.Set, a join.Answer, err error) {
 		return
 	}
 	st, _ := j.wire.PeerStatus(j.link.Sponsor)
-	port := j.conn.Port()
+	port, linked := j.conn.Port(), j.linked()
 	j.stop()
 	if j.near != nil {
 		j.endNearby(nil)
@@ -307,6 +317,9 @@ func (j *joining) admitted(set *roster.Set, a join.Answer, err error) {
 		}
 		n.on.replica.Hear(a.Presence, key.Public{})
 		n.on.wire.Seek(j.link.Sponsor)
+		for _, relay := range linked {
+			n.on.wire.Link(relay)
+		}
 	} else {
 		j.result = n.e.whyNotUp(n)
 	}

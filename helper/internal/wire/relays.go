@@ -5,6 +5,8 @@ import (
 	"context"
 	"slices"
 	"time"
+
+	"kith.internal/helper/internal/key"
 )
 
 const (
@@ -214,6 +216,20 @@ func (w *Wire) tendLink(p *peer, now time.Time, next *agenda) {
 	r.dialing = true
 	relay := *p.relay
 	w.wg.Go(func() { w.openLink(p, relay) })
+}
+
+// Link finds a path to a relay as Seek does, and opens a link to it at once
+// unless one over UDP is up: for who knows that UDP gets no answer here.
+func (w *Wire) Link(id key.Public) {
+	w.Seek(id)
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	now := time.Now()
+	w.relayPeers()
+	if p := w.dir.Load().byID[id]; p != nil && p.c != nil && p.c.relaying != nil && !w.closed {
+		p.c.relaying.lacking = now.Add(-linkAfter)
+		w.relaysSoon(now)
+	}
 }
 
 // openLink dials a relay.

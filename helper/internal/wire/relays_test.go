@@ -208,6 +208,27 @@ func TestLinkDialled(t *testing.T) {
 	})
 }
 
+// TestLinkAtOnce: who knows that UDP gets no answer does not wait for one.
+func TestLinkAtOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newStar(t, 1, 1)
+		defer s.stop()
+		var dialed atomic.Int32
+		s.segs[[2]int{0, 0}].SetLoss(1)
+		n := s.ends[0]
+		n.wire.Close()
+		n.dialLink = s.linkBed(&dialed, false)
+		n.start()
+		n.wire.SetPeers(s.peers(n))
+		n.wire.Link(s.relays[0].id())
+		time.Sleep(linkAfter / 4)
+		if dialed.Load() != 1 {
+			t.Fatalf("%d links dialled", dialed.Load())
+		}
+		n.wantPath(s.relays[0], Direct, "invalid AddrPort")
+	})
+}
+
 // TestLinkRefused: a relay that cannot be linked to is not hammered.
 func TestLinkRefused(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
