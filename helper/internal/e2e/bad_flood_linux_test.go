@@ -158,19 +158,19 @@ func TestNetnsGarbageOnUDP(t *testing.T) {
 			}
 		})
 	}
-	slow := time.Duration(0)
+	worst := time.Duration(0)
 	for range 5 {
 		at := time.Now()
 		a.kith("status", "--json")
-		slow = max(slow, time.Since(at))
+		worst = max(worst, time.Since(at))
 		c.reach("laptop.home.internal", patience)
 	}
 	wg.Wait()
 	took := time.Since(began)
 	rss, after := a.usage()
-	t.Logf("80,000 datagrams in %s: %s of CPU, %d MiB resident, status in at most %s", took, after-before, rss>>20, slow)
-	if slow > 2*time.Second {
-		t.Errorf("status took %s meanwhile", slow)
+	t.Logf("80,000 datagrams in %s: %s of CPU, %d MiB resident, status in at most %s", took, after-before, rss>>20, worst)
+	if worst > slow*2*time.Second {
+		t.Errorf("status took %s meanwhile", worst)
 	}
 	if rss > 96<<20 {
 		t.Errorf("%d MiB are resident", rss>>20)

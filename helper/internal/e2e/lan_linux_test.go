@@ -21,9 +21,9 @@ func TestNetnsTwoHostsOneLAN(t *testing.T) {
 	start := time.Now()
 	b.kithIn(link, "join", "-", "--device", "b")
 	joined := time.Since(start)
-	b.reach("a.home.internal", 5*time.Second)
+	b.reach("a.home.internal", patience)
 	t.Logf("join %v, join to first ping by name %v (budget 1 s)", joined, time.Since(start))
-	t.Logf("back, by the short name: %v", a.reach("b", 5*time.Second))
+	t.Logf("back, by the short name: %v", a.reach("b", patience))
 	until(t, "the path is lan", patience, func() bool { return b.peer("a").Path == ipc.PathLAN && a.peer("b").Path == ipc.PathLAN })
 	until(t, "b has a session with a", patience, func() bool {
 		p := b.peer("a")
@@ -44,9 +44,9 @@ func TestNetnsBothKilled(t *testing.T) {
 	start := time.Now()
 	a.launch()
 	b.launch()
-	b.reach("a.home.internal", 10*time.Second)
+	b.reach("a.home.internal", patience)
 	t.Logf("both killed and started: reachable by name after %v (budget 2 s)", time.Since(start))
-	a.reach("b.home.internal", 5*time.Second)
+	a.reach("b.home.internal", patience)
 }
 
 // linkLocal is pair with no addresses but those that IPv6 makes by itself.
@@ -67,7 +67,7 @@ func TestNetnsLinkLocalOnly(t *testing.T) {
 	link := a.invite()
 	start := time.Now()
 	b.kithIn(link, "join", "-", "--device", "b")
-	b.reach("a.home.internal", 5*time.Second)
+	b.reach("a.home.internal", patience)
 	t.Logf("link-local alone: join to first ping by name %v (budget 1 s)", time.Since(start))
 	until(t, "the path is lan", patience, func() bool { return b.peer("a").Path == ipc.PathLAN })
 	a.kill()
@@ -75,6 +75,6 @@ func TestNetnsLinkLocalOnly(t *testing.T) {
 	start = time.Now()
 	a.launch()
 	b.launch()
-	b.reach("a.home.internal", 10*time.Second)
+	b.reach("a.home.internal", patience)
 	t.Logf("link-local alone: both killed and started: reachable after %v (budget 2 s)", time.Since(start))
 }

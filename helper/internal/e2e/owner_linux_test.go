@@ -88,7 +88,7 @@ func TestNetnsApartAndTogether(t *testing.T) {
 		}
 		plain := b.pingAlong("192.168.77.1", 10*time.Millisecond)
 		bed.SetCarrier(bed.lan, true)
-		agree(t, 10*time.Second, nodes...)
+		agree(t, patience, nodes...)
 		met := time.Now()
 		until(t, "the LAN itself is back", patience, func() bool { return !plain.first().IsZero() })
 		took = append(took, met.Sub(plain.first()))
@@ -124,7 +124,7 @@ func TestNetnsApartUnnoticed(t *testing.T) {
 			until(t, "b notices that it is alone", time.Minute, func() bool { return !b.peer("a").Online && !b.peer("c").Online })
 		}
 		b.host.NFT("delete table inet far")
-		took := agree(t, 10*time.Second, nodes...)
+		took := agree(t, patience, nodes...)
 		t.Logf("apart for %v (0: until noticed): the same roster %v after meeting again (budget 1 s)", outage, took)
 		t.Logf("and the first ping by name: %v", b.reach(name+".home.internal", patience))
 	}

@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"math"
 	"testing"
 	"time"
 )
@@ -44,23 +45,26 @@ func (p *passage) smooth(what string) {
 	p.n.t.Helper()
 	sent, lost, gap := p.along.stop()
 	p.n.t.Logf("%s: %d of %d echoes lost, longest gap %v", what, lost, sent, gap.Round(time.Millisecond))
-	if lost > 0 || gap > 2*time.Second {
+	if lost > 0 || gap > slow*time.Second {
 		p.n.t.Errorf("%s: %d of %d echoes lost, longest gap %v", what, lost, sent, gap)
 	}
 }
 
-// within wants what is measured to be within its budget, at the third attempt
-// at the latest: a busy machine may be slow. The benchmarks judge medians.
+// within wants the best of three attempts to be near its budget.
 func within(t *testing.T, what string, budget time.Duration, measure func(t *testing.T) time.Duration) {
 	t.Helper()
-	var took time.Duration
+	best := time.Duration(math.MaxInt64)
 	for range 3 {
-		if took = measure(t); took <= budget || t.Failed() {
+		took := measure(t)
+		if took <= budget || t.Failed() {
 			return
 		}
 		t.Logf("%s: %v, budget %v", what, took, budget)
+		best = min(best, took)
 	}
-	t.Errorf("%s: %v, budget %v", what, took, budget)
+	if best > slow*budget {
+		t.Errorf("%s: %v, budget %v", what, best, budget)
+	}
 }
 
 // restarted kills both helpers, starts them and waits for an answer. Who asked

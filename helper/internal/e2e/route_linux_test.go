@@ -75,7 +75,9 @@ func TestNetnsRoutes(t *testing.T) {
 	until(t, "the second offer is heard", patience, func() bool { return len(c.network().Routes) == 2 })
 	c.kith("route", "approve", "10.77.0.0/24", "--device", "r2")
 	<-time.After(200 * time.Millisecond)
-	if who := x.who(at); who != "r1" {
+	who := ""
+	until(t, "somebody leads there", patience, func() bool { who = x.who(at); return who != "" })
+	if who != "r1" {
 		t.Errorf("a second router took over from one that works: %q", who)
 	}
 	c.reach("r2.home.internal", patience)

@@ -70,7 +70,7 @@ func TestNetnsPath18StartedWithoutInternet(t *testing.T) {
 	a.join(m)
 	b.join(m)
 	a.meets(b)
-	w.between(a, b, 2*time.Second, ipc.PathForwarded)
+	w.between(a, b, patience, ipc.PathForwarded)
 	for _, n := range nodes {
 		n.kill()
 	}
@@ -80,7 +80,7 @@ func TestNetnsPath18StartedWithoutInternet(t *testing.T) {
 	}
 	a.meets(b)
 	t.Logf("all restarted: reachable after %v", time.Since(start))
-	w.between(a, b, 2*time.Second, ipc.PathForwarded)
+	w.between(a, b, patience, ipc.PathForwarded)
 	if via := a.sees("b").Via; via == nil || *via != "m" {
 		t.Errorf("a has %s", way(a.sees("b")))
 	}

@@ -19,14 +19,14 @@ func TestNetnsPath01SameLAN(t *testing.T) {
 	a, b := w.member("a", home.lan), w.member("b", home.lan)
 	a.join(s)
 	a.meets(s)
-	w.meet(s, a, b, 2*time.Second, ipc.PathLAN)
+	w.meet(s, a, b, patience, ipc.PathLAN)
 }
 
 func TestNetnsPath19LinkLocalOnly(t *testing.T) {
 	lan, a, b := linkLocal(t)
 	w := &world{t: t, bed: lan.Bed}
 	a.create("home")
-	w.meet(a, a, b, 2*time.Second, ipc.PathLAN)
+	w.meet(a, a, b, patience, ipc.PathLAN)
 	along := b.pingAlong("a.home.internal", 100*time.Millisecond)
 	along.await(patience)
 	a.kill()

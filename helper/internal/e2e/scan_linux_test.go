@@ -20,21 +20,23 @@ func (n *node) scan(from, to netip.Addr) []int {
 	defer unix.Close(fd)
 	answered := map[int]bool{}
 	const burst, every, rest = 200, 5 * time.Millisecond, 1500 * time.Millisecond
-	for port := 1; port <= 65535; port++ {
-		for {
-			err := unix.Send(fd, syn(port), 0)
-			if err == nil || err != unix.EAGAIN && err != unix.ENOBUFS {
-				break
+	for range 2 { // what is lost on the way is asked again
+		for port := 1; port <= 65535; port++ {
+			for {
+				err := unix.Send(fd, syn(port), 0)
+				if err == nil || err != unix.EAGAIN && err != unix.ENOBUFS {
+					break
+				}
+				<-time.After(time.Millisecond)
 			}
-			<-time.After(time.Millisecond)
+			if port%burst == 0 {
+				<-time.After(every)
+				hear(fd, answered)
+			}
 		}
-		if port%burst == 0 {
-			<-time.After(every)
+		for end := time.Now().Add(rest); time.Now().Before(end); <-time.After(10 * time.Millisecond) {
 			hear(fd, answered)
 		}
-	}
-	for end := time.Now().Add(rest); time.Now().Before(end); <-time.After(10 * time.Millisecond) {
-		hear(fd, answered)
 	}
 	var out []int
 	for port := range answered {
