@@ -52,7 +52,7 @@ func (s socket) until(word, before string) (from netip.AddrPort, came bool) {
 func (s socket) read(word, before string) (from netip.AddrPort, times int) {
 	s.t.Helper()
 	buf := make([]byte, 64)
-	s.conn.SetReadDeadline(time.Now().Add(5 * time.Second))
+	s.conn.SetReadDeadline(time.Now().Add(20 * time.Second))
 	for {
 		n, from, err := s.conn.ReadFromUDPAddrPort(buf)
 		if err != nil {
@@ -98,10 +98,13 @@ func behold(inside, twin socket, public [2][3]socket) (b behaviour) {
 	b.KeepsPort = mapped.Port() == inside.addr.Port()
 	// Whether others are let in is asked before they are asked. The one that was
 	// asked speaks last, so that nothing needs to be waited for.
-	try := func(from socket) bool {
-		from.sendTo(mapped, "try")
-		asked.sendTo(mapped, "end")
-		_, came := inside.until("end", "try")
+	// Two from different hosts may overtake each other: of several one does not.
+	try := func(from socket) (came bool) {
+		for i := 0; i < 5 && !came; i++ {
+			from.sendTo(mapped, "try")
+			asked.sendTo(mapped, "end")
+			_, came = inside.until("end", "try")
+		}
 		return came
 	}
 	b.LetsInByPort = try(public[0][1])

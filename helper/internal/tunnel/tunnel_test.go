@@ -276,6 +276,9 @@ func TestKeys(t *testing.T) {
 			t.Fatal("a packet is lost")
 		}
 		for _, e := range []*end{a, b, a} {
+			// Who is still busy with a packet when the key changes begins a handshake
+			// of its own, and of two at once neither succeeds (for five seconds).
+			synctest.Wait()
 			e.wg = key.NewExchange()
 			e.far.tn.SetPeers([]Peer{e.peer()})
 			if err := e.tn.SetKey(e.wg); err != nil {
@@ -284,6 +287,7 @@ func TestKeys(t *testing.T) {
 			if !e.sends(time.Second) || !e.far.sends(time.Second) {
 				t.Error("with another key a packet is lost")
 			}
+			synctest.Wait()
 			e.wg = key.NewExchange() // the other way around
 			if err := e.tn.SetKey(e.wg); err != nil {
 				t.Fatal(err)

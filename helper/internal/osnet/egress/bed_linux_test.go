@@ -290,7 +290,7 @@ func (w *world) own(network string) bool {
 			return
 		}
 		defer c.Close()
-		c.SetDeadline(time.Now().Add(2 * time.Second))
+		c.SetDeadline(time.Now().Add(20 * time.Second))
 		c.Write([]byte("sealed"))
 		_, err = c.Read(make([]byte, 10))
 		ok = err == nil

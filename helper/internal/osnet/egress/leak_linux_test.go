@@ -123,7 +123,7 @@ func TestNetnsLAN(t *testing.T) {
 			t.Errorf("in clear: %s", g)
 		}
 	}
-	w.sh(w.client, "ping -c1 -W2 "+router4)
+	w.sh(w.client, "ping -c1 -w20 "+router4)
 	c.AllowLAN = nil
 	h.set(c)
 	w.tap.take()
@@ -165,17 +165,17 @@ func TestNetnsInside(t *testing.T) {
 	}
 	w.sh(w.client, `ip link set veth1 master docker0 up; sysctl -qw net.ipv4.ip_forward=1
 		nft 'add table ip n; add chain ip n p { type nat hook postrouting priority 100; }; add rule ip n p ip saddr 172.17.0.0/16 oifname != "docker0" masquerade'`)
-	w.sh(c, "ip addr add 172.17.0.2/16 dev eth0; ip link set eth0 up; ip route add default via 172.17.0.1; ping -c1 -W2 "+public4)
+	w.sh(c, "ip addr add 172.17.0.2/16 dev eth0; ip link set eth0 up; ip route add default via 172.17.0.1; ping -c1 -w20 "+public4)
 	h := w.start()
 	h.set(w.exit())
-	w.sh(w.client, "ping -c1 -W2 172.17.0.2")
+	w.sh(w.client, "ping -c1 -w20 172.17.0.2")
 	w.tap.take()
 	w.sh(c, "ping -c2 -W1 "+public4+" || true")
 	if leaks := w.tap.leaks(); len(leaks) > 0 {
 		t.Errorf("a container's packets in clear: %q", leaks)
 	}
 	h.kill()
-	w.sh(w.client, "ping -c1 -W2 172.17.0.2")
+	w.sh(w.client, "ping -c1 -w20 172.17.0.2")
 	w.sh(c, "ping -c2 -W1 "+public4+" || true")
 	if leaks := w.tap.leaks(); len(leaks) > 0 {
 		t.Errorf("helper killed: a container's packets in clear: %q", leaks)

@@ -158,8 +158,12 @@ func (w *world) sh(h *netnstest.Host, line string) string {
 func (w *world) reach(from *netnstest.Host, want map[string]bool) {
 	w.t.Helper()
 	var line strings.Builder
-	for dst := range want {
-		fmt.Fprintf(&line, "(ping -c1 -W1 %s >/dev/null && echo %[1]s || true) & ", dst)
+	for dst, yes := range want {
+		limit := "-W1"
+		if yes {
+			limit = "-w20" // to the first answer
+		}
+		fmt.Fprintf(&line, "(ping -c1 %s %s >/dev/null && echo %[2]s || true) & ", limit, dst)
 	}
 	got := map[string]bool{}
 	for dst := range want {

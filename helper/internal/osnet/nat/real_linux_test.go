@@ -26,9 +26,9 @@ func (w *world) talk() {
 			}
 		}()
 		w.member.Do(func() {
-			c, derr := net.DialTimeout("tcp", addr, 3*time.Second)
+			c, derr := net.DialTimeout("tcp", addr, 20*time.Second)
 			if err = derr; err == nil {
-				c.SetReadDeadline(time.Now().Add(3 * time.Second))
+				c.SetReadDeadline(time.Now().Add(20 * time.Second))
 				_, err = c.Read(make([]byte, 100))
 				c.Close()
 			}
