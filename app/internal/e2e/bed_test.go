@@ -189,10 +189,13 @@ func (b *bed) tool(name string, args ...string) (string, error) {
 	return strings.TrimSpace(string(out)), err
 }
 
-// until waits for a condition, up to 15 seconds.
+// patience is for what a busy machine takes long for.
+const patience = time.Minute
+
+// until waits for a condition.
 func (b *bed) until(what string, ok func() bool) {
 	b.t.Helper()
-	for end := time.Now().Add(15 * time.Second); time.Now().Before(end); {
+	for end := time.Now().Add(patience); time.Now().Before(end); {
 		if ok() {
 			return
 		}
@@ -216,7 +219,7 @@ func (b *bed) rects() []rect {
 	if desktop.Send(dir, "window", desktop.Message{Verb: "rects", Text: file}) != nil {
 		return nil
 	}
-	for range 100 {
+	for range 1000 {
 		if raw, err := os.ReadFile(file); err == nil {
 			var list []rect
 			if json.Unmarshal(raw, &list) == nil {
@@ -270,11 +273,22 @@ func (b *bed) window() string {
 	return id
 }
 
+// still is where a text stands once it does not move any more.
+func (b *bed) still(begin string) (r rect) {
+	b.t.Helper()
+	b.until(fmt.Sprintf("the text %q to stand still", begin), func() bool {
+		last := r
+		var ok bool
+		r, ok = b.find(begin)
+		return ok && r == last
+	})
+	return r
+}
+
 // click clicks the middle of a text.
 func (b *bed) click(begin string) {
 	b.t.Helper()
-	b.see(begin)
-	r, _ := b.find(begin)
+	r := b.still(begin)
 	x, y := fmt.Sprint(int(r.X+r.W/2)), fmt.Sprint(int(r.Y+r.H/2))
 	if r.W > 300 { // a check's box is at its left
 		x = fmt.Sprint(int(r.X + 16))
@@ -284,8 +298,18 @@ func (b *bed) click(begin string) {
 	}
 }
 
+// focused waits until the window has the keys.
+func (b *bed) focused() {
+	b.t.Helper()
+	b.until("the window to have the keys", func() bool {
+		name, err := b.tool("xdotool", "getwindowfocus", "getwindowname")
+		return err == nil && name == "Kith"
+	})
+}
+
 func (b *bed) typing(s string) {
 	b.t.Helper()
+	b.focused()
 	if out, err := b.tool("xdotool", "type", "--delay", "5", s); err != nil {
 		b.t.Fatalf("typing: %v %s", err, out)
 	}
@@ -293,6 +317,7 @@ func (b *bed) typing(s string) {
 
 func (b *bed) key(keys ...string) {
 	b.t.Helper()
+	b.focused()
 	if out, err := b.tool("xdotool", append([]string{"key"}, keys...)...); err != nil {
 		b.t.Fatalf("keys: %v %s", err, out)
 	}

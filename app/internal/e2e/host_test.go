@@ -3,10 +3,12 @@
 package e2e
 
 import (
+	"fmt"
 	"io"
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/godbus/dbus/v5"
 	"github.com/godbus/dbus/v5/prop"
@@ -208,10 +210,17 @@ func findRow(list []row, label string) (row, bool) {
 func (h *host) click(b *bed, label string) {
 	b.t.Helper()
 	var r row
+	var last string
+	var since time.Time
+	// A menu that is being built anew has other IDs in a moment.
 	b.until("the menu row "+label, func() bool {
+		menu := h.menu()
+		if now := fmt.Sprint(menu); now != last {
+			last, since = now, time.Now()
+		}
 		var ok bool
-		r, ok = findRow(h.menu(), label)
-		return ok && r.enabled
+		r, ok = findRow(menu, label)
+		return ok && r.enabled && time.Since(since) > 200*time.Millisecond
 	})
 	_, name := h.item()
 	call := h.conn.Object(name, "/StatusNotifierItem/menu").Call(menuName+".Event", 0, r.id, "clicked", dbus.MakeVariant(int32(0)), uint32(0))
@@ -235,6 +244,7 @@ func (h *host) paste(b *bed) string {
 		b.t.Fatal(err)
 	}
 	defer c.Close()
+	defer time.AfterFunc(20*time.Second, c.Close).Stop() // its owner may have gone
 	atom := func(n string) xproto.Atom {
 		r, err := xproto.InternAtom(c, false, uint16(len(n)), n).Reply()
 		if err != nil {
