@@ -100,7 +100,7 @@ boot() {
 # up waits until the machine runs.
 up() {
   local m=$1 p
-  for _ in $(seq 600); do
+  for _ in $(seq 1800); do
     alive "${nspawn[$m]}" || { say "$m did not start:"; cat "$work/$m/console"; exit 1; }
     p=$(pgrep -P "${nspawn[$m]}" -x systemd | head -1 || true)
     if [ -n "$p" ]; then
@@ -109,7 +109,7 @@ up() {
     fi
     sleep 0.1
   done
-  say "$m is not running after a minute:"
+  say "$m is not running after three minutes:"
   cat "$work/$m/console"
   exit 1
 }

@@ -59,7 +59,7 @@ world() {
   upstream=$!
   ip netns exec "$net" "$bin/kithd" run --state-dir "$work/hub" --socket "$work/hub.sock" --dns off >"$work/hub.log" 2>&1 &
   hub=$!
-  within 10 kith_hub status >/dev/null || { cat "$work/hub.log"; exit 1; }
+  within 60 kith_hub status >/dev/null || { cat "$work/hub.log"; exit 1; }
   kith_hub create home --device hub --phrase-file "$work/phrase" >"$work/create.log" 2>&1 || { cat "$work/create.log"; exit 1; }
 }
 kith_hub() { ip netns exec "$net" env KITH_SOCKET="$work/hub.sock" "$bin/kith" "$@"; }
@@ -148,13 +148,13 @@ hub_name() { on "$1" getent ahostsv4 hub.home.internal | awk '{print $1; exit}';
 # names holds whatever has happened.
 names() {
   local m=$1 when=$2 a
-  check "$m$when: a member by full name" within 10 says "$hub6\|$hub4" on "$m" getent hosts hub.home.internal
-  check "$m$when: by full name over IPv4" within 5 says "^$hub4 " on "$m" getent ahostsv4 hub.home.internal
-  check "$m$when: by short name" within 5 says "^$hub4 " on "$m" getent ahostsv4 hub
-  check "$m$when: the name of an address" within 5 says hub.home.internal on "$m" getent hosts "$hub4"
-  check "$m$when: dig" within 5 digs "$m" hub.home.internal "$hub4"
-  check "$m$when: the public rest" within 5 public "$m"
-  check "$m$when: the LAN's own search domain" within 5 says '^203\.0\.113\.8 ' on "$m" getent ahostsv4 intra
+  check "$m$when: a member by full name" within 60 says "$hub6\|$hub4" on "$m" getent hosts hub.home.internal
+  check "$m$when: by full name over IPv4" within 60 says "^$hub4 " on "$m" getent ahostsv4 hub.home.internal
+  check "$m$when: by short name" within 60 says "^$hub4 " on "$m" getent ahostsv4 hub
+  check "$m$when: the name of an address" within 60 says hub.home.internal on "$m" getent hosts "$hub4"
+  check "$m$when: dig" within 60 digs "$m" hub.home.internal "$hub4"
+  check "$m$when: the public rest" within 60 public "$m"
+  check "$m$when: the LAN's own search domain" within 60 says '^203\.0\.113\.8 ' on "$m" getent ahostsv4 intra
 }
 
 mode_of() {
@@ -196,7 +196,7 @@ same_resolv() { diff "$work/$1/resolv.conf" <(resolv "$1"); }
 reboots() {
   local m=$1
   on "$m" systemctl reboot || true
-  for _ in $(seq 300); do alive "${nspawn[$m]}" || break; sleep 0.1; done
+  for _ in $(seq 1800); do alive "${nspawn[$m]}" || break; sleep 0.1; done
   wait "${nspawn[$m]}" || true # systemd-nspawn ends where a machine would restart
   boot "$m"
   up "$m"
@@ -212,14 +212,14 @@ setup() {
   boot "$m"
   up "$m"
   case $m in openresolv | resolvconf*) lease "$m" ;; esac
-  check "$m: public names before" within 20 public "$m"
+  check "$m: public names before" within 60 public "$m"
   resolv "$m" >"$work/$m/resolv.conf"
   on "$m" kithd install >/dev/null && on "$m" kithd start >/dev/null
-  within 10 on "$m" kith status >/dev/null || true
+  within 60 on "$m" kith status >/dev/null || true
   kith_hub invite 2>/dev/null >"$work/$m/link"
-  check "$m: kith join" within 20 joined "$m"
-  check "$m: $(mode_of "$m") rules" within 10 says "$(mode_of "$m"):" on "$m" kith diag
-  check "$m: a member is found" within 10 says "^$hub4 " on "$m" getent ahostsv4 hub.home.internal
+  check "$m: kith join" within 60 joined "$m"
+  check "$m: $(mode_of "$m") rules" within 60 says "$(mode_of "$m"):" on "$m" kith diag
+  check "$m: a member is found" within 60 says "^$hub4 " on "$m" getent ahostsv4 hub.home.internal
   mark=$(wc -l <"$work/net/log")
   names "$m" ""
   check "$m: no member's name went upstream" lacks 'query.*home\.internal' sent
@@ -228,7 +228,7 @@ setup() {
   names "$m" ", its resolver restarted"
   on "$m" ip link set lan0 down && sleep 0.3 && on "$m" ip link set lan0 up
   case $m in resolved* | nm*) ;; *) on "$m" ip route replace default via 192.168.79.1 ;; esac
-  check "$m, link down and up: public names" within 30 public "$m"
+  check "$m, link down and up: public names" within 60 public "$m"
   names "$m" ", link down and up"
   renew "$m" >/dev/null || true
   names "$m" ", lease renewed"
@@ -237,13 +237,13 @@ setup() {
   case $m in nm | nm-dnsmasq) ;; *) check "$m: still no member's name went upstream" lacks 'query.*home\.internal' sent ;; esac
   before=$(main_pid "$m")
   on "$m" systemctl kill -s KILL kithd
-  check "$m, kithd killed: systemd starts it again" within 10 changed_pid "$m" "$before"
+  check "$m, kithd killed: systemd starts it again" within 60 changed_pid "$m" "$before"
   names "$m" ", kithd killed"
   case $m in resolved | nm | resolvconf) reboots "$m" ;; esac
   check "$m: kithd stop" on "$m" kithd stop
-  check "$m, stopped: public names" within 5 public "$m"
+  check "$m, stopped: public names" within 60 public "$m"
   check "$m, stopped: no member is found" exits 2 on "$m" getent hosts hub.home.internal
-  check "$m, stopped: resolv.conf is as it was" within 5 same_resolv "$m"
+  check "$m, stopped: resolv.conf is as it was" within 60 same_resolv "$m"
   check "$m, stopped: nothing is left in the state directory" lacks resolv on "$m" ls -A /var/lib/kith
   check "$m, stopped: nothing is left in /run and /etc" tidy "$m"
   if [ "$failed" -ne 0 ]; then on "$m" journalctl -u kithd -o cat --no-pager 2>/dev/null | tail -40; fi

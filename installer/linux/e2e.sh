@@ -54,10 +54,10 @@ installing() {
     check "$m: kithd status says that it is not installed" says "not installed" on "$m" kithd status
     check "$m: kithd install" on "$m" kithd install
     check "$m: kithd start" on "$m" kithd start
-    check "$m: kithd status says running" within 5 says running on "$m" kithd status
-    check "$m: systemd has it active" within 5 on "$m" systemctl is-active kithd
+    check "$m: kithd status says running" within 60 says running on "$m" kithd status
+    check "$m: systemd has it active" within 60 on "$m" systemctl is-active kithd
     check "$m: systemd starts it at boot" on "$m" systemctl is-enabled kithd
-    check "$m: the helper answers" within 5 on "$m" kith status
+    check "$m: the helper answers" within 60 on "$m" kith status
   done
   check "the unit has no line that systemd does not know" on alpha systemd-analyze verify kithd.service
   check "its exposure is under 5" on alpha systemd-analyze security --no-pager --threshold=50 kithd.service
@@ -68,9 +68,9 @@ joining() {
   check "alpha: kith create" on alpha kith create home --phrase-file /root/phrase
   on alpha kith invite >"$work/link" 2>/dev/null
   check "beta: kith join" on beta kith join - <"$work/link"
-  check "beta pings alpha.home.internal" within 5 pings beta alpha.home.internal
-  check "alpha pings beta by its short name" within 5 pings alpha beta
-  check "the path is lan" within 5 says '"path": *"lan"' on alpha kith status --json
+  check "beta pings alpha.home.internal" within 60 pings beta alpha.home.internal
+  check "alpha pings beta by its short name" within 60 pings alpha beta
+  check "the path is lan" within 60 says '"path": *"lan"' on alpha kith status --json
   check "the log shows no warning" lacks level=WARN on alpha journalctl -u kithd -o cat
 }
 
@@ -94,30 +94,30 @@ killing() {
   local before
   before=$(main_pid alpha)
   on alpha systemctl kill -s KILL kithd
-  check "after SIGKILL systemd starts it again" within 5 changed_pid alpha "$before"
-  check "alpha pings beta again" within 5 pings alpha beta.home.internal
-  check "beta pings alpha again" within 5 pings beta alpha
+  check "after SIGKILL systemd starts it again" within 60 changed_pid alpha "$before"
+  check "alpha pings beta again" within 60 pings alpha beta.home.internal
+  check "beta pings alpha again" within 60 pings beta alpha
   check "kithd stop" on alpha kithd stop
   check "stopped: resolv.conf is as it was, byte for byte" same_resolv alpha
   check "stopped: no TUN" exits 1 on alpha ip link show kith0
   check "stopped: no socket" no_file alpha /run/kith/kithd.sock
   check "stopped: kith says that the helper is unreachable" exits 3 on alpha kith status
   check "kithd start" on alpha kithd start
-  check "alpha pings beta once more" within 10 pings alpha beta
+  check "alpha pings beta once more" within 60 pings alpha beta
 }
 
 rebooting() {
   on beta systemctl reboot || true
   # Without a unit of its own systemd-nspawn ends where a machine would restart.
-  for _ in $(seq 300); do alive "${nspawn[beta]}" || break; sleep 0.1; done
+  for _ in $(seq 1800); do alive "${nspawn[beta]}" || break; sleep 0.1; done
   local code=0
   wait "${nspawn[beta]}" || code=$?
   check "beta goes down to restart" test "$code" -eq 133
   boot beta
   up beta
-  check "after a reboot beta is in the network" within 10 says beta.home.internal on beta kith status
-  check "beta pings alpha" within 10 pings beta alpha.home.internal
-  check "alpha pings beta" within 10 pings alpha beta.home.internal
+  check "after a reboot beta is in the network" within 60 says beta.home.internal on beta kith status
+  check "beta pings alpha" within 60 pings beta alpha.home.internal
+  check "alpha pings beta" within 60 pings alpha beta.home.internal
   check "no unit failed" lacks . on beta systemctl list-units --failed --no-legend
 }
 
