@@ -58,7 +58,7 @@ func fileRSS(t *testing.T) (pages int) {
 func TestCollections(t *testing.T) {
 	c := collections()
 	for range 3 {
-		deadline := time.After(10 * time.Second)
+		deadline := time.After(time.Minute)
 		for told := false; !told; {
 			var garbage [][]byte
 			for range 64 {

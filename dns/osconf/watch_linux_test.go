@@ -18,7 +18,7 @@ func (h *host) event(kind EventKind) Event {
 			h.t.Fatalf("event %+v, want %s", e, kind)
 		}
 		return e
-	case <-time.After(10 * time.Second):
+	case <-time.After(time.Minute):
 		h.t.Fatalf("no event, want %s", kind)
 		return Event{}
 	}

@@ -72,7 +72,7 @@ func dialRaw(t *testing.T, path string) net.Conn {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { c.Close() })
-	c.SetDeadline(time.Now().Add(10 * time.Second))
+	c.SetDeadline(time.Now().Add(time.Minute))
 	return c
 }
 
@@ -254,7 +254,7 @@ func TestErrorsAsClientsSeeThem(t *testing.T) {
 
 // TestServeEndsRequests has a handler wait for the end.
 func TestServeEndsRequests(t *testing.T) {
-	s := New(Config{Source: NewBoard(&ipc.Status{}), Authorizer: policy{}})
+	s := New(Config{Source: NewBoard(&ipc.Status{}), Authorizer: policy{}, Limits: Limits{Grace: time.Minute}})
 	began := make(chan struct{})
 	Handle(s, ipc.VerbUp, func(ctx context.Context, _ Caller, _ ipc.NetworkRequest) (ipc.Status, error) {
 		close(began)

@@ -120,7 +120,7 @@ func via(proxy string) Dialer {
 
 func mustDial(tb testing.TB, r *testRelay, i byte) *Link {
 	tb.Helper()
-	ctx, cancel := context.WithTimeout(tb.Context(), 10*time.Second)
+	ctx, cancel := context.WithTimeout(tb.Context(), time.Minute)
 	defer cancel()
 	l, err := Dial(ctx, direct, r.target(), tokenOf(client(i)))
 	if err != nil {

@@ -74,7 +74,7 @@ func TestSecondOpener(t *testing.T) {
 	if _, err := Open(s.dir); !errors.Is(err, ErrLocked) {
 		t.Errorf("in this process: %v", err)
 	}
-	if d := time.Since(start); d > 10*time.Second {
+	if d := time.Since(start); d > time.Minute {
 		t.Errorf("it took %v", d)
 	}
 	cmd := childCommand(t, exec.Command(os.Args[0]), "open", s.dir, 0)
