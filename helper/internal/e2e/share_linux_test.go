@@ -159,9 +159,7 @@ func TestNetnsShareClosed(t *testing.T) {
 	if got := nas.scan(nas.overlay(), at); len(got) > 0 {
 		t.Errorf("the guest answers at %v", got)
 	}
-	if anna.ping(nas.overlay().String()) == false {
-		t.Error("the shared device does not answer a ping")
-	}
+	anna.reach(nas.overlay().String(), patience)
 	if nas.ping(at.String()) {
 		t.Error("the guest answers a ping")
 	}
