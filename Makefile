@@ -67,8 +67,8 @@ test: testdeps ## everything but booted systems: unit, simnet, netns, GUI, vet, 
 	@echo "make test: all passed"
 
 unit: testdeps ## unit and simnet tests
-	$(NICE) $(GO) test -skip '^TestNetns' $(PURE)
-	CGO_ENABLED=0 $(NICE) $(GO) test -tags ci ./app/internal/ui/... ./app/internal/typecheck/...
+	$(NICE) $(GO) test -timeout 30m -skip '^TestNetns' $(PURE)
+	CGO_ENABLED=0 $(NICE) $(GO) test -timeout 30m -tags ci ./app/internal/ui/... ./app/internal/typecheck/...
 
 race: testdeps ## unit and simnet tests under the race detector
 	@.ci/race -skip '^TestNetns' $(filter-out %/helper/internal/simnet,$(PURE))
@@ -78,7 +78,7 @@ netns: testdeps $(BIN)/kithd $(BIN)/kith ## tests with real TUNs in network name
 	$(NICE) $(GO) test -p 1 -count=1 -timeout 30m -run '^TestNetns' $(PURE)
 
 gui: testdeps $(BIN)/kithd $(BIN)/kith $(BIN)/kith-app ## the app under Xvfb with a real session bus
-	$(NICE) $(GO) test -p 1 -count=1 -tags gui ./app/internal/e2e
+	$(NICE) $(GO) test -p 1 -count=1 -timeout 30m -tags gui ./app/internal/e2e
 
 vet: testdeps ## go vet for Linux, Windows and macOS
 	$(GO) vet -tags bench $(PURE)
