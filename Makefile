@@ -130,8 +130,9 @@ bench-crowd: go-version ## engines in one process, KITH_CROWD of them or 100, th
 bench-relay: testdeps $(BIN)/kithd $(BIN)/kith ## iperf3 direct, and relayed over UDP and TLS, in turns
 	$(GO) test -count=1 -v -timeout 30m -run '^TestBenchRelay' -tags bench ./helper/internal/e2e
 
-bench-filter: go-version ## the packet filter under 1,000 rules, and its memory with 100,000 flows
+bench-filter: testdeps $(BIN)/kithd $(BIN)/kith ## the packet filter under 1,000 rules, its memory with 100,000 flows, and iperf3 with such a policy and without
 	$(GO) test -run '^$$' -bench . ./helper/internal/filter
+	$(GO) test -count=1 -v -timeout 20m -run '^TestBenchPolicy' -tags bench ./helper/internal/e2e
 bench-nat: testdeps ## iperf3 through an exit: plain forwarding, the kernel's NAT and the userspace NAT, in turns
 	$(GO) test -count=1 -v -timeout 20m -run '^TestBenchNAT' -tags bench ./helper/internal/usernat
 screenshots: go-version ## render every page, light and dark, into assets/screenshots
