@@ -54,6 +54,7 @@ type live struct {
 	wanted  map[key.Public]bool // WireGuard sessions
 	chains  map[key.Public][][]key.Public
 	vias    map[netip.Prefix]key.Public // who leads to the accepted subnets
+	looking bool                        // they are looked at again soon
 	routing *time.Timer                 // computes the chains when it is due
 	whying  *time.Timer                 // says why a path has not become direct
 

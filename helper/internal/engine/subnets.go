@@ -49,7 +49,20 @@ func (n *network) checkSubnet(p netip.Prefix) error {
 type via struct {
 	key     key.Public
 	online  bool
+	silent  bool // though online, nothing comes back
+	fresh   bool // it has answered a moment ago
 	latency time.Duration
+}
+
+// rank is how far a member is to be trusted with a subnet. A higher one is better.
+func (v via) rank() int {
+	switch {
+	case !v.online:
+		return 0
+	case v.silent:
+		return 1
+	}
+	return 2
 }
 
 // Another router of a subnet is taken while the one in use works only where it is
@@ -59,30 +72,36 @@ const (
 	viaFactor = 3 // thirds: under two of three
 )
 
-// chooseVia is pure: who leads to a subnet, zero for nobody. What works is kept.
+// While a router in use is silent, the others are asked so often, and may take
+// over if they have answered in that time.
+const (
+	viaLook  = 150 * time.Millisecond
+	viaFresh = time.Second
+)
+
+// chooseVia is pure: who leads to a subnet, zero for nobody. What works is kept,
+// and what is silent until another is known to work: it may be our own uplink
+// that is gone, and connections do not outlive a change.
 func chooseVia(current key.Public, all []via) key.Public {
 	if len(all) == 0 {
 		return key.Public{}
 	}
 	order := func(a, b via) int {
-		if a.online != b.online {
-			if a.online {
-				return -1
-			}
-			return 1
-		}
-		return cmp.Or(cmp.Compare(a.latency, b.latency), bytes.Compare(a.key[:], b.key[:]))
+		return cmp.Or(cmp.Compare(b.rank(), a.rank()), cmp.Compare(a.latency, b.latency), bytes.Compare(a.key[:], b.key[:]))
 	}
 	best := slices.MinFunc(all, order)
 	i := slices.IndexFunc(all, func(v via) bool { return v.key == current })
 	if i < 0 {
 		return best.key
 	}
-	now := all[i]
-	if best.online != now.online {
+	switch now := all[i]; {
+	case !now.online:
 		return best.key
-	}
-	if !now.online || now.latency-best.latency >= viaNearer && best.latency*viaFactor < now.latency*(viaFactor-1) {
+	case now.silent:
+		if others := slices.DeleteFunc(slices.Clone(all), func(v via) bool { return !v.fresh || v.rank() < 2 }); len(others) > 0 {
+			return slices.MinFunc(others, order).key
+		}
+	case now.latency-best.latency >= viaNearer && best.latency*viaFactor < now.latency*(viaFactor-1):
 		return best.key
 	}
 	return current
@@ -106,7 +125,7 @@ func (n *network) checkVias() bool {
 			paths[p.ID] = p
 		}
 	}
-	vias, clash := map[netip.Prefix]key.Public{}, ""
+	vias, clash, look := map[netip.Prefix]key.Public{}, "", false
 	for _, p := range n.set.Accept {
 		if with := n.e.conflict(p); with != "" {
 			clash = cmp.Or(clash, p.String()+" "+with)
@@ -119,12 +138,19 @@ func (n *network) checkVias() bool {
 			}
 			st := paths[m.Key]
 			online := st.Path.Kind != wire.None && !n.learnt[m.Key].Gone
-			all = append(all, via{m.Key, online, st.Path.RTT})
+			all = append(all, via{m.Key, online, st.Path.Silent, time.Since(st.Answered) < viaFresh, st.Path.RTT})
 		}
-		if k := chooseVia(on.vias[p], all); !k.IsZero() {
-			vias[p] = k
+		k := chooseVia(on.vias[p], all)
+		if k.IsZero() {
+			continue
+		}
+		vias[p] = k
+		if paths[k].Path.Silent && len(all) > 1 {
+			look = true
+			on.askVias(k, all)
 		}
 	}
+	on.lookAtVias(look)
 	subnet, with, _ := strings.Cut(clash, " ")
 	n.raise(clash != "", ipc.HealthRouteConflict, map[string]string{"route": subnet, "with": with})
 	if maps.Equal(vias, on.vias) {
@@ -132,6 +158,31 @@ func (n *network) checkVias() bool {
 	}
 	on.vias = vias
 	return true
+}
+
+// askVias pings those that could take the place of a router that is silent.
+func (on *live) askVias(silent key.Public, all []via) {
+	for _, v := range all {
+		if v.key != silent && v.online {
+			on.wire.Probe(v.key)
+		}
+	}
+}
+
+// lookAtVias chooses again soon, once.
+func (on *live) lookAtVias(wanted bool) {
+	if !wanted || on.looking {
+		return
+	}
+	on.looking = true
+	time.AfterFunc(viaLook, func() {
+		on.n.e.post(func() {
+			on.looking = false
+			if on.n.on == on && on.n.checkVias() {
+				on.n.refreshSoon()
+			}
+		})
+	})
 }
 
 // behind is the accepted subnets that each member leads to.

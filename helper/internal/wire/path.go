@@ -43,6 +43,7 @@ type Path struct {
 	RTT       time.Duration // smoothed
 	Since     time.Time     // when it became the best path
 	MTU       int           // bytes of a datagram that it carries whole; 0: not known
+	Silent    bool          // nothing has come back for a while, on any path: it may be gone
 }
 
 const (
@@ -53,6 +54,10 @@ const (
 	maxPaths      = 8
 
 	firmAfter = 2 * time.Second
+
+	// Many pings must be lost: the word of it has traffic go elsewhere for good.
+	silentAfter = 1500 * time.Millisecond
+	silentPings = 5
 
 	betterBy    = 2 * time.Millisecond // and by a third
 	betterHolds = 3                    // probes
@@ -206,6 +211,15 @@ func (p *path) dead(now time.Time, alone bool) bool {
 		return false
 	}
 	return !alone || now.Sub(p.heard) >= deadAfter
+}
+
+// silent tells whether the peer owes many answers, and nothing at all has come
+// from it: long before its paths count as dead.
+func (ps *paths) silent(now time.Time) bool {
+	if ps.best == nil || ps.best.health == sound || ps.best.lost < silentPings {
+		return false
+	}
+	return !slices.ContainsFunc(ps.all, func(p *path) bool { return now.Sub(p.heard) < silentAfter })
 }
 
 // paths are a peer's confirmed paths, the best first once chosen.

@@ -6,6 +6,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"kith.internal/helper/internal/key"
 	"kith.internal/helper/internal/wire/udp"
 )
 
@@ -181,8 +182,8 @@ func (p *peer) settle(now time.Time, out *outbox) {
 		}
 	}
 	p.publish(now)
-	told := p.path()
-	if told.Kind != c.notified.Kind || told.Addr != c.notified.Addr || told.Transport != c.notified.Transport || told.MTU != c.notified.MTU || !slices.Equal(told.Via, c.notified.Via) {
+	told := p.path(now)
+	if told.Kind != c.notified.Kind || told.Addr != c.notified.Addr || told.Transport != c.notified.Transport || told.MTU != c.notified.MTU || told.Silent != c.notified.Silent || !slices.Equal(told.Via, c.notified.Via) {
 		c.notified = told
 		p.wire.events.add(func(h Handler) { h.PathChanged(p.id, told) })
 	}
@@ -358,6 +359,26 @@ func (p *peer) probeRound(now time.Time, out *outbox, next *agenda) {
 	c.round++
 	c.nextRound = now.Add(jittered(wait))
 	next.at(c.nextRound)
+}
+
+// Probe pings the paths to a peer at once, or looks for one.
+func (w *Wire) Probe(id key.Public) {
+	var out outbox
+	w.mu.Lock()
+	if p := w.dir.Load().byID[id]; p != nil && !w.closed {
+		now := time.Now()
+		c := p.contact()
+		for _, q := range c.paths.all {
+			p.ping(q.place, q.src, now, &out)
+		}
+		if c.paths.best == nil {
+			c.soughtTill = now.Add(seekFor)
+			p.again(now)
+		}
+		p.wire.soon(p, now)
+	}
+	w.mu.Unlock()
+	w.transmit(&out)
 }
 
 // again restarts the probing.

@@ -150,7 +150,7 @@ func (w *Wire) MTU(id key.Public) int {
 	if p == nil || p.c == nil || p.c.paths.best == nil {
 		return 0
 	}
-	mtu := p.path().MTU
+	mtu := p.path(time.Now()).MTU
 	if p.c.paths.best.isChain() {
 		// The hops beyond the first are mostly on paths of 1,500 bytes, too.
 		mtu = min(mtu, sizes[0]-headLen(p.c.paths.best.chain.len()+1))

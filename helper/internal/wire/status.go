@@ -29,6 +29,7 @@ type PeerStatus struct {
 	Path       Path // of an idle peer: the last
 	Reason     Reason
 	LastHeard  time.Time // authenticated; zero: never
+	Answered   time.Time // a ping on that path, last
 	Active     bool      // traffic within the last 45 s
 	Wanted     bool      // by us
 	Wants      bool      // the peer does
@@ -80,8 +81,8 @@ func (p *peer) status(now time.Time) PeerStatus {
 	b := c.paths.best
 	switch {
 	case b != nil:
-		s.Path = p.path()
-		s.Reason = Confirmed
+		s.Path = p.path(now)
+		s.Reason, s.Answered = Confirmed, b.ponged
 		if b.health == doubted {
 			s.Reason = Doubtful
 		}
@@ -95,12 +96,12 @@ func (p *peer) status(now time.Time) PeerStatus {
 }
 
 // path is the best path as others are told it.
-func (p *peer) path() Path {
+func (p *peer) path(now time.Time) Path {
 	b := p.c.paths.best
 	if b == nil {
 		return Path{}
 	}
-	out := Path{Kind: b.kind, Addr: b.addr, RTT: b.rtt, Since: p.c.since, MTU: b.mtu}
+	out := Path{Kind: b.kind, Addr: b.addr, RTT: b.rtt, Since: p.c.since, MTU: b.mtu, Silent: p.c.paths.silent(now)}
 	first := b.place
 	if b.isChain() {
 		out.Via = p.wire.names(&b.chain)

@@ -48,7 +48,8 @@ type Handler interface {
 	// must be configured afresh, or a clock set back would lock it out. Until
 	// then, and SetConfigured, the peer hears that it is not.
 	PeerRestarted(id key.Public)
-	// PathChanged tells of a new best path, or that there is none.
+	// PathChanged tells of a new best path, that it is silent or no longer so, or
+	// that there is none.
 	PathChanged(id key.Public, p Path)
 	// NeighboursChanged tells that Wire.Neighbours has changed: at once for the
 	// first and for a loss, else a second later.
