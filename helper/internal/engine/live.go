@@ -254,7 +254,7 @@ func (h handler) PeerRestarted(id key.Public) {
 func (h handler) PathChanged(id key.Public, p wire.Path) {
 	h.post(func() {
 		h.on.tunnel.SetMTU(id, h.on.wire.MTU(id))
-		if p.Kind != wire.None {
+		if p.Kind != wire.None && !p.Silent {
 			h.on.replica.PathUp(id)
 			if p.Kind >= wire.Direct && p.Addr.IsValid() {
 				h.on.savePath(id, p.Addr)
