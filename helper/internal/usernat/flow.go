@@ -17,6 +17,8 @@ import (
 	"gvisor.dev/gvisor/pkg/tcpip/transport/tcp"
 	"gvisor.dev/gvisor/pkg/tcpip/transport/udp"
 	"gvisor.dev/gvisor/pkg/waiter"
+
+	"kith.internal/helper/internal/netstack"
 )
 
 const (
@@ -134,19 +136,16 @@ func (n *NAT) connect(r *tcp.ForwarderRequest) {
 		return
 	}
 	defer far.Close()
-	var wq waiter.Queue
-	ep, terr := r.CreateEndpoint(&wq)
-	r.Complete(false)
-	if terr != nil {
+	near, ep, err := netstack.Shake(ctx, r)
+	if err != nil {
 		return
 	}
+	defer near.Close()
 	idle, each := tcpip.KeepaliveIdleOption(aliveIdle), tcpip.KeepaliveIntervalOption(aliveEach)
 	ep.SetSockOpt(&idle)
 	ep.SetSockOpt(&each)
 	ep.SetSockOptInt(tcpip.KeepaliveCountOption, aliveCount)
 	ep.SocketOptions().SetKeepAlive(true)
-	near := gonet.NewTCPConn(&wq, ep)
-	defer near.Close()
 	stop := context.AfterFunc(ctx, func() { near.Close(); far.Close() })
 	defer stop()
 	var both sync.WaitGroup

@@ -2,13 +2,12 @@
 // their TCP connections and UDP flows in a network stack of its own (gVisor) and
 // opens sockets of the host in their stead, so the host needs neither forwarding
 // nor a firewall, and nobody's rules are touched. ICMP echo is passed on, other
-// ICMP is not. It runs only while something is offered. Of ours it imports nat,
-// for what an offer is.
+// ICMP is not. It runs only while something is offered. Of ours it imports
+// netstack, and nat for what an offer is.
 package usernat
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"log/slog"
 	"net"
@@ -16,16 +15,10 @@ import (
 	"sync"
 	"sync/atomic"
 
-	"gvisor.dev/gvisor/pkg/buffer"
-	"gvisor.dev/gvisor/pkg/tcpip"
-	"gvisor.dev/gvisor/pkg/tcpip/header"
-	"gvisor.dev/gvisor/pkg/tcpip/link/channel"
-	"gvisor.dev/gvisor/pkg/tcpip/network/ipv4"
-	"gvisor.dev/gvisor/pkg/tcpip/network/ipv6"
-	"gvisor.dev/gvisor/pkg/tcpip/stack"
 	"gvisor.dev/gvisor/pkg/tcpip/transport/tcp"
 	"gvisor.dev/gvisor/pkg/tcpip/transport/udp"
 
+	"kith.internal/helper/internal/netstack"
 	"kith.internal/helper/internal/osnet/nat"
 )
 
@@ -52,16 +45,13 @@ const (
 	queue        = 1024 // packets on their way to peers
 )
 
-const nic = 1
-
 // NAT passes on one network's packets, from New to Close.
 type NAT struct {
 	cfg    Config
 	log    *slog.Logger
 	ctx    context.Context
 	cancel context.CancelFunc
-	stack  *stack.Stack
-	link   *channel.Endpoint
+	stack  *netstack.Stack
 	ready  chan struct{}
 	policy atomic.Pointer[policy]
 	flows  flows
@@ -83,51 +73,19 @@ func New(cfg Config) (*NAT, error) {
 	if cfg.Log == nil {
 		cfg.Log = slog.New(slog.DiscardHandler)
 	}
-	n := &NAT{
-		cfg: cfg, log: cfg.Log, ready: make(chan struct{}, 1),
-		link: channel.New(queue, uint32(cfg.MTU), ""),
-		stack: stack.New(stack.Options{
-			NetworkProtocols:   []stack.NetworkProtocolFactory{ipv4.NewProtocol, ipv6.NewProtocol},
-			TransportProtocols: []stack.TransportProtocolFactory{tcp.NewProtocol, udp.NewProtocol},
-		}),
+	s, err := netstack.New(netstack.Config{MTU: cfg.MTU, Queue: queue, Receive: 64 << 10, Send: 128 << 10, MaxBuffer: maxBuffer})
+	if err != nil {
+		return nil, fmt.Errorf("start the userspace NAT: %w", err)
 	}
+	n := &NAT{cfg: cfg, log: cfg.Log, stack: s, ready: make(chan struct{}, 1)}
 	n.ctx, n.cancel = context.WithCancel(context.Background())
 	n.flows.peers = map[netip.Addr]int{}
 	n.flows.all = map[*flow]struct{}{}
 	n.policy.Store(&policy{})
-	if err := n.setUp(); err != nil {
-		n.Close()
-		return nil, fmt.Errorf("start the userspace NAT: %w", err)
-	}
+	s.Link.AddNotify(n)
+	s.SetTransportProtocolHandler(tcp.ProtocolNumber, tcp.NewForwarder(s.Stack, 0, maxDialing, n.connect).HandlePacket)
+	s.SetTransportProtocolHandler(udp.ProtocolNumber, udp.NewForwarder(s.Stack, n.datagram).HandlePacket)
 	return n, nil
-}
-
-// setUp has the stack take whatever comes for its own.
-func (n *NAT) setUp() error {
-	n.link.LinkEPCapabilities |= stack.CapabilityRXChecksumOffload // WireGuard has authenticated it
-	n.link.SupportedGSOKind = stack.GVisorGSOSupported
-	n.link.AddNotify(n)
-	sack, moderate := tcpip.TCPSACKEnabled(true), tcpip.TCPModerateReceiveBufferOption(true)
-	rcv := tcpip.TCPReceiveBufferSizeRangeOption{Min: 4 << 10, Default: 64 << 10, Max: maxBuffer}
-	snd := tcpip.TCPSendBufferSizeRangeOption{Min: 4 << 10, Default: 128 << 10, Max: maxBuffer}
-	for _, o := range []tcpip.SettableTransportProtocolOption{&sack, &moderate, &rcv, &snd} {
-		if err := n.stack.SetTransportProtocolOption(tcp.ProtocolNumber, o); err != nil {
-			return errors.New(err.String())
-		}
-	}
-	if err := n.stack.CreateNIC(nic, n.link); err != nil {
-		return errors.New(err.String())
-	}
-	if err := n.stack.SetPromiscuousMode(nic, true); err != nil {
-		return errors.New(err.String())
-	}
-	if err := n.stack.SetSpoofing(nic, true); err != nil {
-		return errors.New(err.String())
-	}
-	n.stack.SetRouteTable([]tcpip.Route{{Destination: header.IPv4EmptySubnet, NIC: nic}, {Destination: header.IPv6EmptySubnet, NIC: nic}})
-	n.stack.SetTransportProtocolHandler(tcp.ProtocolNumber, tcp.NewForwarder(n.stack, 0, maxDialing, n.connect).HandlePacket)
-	n.stack.SetTransportProtocolHandler(udp.ProtocolNumber, udp.NewForwarder(n.stack, n.datagram).HandlePacket)
-	return nil
 }
 
 // Set says what is passed on. Flows that it forbids end at once.
@@ -150,13 +108,7 @@ func (n *NAT) Inject(p []byte) {
 	case h.drop:
 		return
 	}
-	pkt := stack.NewPacketBuffer(stack.PacketBufferOptions{Payload: buffer.MakeWithData(p)})
-	defer pkt.DecRef()
-	proto := header.IPv4ProtocolNumber
-	if h.dst.Is6() {
-		proto = header.IPv6ProtocolNumber
-	}
-	n.link.InjectInbound(proto, pkt)
+	n.stack.Inject(p)
 }
 
 // WriteNotify is called by the stack: there is something for Read.
@@ -179,7 +131,7 @@ func (n *NAT) Read(bufs [][]byte, sizes []int, offset int) (count int) {
 			count++
 			continue
 		}
-		pkt := n.link.Read()
+		pkt := n.stack.Link.Read()
 		if pkt == nil {
 			return count
 		}
@@ -212,9 +164,7 @@ func (n *NAT) Close() error {
 		n.cancel()
 		n.flows.close()
 		n.echoes.close()
-		n.link.Close()
 		n.stack.Close()
-		n.stack.Wait()
 	})
 	return nil
 }

@@ -470,3 +470,38 @@ func TestBounds(t *testing.T) {
 		t.Error("a ping that goes on has no room")
 	}
 }
+
+// TestCloseHalfOpen: a peer that does not finish its handshakes holds up neither a
+// policy that forbids them nor the end.
+func TestCloseHalfOpen(t *testing.T) {
+	b := newBed(t, nat.Offer{Exit: true})
+	b.serve("tcp4", "198.51.100.2:80")
+	half := func() {
+		t.Helper()
+		syn := packet4(protoTCP, 0, 0x10, 0, 0, 80, 0, 0, 0, 1, 0, 0, 0, 0, 0x50, 2, 0xff, 0xff, 0, 0, 0, 0)
+		syn[15] = 9 // nobody who would answer
+		b.Inject(syn)
+		await(t, "a half-open connection", func() bool { return b.Stats().Flows > 0 })
+	}
+	half()
+	b.Set(nat.Offer{Sources: overlay})
+	await(t, "the end of what is forbidden", func() bool { return b.Stats().Flows == 0 })
+	b.Set(nat.Offer{Sources: overlay, Exit: true})
+	half()
+	closed := make(chan struct{})
+	go func() { b.NAT.Close(); close(closed) }()
+	select {
+	case <-closed:
+	case <-time.After(20 * time.Second):
+		t.Fatal("it does not end")
+	}
+}
+
+func await(t *testing.T, what string, there func() bool) {
+	t.Helper()
+	for end := time.Now().Add(20 * time.Second); !there(); <-time.After(5 * time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatalf("waited in vain for %s", what)
+		}
+	}
+}
