@@ -2,7 +2,6 @@ package stub
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"net"
 	"net/netip"
@@ -17,8 +16,7 @@ type PacketConn interface {
 	Close() error
 }
 
-// Sockets opens what the server listens on. What fails with
-// errors.ErrUnsupported is not tried again.
+// Sockets opens what the server listens on.
 type Sockets interface {
 	ListenUDP(ctx context.Context, addr netip.AddrPort) (PacketConn, error)
 	ListenTCP(ctx context.Context, addr netip.AddrPort) (net.Listener, error)
@@ -87,9 +85,6 @@ func (s *Server) keep(ctx context.Context, l *listener, serve func() error) {
 		case <-ctx.Done():
 			return
 		case <-time.After(pause):
-		}
-		if errors.Is(l.failure(), errors.ErrUnsupported) {
-			return
 		}
 		pause = min(2*pause, retryLast)
 		if serve = s.open(ctx, l); serve != nil {

@@ -9,7 +9,7 @@ build="gcc libc6-dev make pkg-config libgl-dev libx11-dev libxcursor-dev libxran
   libxi-dev libxxf86vm-dev libwayland-dev libxkbcommon-dev libgles-dev libegl-dev"
 run="iproute2 iputils-ping libgl1-mesa-dri"
 test="nftables iptables iperf3 ethtool tcpdump xvfb xauth xdotool x11-utils imagemagick openbox wmctrl
-  dbus dbus-x11 xclip ufw firewalld dnsutils procps util-linux miniupnpd-nftables
+  dbus dbus-x11 xclip ufw firewalld dnsutils dnsmasq-base procps util-linux miniupnpd-nftables
   xdg-utils desktop-file-utils"
 e2e="debootstrap systemd-container iproute2 procps util-linux"
 

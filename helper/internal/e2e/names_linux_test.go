@@ -1,8 +1,12 @@
 package e2e
 
 import (
+	"fmt"
 	"net"
 	"net/netip"
+	"slices"
+	"strings"
+	"syscall"
 	"testing"
 )
 
@@ -39,5 +43,62 @@ func TestNetnsPort53Taken(t *testing.T) {
 	other.Close()
 	until(t, "the device's own address answers again", patience, func() bool {
 		return *nas.network().Self.DNS == netip.AddrPortFrom(own, 53) && nas.getent("laptop") == self.String()
+	})
+}
+
+// TestNetnsPort53Dnsmasq: dnsmasq has port 53 of every address, UDP and TCP, before
+// kithd starts. Names resolve all the same, those whose answers want TCP too, and
+// dnsmasq goes on with its own.
+func TestNetnsPort53Dnsmasq(t *testing.T) {
+	w := newBed(t)
+	laptop, nas := w.start("laptop"), w.node("nas")
+	laptop.create("home")
+	for i := range 20 { // more than the 1,232 bytes of an answer by UDP
+		laptop.kith("dns", "records", "add", "notes.example.com", "TXT", fmt.Sprint(i, strings.Repeat(" word", 20)))
+	}
+	nas.host.Run("ip", "link", "set", "lo", "up")
+	dnsmasq := nas.host.Command("dnsmasq", "--keep-in-foreground", "--conf-file=/dev/null", "--pid-file=", "--user=root", "--no-resolv", "--no-hosts", "--address=/dnsmasq.test/192.0.2.53")
+	must(t, dnsmasq.Start())
+	defer func() { dnsmasq.Process.Kill(); dnsmasq.Wait() }()
+	dig := func(args ...string) []string {
+		return strings.Fields(nas.exec("", append([]string{"dig", "+short", "+time=2", "+tries=1"}, args...)...).out)
+	}
+	until(t, "dnsmasq answers", patience, func() bool {
+		return slices.Equal(dig("@127.0.0.1", "dnsmasq.test"), []string{"192.0.2.53"}) && slices.Equal(dig("+tcp", "@::1", "dnsmasq.test"), []string{"192.0.2.53"})
+	})
+	nas.start()
+	nas.join(laptop)
+	self := *laptop.network().Self.IPv4
+	want := []string{self.String()}
+	until(t, "nas resolves by TCP", patience, func() bool { return slices.Equal(dig("+tcp", "laptop.home.internal"), want) })
+	self4, b := nas.network().Self.DNS.Addr(), nas.network().Self.IPv6.As16()
+	clear(b[6:])
+	b[15] = 53
+	six := netip.AddrFrom16(b)
+	for _, at := range []netip.Addr{self4, six} {
+		for _, how := range []string{"+tcp", "+notcp"} {
+			if got := dig("@"+at.String(), how, "laptop.home.internal"); !slices.Equal(got, want) {
+				t.Errorf("laptop.home.internal, %s at %v, is %q", how, at, got)
+			}
+		}
+	}
+	if got := nas.exec("", "dig", "+short", "notes.example.com", "TXT").out; strings.Count(got, "\n") != 20 {
+		t.Errorf("a truncated answer leads to %q", got)
+	}
+	if got := nas.getent("laptop"); got != self.String() {
+		t.Errorf("laptop is %q", got)
+	}
+	if got := dig("@127.0.0.1", "+tcp", "dnsmasq.test"); !slices.Equal(got, []string{"192.0.2.53"}) {
+		t.Errorf("dnsmasq answers %q", got)
+	}
+	for _, how := range []string{"+tcp", "+notcp"} {
+		if a := laptop.exec("", "dig", how, "+time=1", "+tries=1", "@"+self4.String(), "laptop.home.internal"); a.code == 0 {
+			t.Errorf("another member is answered, %s: %v", how, a)
+		}
+	}
+	must(t, dnsmasq.Process.Signal(syscall.SIGTERM))
+	until(t, "the device's own address answers by TCP", patience, func() bool {
+		own := *nas.network().Self.IPv4
+		return nas.network().Self.DNS.Addr() == own && slices.Equal(dig("+tcp", "@"+own.String(), "laptop.home.internal"), want)
 	})
 }

@@ -82,21 +82,26 @@ func (e *Engine) planned() plan.Input {
 	return in
 }
 
-// answering is the stub's addresses that answer over UDP now.
+// answering is the stub's addresses that answer now, over UDP and TCP; only where
+// there are none, those over UDP alone: what listens for TCP there is not ours.
 func (e *Engine) answering() []netip.Addr {
-	var out []netip.Addr
-	ok := map[netip.Addr]bool{}
+	ok := map[string]map[netip.Addr]bool{"udp": {}, "tcp": {}}
 	for _, s := range e.stub.Status() {
-		if s.Network == "udp" && s.Err == nil {
-			ok[s.Addr.Addr()] = true
-		}
+		ok[s.Network][s.Addr.Addr()] = s.Err == nil
 	}
+	var some, both []netip.Addr
 	for _, a := range append(e.ownAddrs(), e.insideAddrs()...) {
-		if ok[a] {
-			out = append(out, a)
+		if ok["udp"][a] {
+			some = append(some, a)
+			if ok["tcp"][a] {
+				both = append(both, a)
+			}
 		}
 	}
-	return out
+	if len(both) > 0 {
+		return both
+	}
+	return some
 }
 
 func (e *Engine) forwardTo(base osconf.Base) {

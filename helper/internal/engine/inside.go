@@ -3,7 +3,6 @@ package engine
 import (
 	"context"
 	"errors"
-	"fmt"
 	"net"
 	"net/netip"
 	"slices"
@@ -33,11 +32,12 @@ func (e *Engine) listenForNames() {
 	}
 }
 
-// wantInside is where the stub has to answer inside the TUNs, and in which.
+// wantInside is where the stub has to answer inside the TUNs, and in which. One
+// protocol that another holds is enough: dnsmasq shares UDP, but not TCP.
 func (e *Engine) wantInside() []insideAddr {
 	taken := map[netip.Addr]bool{}
 	for _, s := range e.stub.Status() {
-		if s.Network == "udp" && errors.Is(s.Err, syscall.EADDRINUSE) {
+		if errors.Is(s.Err, syscall.EADDRINUSE) {
 			taken[s.Addr.Addr()] = true
 		}
 	}
@@ -145,14 +145,14 @@ type insideSockets struct {
 
 func (s insideSockets) ListenUDP(ctx context.Context, at netip.AddrPort) (stub.PacketConn, error) {
 	if in := s.inside.find(at.Addr()); in != nil {
-		return in.Listen(at)
+		return in.ListenUDP(at)
 	}
 	return s.Sockets.ListenUDP(ctx, at)
 }
 
 func (s insideSockets) ListenTCP(ctx context.Context, at netip.AddrPort) (net.Listener, error) {
-	if s.inside.find(at.Addr()) != nil {
-		return nil, fmt.Errorf("TCP inside the TUN: %w", errors.ErrUnsupported)
+	if in := s.inside.find(at.Addr()); in != nil {
+		return in.ListenTCP(at)
 	}
 	return s.Sockets.ListenTCP(ctx, at)
 }

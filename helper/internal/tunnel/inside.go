@@ -3,37 +3,49 @@ package tunnel
 import (
 	"encoding/binary"
 	"fmt"
+	"maps"
 	"net"
 	"net/netip"
 	"sync"
 	"sync/atomic"
 	"syscall"
 
+	"golang.org/x/time/rate"
 	"golang.zx2c4.com/wireguard/device"
 	"golang.zx2c4.com/wireguard/tun"
 )
 
 const (
+	protoTCP  = 6
 	protoUDP  = 17
 	udpHeader = 8
+	tcpHeader = 20
 	insideMax = 64 // datagrams that wait for their reader; more are lost
 )
 
-// Inside is a TUN with UDP sockets in it, at addresses of the overlay that are
-// no device's: what this host sends there is answered here and goes no further.
+// Inside is a TUN with sockets in it, at addresses of the overlay that are no
+// device's: what this host sends there is answered here and goes no further.
 // Whatever else holds a port on this host, these are free.
 type Inside struct {
 	tun.Device
 	keep func(peer any)
+	tcp  insideTCP
 
-	mu      sync.Mutex
+	mu      sync.Mutex // guards sockets, and changes of streams and of table
 	sockets map[netip.AddrPort]*InsideConn
-	table   atomic.Pointer[map[netip.AddrPort]*InsideConn] // of the reader goroutine; nil: none
+	streams map[netip.AddrPort]*insideListener
+	table   atomic.Pointer[insideTable] // of the reader goroutine; nil: no sockets
+}
+
+type insideTable struct {
+	sockets map[netip.AddrPort]*InsideConn
+	streams map[netip.AddrPort]*insideListener
 }
 
 // NewInside puts sockets into t, which it owns from then on.
 func NewInside(t tun.Device) *Inside {
-	i := &Inside{Device: t, sockets: map[netip.AddrPort]*InsideConn{}}
+	i := &Inside{Device: t, sockets: map[netip.AddrPort]*InsideConn{}, streams: map[netip.AddrPort]*insideListener{}}
+	i.tcp.in, i.tcp.syns = i, rate.NewLimiter(synRate, synBurst)
 	if k, ok := t.(Keeper); ok {
 		i.keep = k.Keep
 	}
@@ -47,8 +59,8 @@ func (i *Inside) Keep(peer any) {
 	}
 }
 
-// Listen opens a socket; it fails with EADDRINUSE where there is one already.
-func (i *Inside) Listen(at netip.AddrPort) (*InsideConn, error) {
+// ListenUDP opens a UDP socket; it fails with EADDRINUSE where there is one already.
+func (i *Inside) ListenUDP(at netip.AddrPort) (*InsideConn, error) {
 	i.mu.Lock()
 	defer i.mu.Unlock()
 	if i.sockets[at] != nil {
@@ -62,15 +74,11 @@ func (i *Inside) Listen(at netip.AddrPort) (*InsideConn, error) {
 
 // publish shows the reader the sockets; the caller holds mu.
 func (i *Inside) publish() {
-	if len(i.sockets) == 0 {
+	if len(i.sockets)+len(i.streams) == 0 {
 		i.table.Store(nil)
 		return
 	}
-	t := make(map[netip.AddrPort]*InsideConn, len(i.sockets))
-	for at, c := range i.sockets {
-		t[at] = c
-	}
-	i.table.Store(&t)
+	i.table.Store(&insideTable{maps.Clone(i.sockets), maps.Clone(i.streams)})
 }
 
 // Read takes out what goes to a socket here.
@@ -81,22 +89,35 @@ func (i *Inside) Read(bufs [][]byte, sizes []int, offset int) (int, error) {
 		return n, err
 	}
 	for k := range n {
-		p := bufs[k][offset : offset+sizes[k]]
-		src, dst, data, ok := parseUDP(p)
-		if !ok {
-			continue
+		if i.take(table, bufs[k][offset:offset+sizes[k]]) {
+			sizes[k] = 0
 		}
-		c := (*table)[dst]
-		if c == nil {
-			continue
-		}
-		select {
-		case c.queue <- datagram{append([]byte(nil), data...), src}:
-		default: // as a socket's buffer that is full
-		}
-		sizes[k] = 0
 	}
 	return n, err
+}
+
+// take gives a packet to the socket that it is for; false: there is none.
+func (i *Inside) take(table *insideTable, p []byte) bool {
+	s, ok := parseSegment(p)
+	if !ok {
+		return false
+	}
+	if s.proto == protoTCP {
+		if table.streams[s.dst] == nil {
+			return false
+		}
+		i.tcp.take(p, s)
+		return true
+	}
+	c := table.sockets[s.dst]
+	if c == nil {
+		return false
+	}
+	select {
+	case c.queue <- datagram{append([]byte(nil), s.data...), s.src}:
+	default: // as a socket's buffer that is full
+	}
+	return true
 }
 
 type datagram struct {
@@ -148,30 +169,45 @@ func (c *InsideConn) Close() error {
 	return nil
 }
 
-// parseUDP reads a whole UDP datagram (RFC 768) in IPv4 or IPv6: no fragment, no
-// extension headers. The host made it, so its checksums are not looked at.
-func parseUDP(p []byte) (src, dst netip.AddrPort, data []byte, ok bool) {
+// segment is a UDP datagram or a TCP segment.
+type segment struct {
+	proto    byte
+	src, dst netip.AddrPort
+	flags    byte   // TCP's, RFC 9293 §3.1
+	data     []byte // UDP's
+}
+
+// parseSegment reads a whole UDP datagram (RFC 768) or TCP segment in IPv4 or
+// IPv6: no fragment, no extension headers. The host made it, so its checksums are
+// not looked at.
+func parseSegment(p []byte) (s segment, ok bool) {
 	var a, b netip.Addr
 	switch {
-	case len(p) >= 20+udpHeader && p[0]>>4 == 4:
+	case len(p) >= 20 && p[0]>>4 == 4:
 		head := int(p[0]&15) * 4
-		if p[9] != protoUDP || binary.BigEndian.Uint16(p[6:])&0x3fff != 0 || head < 20 || len(p) < head+udpHeader {
-			return src, dst, nil, false
+		if binary.BigEndian.Uint16(p[6:])&0x3fff != 0 || head < 20 || len(p) < head {
+			return s, false
 		}
-		a, b, p = netip.AddrFrom4([4]byte(p[12:16])), netip.AddrFrom4([4]byte(p[16:20])), p[head:]
-	case len(p) >= 40+udpHeader && p[0]>>4 == 6:
-		if p[6] != protoUDP {
-			return src, dst, nil, false
-		}
-		a, b, p = netip.AddrFrom16([16]byte(p[8:24])), netip.AddrFrom16([16]byte(p[24:40])), p[40:]
+		s.proto, a, b, p = p[9], netip.AddrFrom4([4]byte(p[12:16])), netip.AddrFrom4([4]byte(p[16:20])), p[head:]
+	case len(p) >= 40 && p[0]>>4 == 6:
+		s.proto, a, b, p = p[6], netip.AddrFrom16([16]byte(p[8:24])), netip.AddrFrom16([16]byte(p[24:40])), p[40:]
 	default:
-		return src, dst, nil, false
+		return s, false
 	}
-	size := int(binary.BigEndian.Uint16(p[4:]))
-	if size < udpHeader || size > len(p) {
-		return src, dst, nil, false
+	switch {
+	case s.proto == protoUDP && len(p) >= udpHeader:
+		size := int(binary.BigEndian.Uint16(p[4:]))
+		if size < udpHeader || size > len(p) {
+			return s, false
+		}
+		s.data = p[udpHeader:size]
+	case s.proto == protoTCP && len(p) >= tcpHeader:
+		s.flags = p[13]
+	default:
+		return s, false
 	}
-	return netip.AddrPortFrom(a, binary.BigEndian.Uint16(p)), netip.AddrPortFrom(b, binary.BigEndian.Uint16(p[2:])), p[udpHeader:size], true
+	s.src, s.dst = netip.AddrPortFrom(a, binary.BigEndian.Uint16(p)), netip.AddrPortFrom(b, binary.BigEndian.Uint16(p[2:]))
+	return s, true
 }
 
 // makeUDP appends a datagram to p; nil if it is too long, or the families

@@ -25,11 +25,11 @@ func TestInside(t *testing.T) {
 				host := tuntest.New("kith0", 1420)
 				in := NewInside(host)
 				defer in.Close()
-				c, err := in.Listen(at)
+				c, err := in.ListenUDP(at)
 				if err != nil {
 					t.Fatal(err)
 				}
-				if _, err := in.Listen(at); !errors.Is(err, syscall.EADDRINUSE) {
+				if _, err := in.ListenUDP(at); !errors.Is(err, syscall.EADDRINUSE) {
 					t.Errorf("twice: %v", err)
 				}
 				other := netip.AddrPortFrom(at.Addr(), 54)
@@ -64,7 +64,7 @@ func TestInside(t *testing.T) {
 					t.Error(err)
 				}
 				p := <-host.Outbound
-				if src, dst, data, ok := parseUDP(p); !ok || src != at || dst != from || string(data) != "an answer" {
+				if s, ok := parseSegment(p); !ok || s.src != at || s.dst != from || string(s.data) != "an answer" {
 					t.Errorf("the host got %x", p)
 				}
 				if !sumsUp(p) {
@@ -75,7 +75,7 @@ func TestInside(t *testing.T) {
 				if _, _, err := c.ReadFromUDPAddrPort(b); !errors.Is(err, net.ErrClosed) {
 					t.Errorf("closed: %v", err)
 				}
-				if c, err := in.Listen(at); err != nil {
+				if c, err := in.ListenUDP(at); err != nil {
 					t.Errorf("again: %v", err)
 				} else {
 					c.Close()
@@ -106,13 +106,13 @@ func FuzzInside(f *testing.F) {
 	f.Add(makeUDP(nil, from, at, q))
 	f.Add(makeUDP(nil, netip.MustParseAddrPort("[fd12::1]:9"), netip.MustParseAddrPort("[fd12::35]:53"), nil))
 	f.Fuzz(func(t *testing.T, p []byte) {
-		src, dst, data, ok := parseUDP(bytes.Clone(p))
-		if !ok {
+		s, ok := parseSegment(bytes.Clone(p))
+		if !ok || s.proto == protoTCP {
 			return
 		}
-		again, to, same, ok := parseUDP(makeUDP(nil, src, dst, data))
-		if !ok || again != src || to != dst || !bytes.Equal(same, data) {
-			t.Errorf("%v %v %x became %v %v %x", src, dst, data, again, to, same)
+		again, ok := parseSegment(makeUDP(nil, s.src, s.dst, s.data))
+		if !ok || again.src != s.src || again.dst != s.dst || !bytes.Equal(again.data, s.data) {
+			t.Errorf("%+v became %+v", s, again)
 		}
 	})
 }
