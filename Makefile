@@ -75,7 +75,7 @@ race: testdeps ## unit and simnet tests under the race detector
 	@for tests in $(SIMNET); do .ci/race -run "^Test$$tests" ./helper/internal/simnet || exit 1; done
 
 netns: testdeps $(BIN)/kithd $(BIN)/kith ## tests with real TUNs in network namespaces (root)
-	$(NICE) $(GO) test -p 1 -count=1 -timeout 30m -run '^TestNetns' $(PURE)
+	$(NICE) $(GO) test -p 1 -count=1 -timeout 60m -run '^TestNetns' $(PURE)
 
 gui: testdeps $(BIN)/kithd $(BIN)/kith $(BIN)/kith-app ## the app under Xvfb with a real session bus
 	$(NICE) $(GO) test -p 1 -count=1 -timeout 30m -tags gui ./app/internal/e2e
