@@ -40,7 +40,7 @@ func (t *Tunnel) SetMTU(id key.Public, mtu int) {
 // fit looks at a packet for a path that carries mtu bytes. It tells whether the
 // packet goes on; one that may be cut on its way does.
 func (o *outlet) fit(p []byte, mtu int) bool {
-	clampMSS(p, mtu)
+	ClampMSS(p, mtu)
 	if len(p) <= mtu {
 		return true
 	}
@@ -51,7 +51,7 @@ func (o *outlet) fit(p []byte, mtu int) bool {
 	if o.tooBigs++; o.tooBigs > tooBigMost {
 		return false
 	}
-	answer := tooBig(p, mtu)
+	answer := TooBig(p, mtu)
 	if answer == nil {
 		return true
 	}
@@ -60,10 +60,10 @@ func (o *outlet) fit(p []byte, mtu int) bool {
 	return false
 }
 
-// tooBig is the ICMP message that says so to the sender of p, from p's
+// TooBig is the ICMP message that says so to the sender of p, from p's
 // destination: RFC 792 and RFC 1191 §4, RFC 4443 §3.2. It is nil for an IPv4
 // packet that may be fragmented, and for ICMP errors, which are not answered.
-func tooBig(p []byte, mtu int) []byte {
+func TooBig(p []byte, mtu int) []byte {
 	if p[0]>>4 == 4 {
 		if p[6]&0x40 == 0 || p[9] == 1 && p[int(p[0]&15)*4] != byte(ipv4.ICMPTypeEcho) {
 			return nil
@@ -95,9 +95,9 @@ func tooBig(p []byte, mtu int) []byte {
 	return append(head, body...)
 }
 
-// clampMSS lowers the maximum segment size that a TCP SYN offers (RFC 9293
+// ClampMSS lowers the maximum segment size that a TCP SYN offers (RFC 9293
 // §3.7.1) to what mtu leaves room for. The packet is changed in place.
-func clampMSS(p []byte, mtu int) {
+func ClampMSS(p []byte, mtu int) {
 	head, room := 40, mtu-60
 	switch {
 	case p[0]>>4 == 4:

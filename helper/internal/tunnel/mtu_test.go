@@ -78,7 +78,7 @@ func TestClampMSS(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			before := slices.Clone(c.p)
-			clampMSS(c.p, 1280)
+			ClampMSS(c.p, 1280)
 			if c.at == 0 {
 				if !slices.Equal(before, c.p) {
 					t.Error("changed")
@@ -102,7 +102,7 @@ func TestClampMSS(t *testing.T) {
 
 func TestTooBig(t *testing.T) {
 	p4 := ip(from4, to4, 17, make([]byte, 1380))
-	got := tooBig(p4, 1280)
+	got := TooBig(p4, 1280)
 	h, err := ipv4.ParseHeader(got)
 	if err != nil || !h.Src.Equal(to4.AsSlice()) || !h.Dst.Equal(from4.AsSlice()) || checksum(got[:20]) != 0 || checksum(got[20:]) != 0 {
 		t.Fatalf("%v %v", h, err)
@@ -111,7 +111,7 @@ func TestTooBig(t *testing.T) {
 		t.Errorf("% x", got[20:48])
 	}
 	p6 := ip(from6, to6, 17, make([]byte, 1360))
-	got = tooBig(p6, 1300)
+	got = TooBig(p6, 1300)
 	m, err := icmp.ParseMessage(58, got[40:])
 	if err != nil || m.Type != ipv6.ICMPTypePacketTooBig || m.Body.(*icmp.PacketTooBig).MTU != 1300 || len(got) > MinMTU {
 		t.Fatalf("%v %v", m, err)
@@ -120,10 +120,10 @@ func TestTooBig(t *testing.T) {
 		t.Error("the checksum is wrong")
 	}
 	p4[6] = 0
-	if tooBig(p4, 1280) != nil {
+	if TooBig(p4, 1280) != nil {
 		t.Error("a packet that may be cut is refused")
 	}
-	if tooBig(ip(from6, to6, 58, append([]byte{1}, make([]byte, 1360)...)), 1280) != nil {
+	if TooBig(ip(from6, to6, 58, append([]byte{1}, make([]byte, 1360)...)), 1280) != nil {
 		t.Error("an ICMP error is answered")
 	}
 }
