@@ -37,6 +37,8 @@ type SharedDevice struct {
 	Online bool        `json:"online"`
 	Path   PathKind    `json:"path"`
 	Via    *string     `json:"via"`
+	Exit   bool        `json:"exit"`  // for a guest: it may be used as an exit node
+	Using  bool        `json:"using"` // and is
 
 	LatencyMS *float64 `json:"latency_ms"`
 }

@@ -18,7 +18,7 @@ type exitCmd struct {
 }
 
 type exitUseCmd struct {
-	Host     string         `arg:"" help:"The device: its name, address or key."`
+	Host     string         `arg:"" help:"The device: its name, address or key; a friend's: HOST.NETWORK."`
 	AllowLAN *bool          `name:"allow-lan" negatable:"" help:"Keep the networks that this device is connected to reachable, or not; as before otherwise."`
 	LAN      []netip.Prefix `name:"lan" help:"Of those, these alone; may be given again." placeholder:"PREFIX"`
 }
@@ -108,6 +108,7 @@ func (c *exitListCmd) Run(a *app) error {
 				here = append(here, exitRow{n.Alias, p.Name, p.FQDN, p.Online, n.Exit.Using != nil && *n.Exit.Using == p.Name, p.Path, p.LatencyMS})
 			}
 		}
+		here = append(here, sharedExits(n)...)
 		place := func(r exitRow) int {
 			if i := slices.Index(n.Exit.Recent, r.Device); i >= 0 {
 				return i
@@ -141,6 +142,18 @@ func (c *exitListCmd) Run(a *app) error {
 	}
 	t.print(a.out)
 	return nil
+}
+
+// sharedExits is the exit nodes that friends share with this device, each once.
+func sharedExits(n ipc.Network) (out []exitRow) {
+	for _, s := range n.Shares {
+		for _, d := range s.Devices {
+			if s.Direction == "in" && d.Exit && !slices.ContainsFunc(out, func(r exitRow) bool { return r.FQDN == d.FQDN }) {
+				out = append(out, exitRow{s.Network, d.Name + "." + s.Network, d.FQDN, d.Online, d.Using, d.Path, d.LatencyMS})
+			}
+		}
+	}
+	return out
 }
 
 type exitOfferCmd struct {

@@ -25,7 +25,8 @@ func shares() []ipc.Share {
 	pending.ID, pending.State, pending.Label, pending.Guests, pending.AcceptBy = "11111111", ipc.SharePending, "", nil, &by
 	in := given
 	in.ID, in.Direction, in.Network, in.FQDN, in.Guests = "22222222", "in", "home-2", "nas.home-2.internal", nil
-	in.Devices = []ipc.SharedDevice{{Name: "nas", FQDN: "nas.home-2.internal", IPv6: &addr, Path: ipc.PathRelayed}}
+	in.Devices = []ipc.SharedDevice{{Name: "nas", FQDN: "nas.home-2.internal", IPv6: &addr, IPv4: new(netip.MustParseAddr("100.80.3.4")), Path: ipc.PathRelayed, Exit: true}}
+	in.Exit = true
 	gone := in
 	gone.ID, gone.State, gone.Why = "33333333", ipc.ShareRevoked, new("the owner has taken it back")
 	return []ipc.Share{given, confirm, pending, in, gone}

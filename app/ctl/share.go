@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"net/netip"
 	"strings"
 
 	"kith.internal/ipc"
@@ -18,8 +19,8 @@ type shareCmd struct {
 
 type shareCreateCmd struct {
 	Devices  []string `arg:"" name:"device" help:"The devices to share, or tag:NAME for all with a tag."`
-	Port     []string `required:"" help:"What the friend may reach there, such as 445/tcp,80/tcp or 60000-61000/udp; all for everything." placeholder:"PORTS"`
-	Exit     bool     `hidden:"" help:"They may be used as exit nodes, too."`
+	Port     []string `required:"" help:"What the friend may reach there, such as 445/tcp,80/tcp or 60000-61000/udp; all for everything, none for an exit node alone." placeholder:"PORTS"`
+	Exit     bool     `help:"They may be used as exit nodes, too; their own networks stay closed."`
 	Both     bool     `help:"They may open connections to the friend's devices, too."`
 	Confirm  bool     `help:"It counts once you have compared words with the friend: kith share approve."`
 	AcceptBy duration `default:"24h" help:"How long the link can be accepted." placeholder:"D"`
@@ -66,8 +67,11 @@ func shared(s ipc.Share) string {
 
 func ports(s ipc.Share) string {
 	out := strings.Join(s.Ports, ", ")
-	if out == "all" {
+	switch out {
+	case "all":
 		out = "all ports"
+	case "none":
+		out = "no ports"
 	}
 	if s.Exit {
 		out += ", as an exit node"
@@ -104,13 +108,24 @@ func (c *shareAcceptCmd) Run(a *app) error {
 	}
 	for _, d := range s.Devices {
 		at := d.FQDN
-		if d.IPv6 != nil {
-			at += " (" + d.IPv6.String() + ")"
+		if a := addresses(d); a != "" {
+			at += " (" + a + ")"
 		}
 		fmt.Fprintf(a.out, "%s: %s\n", clean(at), ports(s))
 	}
 	a.note("All devices of your network may use it; it appears on each by itself.")
 	return nil
+}
+
+// addresses is by which a shared device is reached.
+func addresses(d ipc.SharedDevice) string {
+	var out []string
+	for _, a := range []*netip.Addr{d.IPv6, d.IPv4} {
+		if a != nil {
+			out = append(out, a.String())
+		}
+	}
+	return strings.Join(out, ", ")
 }
 
 type shareListCmd struct{}

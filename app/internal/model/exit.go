@@ -60,9 +60,9 @@ func exits(st ipc.Status, devices []Device) Exit {
 		}
 	}
 	for _, d := range devices {
-		using := d.Net == e.Net && d.Peer.Name == e.Using
+		using := d.Net == e.Net && exitName(d) == e.Using
 		if d.Peer.Exit || using {
-			_, used := recent[d.Net+"/"+d.Peer.Name]
+			_, used := recent[d.Net+"/"+exitName(d)]
 			e.Nodes = append(e.Nodes, ExitNode{Device: d, Using: using, Recent: used})
 		}
 	}
@@ -70,7 +70,7 @@ func exits(st ipc.Status, devices []Device) Exit {
 		if n.Using {
 			return -1
 		}
-		if i, ok := recent[n.Device.Net+"/"+n.Device.Peer.Name]; ok {
+		if i, ok := recent[n.Device.Net+"/"+exitName(n.Device)]; ok {
 			return i
 		}
 		return 1 << 20
@@ -83,6 +83,15 @@ func exits(st ipc.Status, devices []Device) Exit {
 			strings.Compare(a.Device.Peer.Name, b.Device.Peer.Name))
 	})
 	return e
+}
+
+// exitName is what the helper calls a device as an exit node: a friend's with its
+// network.
+func exitName(d Device) string {
+	if d.Shared != "" {
+		return d.Peer.Name + "." + d.NetName
+	}
+	return d.Peer.Name
 }
 
 func latency(p ipc.Peer) float64 {

@@ -112,7 +112,7 @@ func TestSharedDevices(t *testing.T) {
 	st := status(network("home", peer("nas", true)))
 	st.Networks[0].Shares = []ipc.Share{
 		{ID: "s1", Network: "oak", Direction: "in", State: ipc.ShareActive, Label: "Chris", Exit: true,
-			Devices: []ipc.SharedDevice{{Name: "media", FQDN: "media.oak.internal", Online: true, Path: ipc.PathDirect}, {Name: "media2", FQDN: "media2.oak.internal"}}},
+			Devices: []ipc.SharedDevice{{Name: "media", FQDN: "media.oak.internal", Online: true, Path: ipc.PathDirect, Exit: true}, {Name: "media2", FQDN: "media2.oak.internal"}}},
 		{ID: "s2", Network: "elm", Direction: "in", State: ipc.ShareExpired, Devices: []ipc.SharedDevice{{Name: "old"}}},
 		{ID: "s3", Network: "home", Direction: "out", State: ipc.ShareActive, Devices: []ipc.SharedDevice{{Name: "nas"}}},
 	}
@@ -124,8 +124,12 @@ func TestSharedDevices(t *testing.T) {
 	if d := cmp.Diff([]string{"media oak Direct", "media2 oak Not seen yet"}, rows); d != "" {
 		t.Error(d)
 	}
-	if len(v.Devices) != 3 || len(v.Exit.Nodes) != 2 || v.Exit.Nodes[0].Target() != "media.oak.internal" {
+	if len(v.Devices) != 3 || len(v.Exit.Nodes) != 1 || v.Exit.Nodes[0].Target() != "media.oak.internal" || v.Exit.Nodes[0].Using {
 		t.Errorf("%d devices, exits %+v", len(v.Devices), v.Exit.Nodes)
+	}
+	st.Networks[0].Exit.Using, st.Networks[0].Exit.State = ptr("media.oak"), ipc.ExitOn
+	if v := up(st).View(t0); len(v.Exit.Nodes) != 1 || !v.Exit.Nodes[0].Using {
+		t.Errorf("in use: %+v", v.Exit.Nodes)
 	}
 }
 

@@ -46,7 +46,7 @@ func shared(st ipc.Status) (rows []Device) {
 				d := Device{Net: n.ID, NetName: s.Network, Shared: s.ID, SharedBy: s.Label, Dot: DotOffline}
 				d.Peer = ipc.Peer{
 					Name: t.Name, FQDN: t.FQDN, IPv4: t.IPv4, IPv6: t.IPv6, Online: t.Online, Active: t.Online,
-					Path: t.Path, Via: t.Via, LatencyMS: t.LatencyMS, Exit: s.Exit,
+					Path: t.Path, Via: t.Via, LatencyMS: t.LatencyMS, Exit: t.Exit,
 				}
 				switch {
 				case !n.Active || st.State == ipc.StateOff:
@@ -77,6 +77,9 @@ var PortNames = []struct {
 
 // PortWords says ports, by name where they have one.
 func PortWords(c *text.Catalogue, ports []string) string {
+	if slices.Equal(ports, []string{"none"}) {
+		return c.S("ports.none")
+	}
 	left := slices.Clone(ports)
 	var words []string
 	for _, n := range PortNames {

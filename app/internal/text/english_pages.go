@@ -74,6 +74,7 @@ var pages = map[Key]Entry{
 	"reach.more": {Text: "and {n} more", About: "end of a long list"},
 
 	"ports.all":     {Text: "Everything", About: "all ports of a device"},
+	"ports.none":    {Text: "No ports", About: "a share of an exit node alone"},
 	"ports.files":   {Text: "File sharing", About: "port 445"},
 	"ports.web":     {Text: "Web pages", About: "ports 80 and 443"},
 	"ports.ssh":     {Text: "SSH", About: "port 22"},
@@ -100,6 +101,7 @@ var pages = map[Key]Entry{
 	"share.secret":         {Text: "The first who opens this link gets the share. Send it to one person, over a channel you trust.", About: "hint"},
 	"share.acceptby":       {Text: "to be accepted by {when}", About: "on a share that nobody has accepted yet"},
 	"share.exit":           {Text: "as exit node", About: "on a share"},
+	"share.both":           {Text: "both ways: its devices may connect to yours, too", About: "on a share's preview"},
 	"share.with":           {Text: "With {label} (its own word)", About: "on a share; the label is unverified"},
 	"share.from":           {Text: "From {label} (its own word), network {network}", About: "on a received share"},
 	"share.compare":        {Text: "Ask {label}, over a channel you trust, whether these words are the same there:", About: "on a share that waits"},

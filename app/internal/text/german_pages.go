@@ -64,6 +64,7 @@ var dePages = map[Key]Entry{
 	"reach.more": {Text: "und {n} weitere"},
 
 	"ports.all":     {Text: "Alles"},
+	"ports.none":    {Text: "Keine Ports"},
 	"ports.files":   {Text: "Dateien"},
 	"ports.web":     {Text: "Webseiten"},
 	"ports.ssh":     {Text: "SSH"},
@@ -90,6 +91,7 @@ var dePages = map[Key]Entry{
 	"share.secret":         {Text: "Wer diesen Link zuerst öffnet, bekommt die Freigabe. An eine Person senden, auf einem vertrauten Weg."},
 	"share.acceptby":       {Text: "anzunehmen bis {when}"},
 	"share.exit":           {Text: "als Exit-Node"},
+	"share.both":           {Text: "beidseitig: auch dessen Geräte dürfen sich mit deinen verbinden"},
 	"share.with":           {Text: "Mit {label} (eigene Angabe)"},
 	"share.from":           {Text: "Von {label} (eigene Angabe), Netzwerk {network}"},
 	"share.compare":        {Text: "{label} auf einem vertrauten Weg fragen, ob dort dieselben Wörter stehen:"},

@@ -151,8 +151,19 @@ func (j *joinDialog) show(p ipc.Preview) {
 		widget.NewLabel(s.say("join.sponsor")), para(clean(p.Sponsor)),
 		widget.NewLabel(s.say("join.words")), container.NewVBox(words, compare),
 		widget.NewLabel(s.say("join.expires")), para(until),
-		widget.NewLabel(s.say("join.reach")), para(reach),
-		widget.NewLabel(name), j.device)
+		widget.NewLabel(s.say("join.reach")), para(reach))
+	if share {
+		grid.Add(widget.NewLabel(s.say("share.ports")))
+		grid.Add(para(s.opened(p)))
+		ends := s.say("share.forever")
+		if p.Ends != nil {
+			ends = s.env.Text.When(*p.Ends, s.env.Now())
+		}
+		grid.Add(widget.NewLabel(s.say("share.ends")))
+		grid.Add(para(ends))
+	}
+	grid.Add(widget.NewLabel(name))
+	grid.Add(j.device)
 	if j.into = nil; share {
 		j.chooseOwn(grid)
 	}
@@ -171,6 +182,18 @@ func (j *joinDialog) show(p ipc.Preview) {
 		s.win.Canvas().Focus(j.join)
 	}
 	j.dlg.Resize(j.dlg.MinSize().Max(fyne.NewSize(520, 0)))
+}
+
+// opened says what a share in a preview lets the friend do.
+func (s *Shell) opened(p ipc.Preview) string {
+	facts := []string{model.PortWords(s.env.Text, p.Ports)}
+	if p.Exit {
+		facts = append(facts, s.say("share.exit"))
+	}
+	if p.Both {
+		facts = append(facts, s.say("share.both"))
+	}
+	return strings.Join(facts, " · ")
 }
 
 // do joins.

@@ -149,10 +149,10 @@ func TestSharing(t *testing.T) {
 func TestAcceptAShare(t *testing.T) {
 	b := newBench(t)
 	b.take(sample())
-	b.fake.preview = ipc.Preview{Kind: "share", Network: "oak", Sponsor: "chris-nas", Fingerprint: []string{"amber", "canyon"}, Expires: t0.Add(time.Hour), Reach: []string{"media: 8096/tcp"}}
+	b.fake.preview = ipc.Preview{Kind: "share", Network: "oak", Sponsor: "chris-nas", Fingerprint: []string{"amber", "canyon"}, Expires: t0.Add(time.Hour), Reach: []string{"media"}, Ports: []string{"80/tcp", "443/tcp", "8096/tcp"}, Exit: true}
 	b.fake.share = ipc.Share{State: ipc.ShareAsking, Words: []string{"one", "two"}}
 	b.ShowLink("kith://share/abc")
-	b.see("Accept a share", "chris-nas", "media: 8096/tcp", "Nothing happens before you click Accept.")
+	b.see("Accept a share", "chris-nas", "media", "Web pages, 8096/tcp · as exit node", "never", "Nothing happens before you click Accept.")
 	b.did1("")
 	test.Type(b.join.device, "Anna")
 	b.click("Accept")

@@ -162,7 +162,7 @@ func (f *shareForm) request() (req ipc.ShareRequest, words string) {
 		return req, f.s.say("share.noports")
 	}
 	if req.Ports == nil {
-		req.Ports = []string{}
+		req.Ports = []string{"none"}
 	}
 	return req, ""
 }

@@ -32,6 +32,26 @@ type exitWorld struct {
 
 func newExitWorld(t *testing.T) *exitWorld {
 	t.Helper()
+	w := newExitStage(t)
+	c := w.c
+	c.create("home")
+	for _, name := range []string{"e1", "e2"} {
+		n := w.exitNode(name)
+		n.join(c)
+		n.kith("exit", "offer", "on")
+		if name == "e1" {
+			w.e1 = n
+		} else {
+			w.e2 = n
+		}
+	}
+	return w
+}
+
+// newExitStage is an exitWorld without exit nodes, in which the client is in no
+// network.
+func newExitStage(t *testing.T) *exitWorld {
+	t.Helper()
 	w := &exitWorld{world: newWorld(t), exits: map[netip.Addr]string{}}
 	web := w.bed.Host("web")
 	w.web = w.internet.Subnet("net-web").Join(web, 0)
@@ -39,7 +59,6 @@ func newExitWorld(t *testing.T) *exitWorld {
 	dns := w.bed.Host("dns")
 	w.resolver = w.internet.Subnet("net-dns").Join(dns, 0)[0]
 	w.names = serveNames(t, dns, netip.AddrPortFrom(w.resolver, 53), map[string]string{"web.test.": w.web[0].String()})
-	conf := []byte("nameserver " + w.resolver.String() + "\n")
 
 	w.uplink = w.internet.Subnet("net-c")
 	w.c = bareNode(t, w.bed, "c")
@@ -49,30 +68,29 @@ func newExitWorld(t *testing.T) *exitWorld {
 	w.nas = w.bed.Host("nas")
 	w.nas.Attach(lan, prefix("192.168.50.2/24"))
 	w.tap = w.internet.Core.Tap("net-c")
-	start := func(n *node) {
-		must(t, os.WriteFile(n.resolv(), conf, 0o644))
-		n.start()
-	}
-	start(w.c)
-	w.c.create("home")
-	for _, name := range []string{"e1", "e2"} {
-		n := bareNode(t, w.bed, name)
-		for _, a := range w.internet.Subnet("net-"+name).Join(n.host, 0) {
-			w.exits[a] = name
-		}
-		start(n)
-		n.join(w.c)
-		n.kith("exit", "offer", "on")
-		if name == "e1" {
-			w.e1 = n
-		} else {
-			w.e2 = n
-		}
-	}
+	w.boot(w.c)
 	for _, a := range w.uplink.Addrs(w.c.host) {
 		w.exits[a] = "c"
 	}
 	return w
+}
+
+// boot starts a node that asks the internet's resolver.
+func (w *exitWorld) boot(n *node) {
+	w.t.Helper()
+	must(w.t, os.WriteFile(n.resolv(), []byte("nameserver "+w.resolver.String()+"\n"), 0o644))
+	n.start()
+}
+
+// exitNode adds a node with an uplink of its own, by whose addresses it is known.
+func (w *exitWorld) exitNode(name string) *node {
+	w.t.Helper()
+	n := bareNode(w.t, w.bed, name)
+	for _, a := range w.internet.Subnet("net-"+name).Join(n.host, 0) {
+		w.exits[a] = name
+	}
+	w.boot(n)
+	return n
 }
 
 // serveWho answers each request with the address that it came from.
@@ -235,8 +253,8 @@ func TestNetnsExit(t *testing.T) {
 	pass.smooth("the exit node changes")
 
 	w.lanSwitch()
-	w.exitDies()
-	w.helperDies()
+	w.exitDies(w.e2, "e2")
+	w.helperDies("e2")
 	w.uplink.Renumber(c.host)
 	for _, a := range w.uplink.Addrs(c.host) {
 		w.exits[a] = "c"
@@ -273,23 +291,23 @@ func (w *exitWorld) lanSwitch() {
 }
 
 // exitDies: all is blocked, said, and works again when the exit node is back.
-func (w *exitWorld) exitDies() {
+func (w *exitWorld) exitDies(exit *node, name string) {
 	w.t.Helper()
-	w.e2.kill()
+	exit.kill()
 	w.state(ipc.ExitBlocked)
 	w.c.warning(ipc.HealthExitBlocked)
 	if who := w.who(w.web[0]); who != "" {
 		w.t.Errorf("with the exit node dead, the web server sees %q", who)
 	}
 	w.tight("the exit node is dead")
-	w.e2.start()
-	w.leavesBy("e2", patience)
+	exit.start()
+	w.leavesBy(name, patience)
 	w.state(ipc.ExitOn)
 	w.tight("the exit node is back")
 }
 
 // helperDies: the block outlives the helper, until its restart or a cleanup.
-func (w *exitWorld) helperDies() {
+func (w *exitWorld) helperDies(exit string) {
 	w.t.Helper()
 	c := w.c
 	c.kill()
@@ -301,7 +319,7 @@ func (w *exitWorld) helperDies() {
 	}
 	c.start()
 	w.tight("the helper starts")
-	w.leavesBy("e2", patience)
+	w.leavesBy(exit, patience)
 	w.tight("the helper is back")
 	c.kill()
 	if a := c.exec("", c.kithd, "cleanup", "--state-dir", c.state()); a.code != 0 {
@@ -310,7 +328,7 @@ func (w *exitWorld) helperDies() {
 	w.leavesBy("c", patience)
 	c.start()
 	w.clear()
-	w.leavesBy("e2", patience)
+	w.leavesBy(exit, patience)
 	w.clear()
 }
 

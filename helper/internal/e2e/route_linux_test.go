@@ -10,12 +10,16 @@ import (
 	"kith.internal/ipc"
 )
 
+// readOnlyProc runs kithd where no kernel setting can be changed, as in a
+// container.
+var readOnlyProc = []string{"unshare", "--mount", "sh", "-c", `mount --bind /proc/sys /proc/sys && mount -o remount,ro,bind /proc/sys && exec "$@"`, "sh"}
+
 // TestNetnsExitUserspace: a host that may not forward, as a container, passes on
 // in the helper itself.
 func TestNetnsExitUserspace(t *testing.T) {
 	w := newExitWorld(t)
 	w.e1.term()
-	w.e1.wrap = []string{"unshare", "--mount", "sh", "-c", `mount --bind /proc/sys /proc/sys && mount -o remount,ro,bind /proc/sys && exec "$@"`, "sh"}
+	w.e1.wrap = readOnlyProc
 	w.e1.start()
 	c := w.c
 	c.kith("exit", "approve", "e1")

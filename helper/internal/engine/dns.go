@@ -177,6 +177,11 @@ func (e *Engine) dnsEvent(ev osconf.Event) {
 func (e *Engine) serveMembers(base osconf.Base) {
 	var served []stub.Served
 	t := forward.Table{Own: append(e.ownAddrs(), e.insideAddrs()...)}
+	nobody, err := dns.NewZones()
+	if err != nil {
+		e.log.Error("serve names to guests", "err", err)
+		return
+	}
 	for _, n := range e.nets {
 		if n.on == nil || n.names.zone == nil || !n.set.ServeNames && !n.offersExit() {
 			continue
@@ -189,10 +194,26 @@ func (e *Engine) serveMembers(base osconf.Base) {
 		if n.offersExit() {
 			t.Default = base.Nameservers
 		}
+		served = append(served, n.servedGuests(nobody)...)
 		for _, p := range overlay(n.id) {
 			served = append(served, stub.Served{From: p, Zones: only, Forward: n.offersExit()})
 		}
 	}
 	e.stub.SetServed(served)
 	e.outside.Set(t)
+}
+
+// servedGuests is what guests are answered: never a name of the network's; others'
+// where one of their shares has this device as an exit node.
+func (n *network) servedGuests(nobody *dns.Zones) (out []stub.Served) {
+	asks := map[netip.Addr]bool{}
+	for _, g := range n.on.guests {
+		for _, a := range g.Addrs {
+			asks[a] = asks[a] || g.Exit && n.offersExit()
+		}
+	}
+	for a, forward := range asks {
+		out = append(out, stub.Served{From: netip.PrefixFrom(a, a.BitLen()), Zones: nobody, Forward: forward})
+	}
+	return out
 }

@@ -45,6 +45,7 @@ const (
 	exitNotApproved exitWhy = "not-approved" // no admin's word
 	exitRefuses     exitWhy = "refuses"      // it does not offer
 	exitFailed      exitWhy = "failed"       // the network could not be brought up
+	exitUnshared    exitWhy = "unshared"     // a friend's, and shared no more
 )
 
 // connectFor is how long an exit node may take before it counts as offline.
@@ -52,13 +53,15 @@ const connectFor = 5 * time.Second
 
 // exitFacts is what decides about the exit node in use.
 type exitFacts struct {
-	down    bool // its network is disconnected by the user's word
-	up      bool // it is connected
-	member  *roster.Member
-	refuses bool // it says that it does not offer, or is stopping
-	path    bool
-	worked  bool
-	waited  time.Duration // since it was chosen, or last worked
+	down     bool // its network is disconnected by the user's word
+	up       bool // it is connected
+	member   bool // the device is there
+	shared   bool // or was, by a friend
+	approved bool
+	refuses  bool // it says that it does not offer, or is stopping
+	path     bool
+	worked   bool
+	waited   time.Duration // since it was chosen, or last worked
 }
 
 // judge is pure. Whatever it says but off, nothing leaves in clear.
@@ -66,11 +69,13 @@ func (f exitFacts) judge() (ipc.ExitState, exitWhy) {
 	switch {
 	case f.down:
 		return ipc.ExitOff, exitFine
-	case f.member == nil:
+	case !f.member && f.shared:
+		return ipc.ExitBlocked, exitUnshared
+	case !f.member:
 		return ipc.ExitBlocked, exitGone
 	case !f.up:
 		return ipc.ExitBlocked, exitFailed
-	case !f.member.Exit:
+	case !f.approved:
 		return ipc.ExitBlocked, exitNotApproved
 	case f.refuses:
 		return ipc.ExitBlocked, exitRefuses
@@ -124,6 +129,9 @@ func (e *Engine) exitDown() bool {
 		return true
 	}
 	n := e.exitNetwork()
+	if n == nil && e.exit.use != nil {
+		n = e.hostOf(e.exit.use.Network)
+	}
 	return n != nil && !n.set.Active
 }
 
@@ -137,20 +145,25 @@ func (n *network) exits(m *roster.Member) bool {
 func (e *Engine) exitFacts() exitFacts {
 	f := exitFacts{down: e.exitDown(), worked: e.exit.worked, waited: time.Since(e.exit.since)}
 	n := e.exitNetwork()
-	if n == nil || n.me() == nil {
+	if n == nil {
+		return e.sharedExitFacts(f)
+	}
+	if n.me() == nil {
 		return f
 	}
 	f.up = n.on != nil
-	if f.member = n.book.View().Member(e.exit.use.Device); f.member == nil || expired(f.member, time.Now()) || !f.up {
+	m := n.book.View().Member(e.exit.use.Device)
+	if f.member = m != nil; m == nil || expired(m, time.Now()) || !f.up {
 		return f
 	}
-	if l, ok := n.learnt[f.member.Key]; ok && l.Seq != 0 {
+	f.approved = n.exitApproved(m)
+	if l, ok := n.learnt[m.Key]; ok && l.Seq != 0 {
 		f.refuses = !l.Exit && !l.Gone
 		if l.Gone {
 			return f
 		}
 	}
-	st, ok := n.on.wire.PeerStatus(f.member.Key)
+	st, ok := n.on.wire.PeerStatus(m.Key)
 	f.path = ok && st.Path.Kind != wire.None
 	return f
 }
@@ -203,6 +216,9 @@ func (e *Engine) exitName() string {
 			return m.Name
 		}
 	}
+	if s, t := e.sharedExit(); s != nil {
+		return s.exitName(*t)
+	}
 	return e.exit.use.Name
 }
 
@@ -218,6 +234,9 @@ func (e *Engine) egressConfig() egress.Config {
 			c.Routes = append(c.Routes, egress.Route{Prefix: p, Index: n.on.index})
 		}
 	}
+	for _, s := range e.stays() {
+		c.Own = append(c.Own, egress.Interface{Name: s.ifname, Index: s.index, Prefixes: s.ranges()})
+	}
 	if e.exit.state == ipc.ExitOff {
 		return c
 	}
@@ -230,6 +249,10 @@ func (e *Engine) egressConfig() egress.Config {
 		c.TUN, c.Index = n.on.ifname, n.on.index
 		c.V4 = n.on.use4 && n.me().IPv4.IsValid() && m.IPv4.IsValid() && !p.No4
 		c.V6 = n.on.use6 && !p.No6
+	}
+	if s, t := e.sharedExit(); s != nil && s.exits == t.Key {
+		c.TUN, c.Index = s.ifname, s.index
+		c.V4, c.V6 = s.four[t.Key].IsValid() && s.four[s.self].IsValid(), true
 	}
 	return c
 }
@@ -324,6 +347,9 @@ func sibling(p netip.Prefix, bits int, zero netip.Addr) netip.Prefix {
 // exitResolvers is where the forwarder asks while an exit node is in use: the
 // exit node's own stub, so that no question leaves in clear.
 func (e *Engine) exitResolvers() []netip.AddrPort {
+	if s, t := e.sharedExit(); e.exit.state != ipc.ExitOff && s != nil && s.exits == t.Key {
+		return []netip.AddrPort{netip.AddrPortFrom(t.IP, 53)}
+	}
 	n := e.exitNetwork()
 	if e.exit.state == ipc.ExitOff || n == nil || n.on == nil || n.exitOf().IsZero() {
 		return nil

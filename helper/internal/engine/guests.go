@@ -211,7 +211,7 @@ func (n *network) decideGuests(d *decision) {
 		d.wire = append(d.wire, n.doors(s, v, relay)...)
 	}
 	told := 0
-	placed := map[key.Public]bool{}
+	placed := map[key.Public]guestAddrs{}
 	for _, id := range n.visitorIDs() {
 		g := n.visitors[id]
 		if g.why != nil {
@@ -233,13 +233,15 @@ func (n *network) decideGuests(d *decision) {
 		if g.why != nil || !s.Has(v.Member(n.self)) {
 			continue
 		}
-		a := guest.Addr(n.id, id.key)
-		if !placed[id.key] {
-			placed[id.key] = true
-			d.tunnel = append(d.tunnel, tunnel.Peer{ID: id.key, WG: g.pass.WG, Addrs: []netip.Addr{a}})
+		a, ok := placed[id.key]
+		if !ok {
+			a = guestAddrs{id.key, guest.Addr(n.id, id.key), n.guest4(id.key)}
+			placed[id.key] = a
+			d.mapped = append(d.mapped, a)
+			d.tunnel = append(d.tunnel, tunnel.Peer{ID: id.key, WG: g.pass.WG, Addrs: []netip.Addr{a.six}})
 		}
 		d.guests = append(d.guests, filter.Guest{
-			Addr: a, Label: g.pass.Label, Share: id.sid.String(), Ports: sharePorts(s.Ports), In: true, Out: s.Both, Exit: s.Exit,
+			Addrs: a.all(), Label: g.pass.Label, Share: id.sid.String(), Ports: sharePorts(s.Ports), In: true, Out: s.Both, Exit: s.Exit,
 		})
 	}
 }
@@ -327,17 +329,22 @@ func (n *network) showChanges() {
 	if n.on == nil {
 		return
 	}
-	v := n.book.View()
 	for _, s := range n.shares() {
-		now := fmt.Sprint(s.Ports, s.Both, s.Exit, s.Expires, s.Sponsor)
-		for _, m := range s.Targets(v) {
-			now += fmt.Sprint(m.Key, m.WG, m.Control, m.Name, m.Exit)
-		}
+		now := n.looks(s)
 		if was, ok := n.shownAs[s.SID]; ok && was != now {
 			n.showAgain(s)
 		}
 		n.shownAs[s.SID] = now
 	}
+}
+
+// looks is what a guest is shown of a share, to tell whether it has changed.
+func (n *network) looks(s *guest.State) string {
+	out := fmt.Sprint(s.Ports, s.Both, s.Exit, s.Expires, s.Sponsor)
+	for _, m := range s.Targets(n.book.View()) {
+		out += fmt.Sprint(m.Key, m.WG, m.Control, m.Name, n.exitsAny(m), n.has4(m), m.IPv4)
+	}
+	return out
 }
 
 // showAgain sends what a share is now to the guests that are here.

@@ -131,7 +131,7 @@ func (n *network) prove(s *guest.State) ([]byte, error) {
 		}
 		return nil, ipc.Errorf(ipc.CodeNotAdmin, "no proof is at hand")
 	}
-	return guest.Prove(n.device, n.book.View(), s, n.servesAny, time.Now())
+	return guest.Prove(n.device, n.book.View(), s, guest.Seen{Relays: n.servesAny, Exits: n.exitsAny, IPv4: n.has4}, time.Now())
 }
 
 // servesAny tells of this device too whether it serves as a relay.
@@ -140,6 +140,22 @@ func (n *network) servesAny(m *roster.Member) bool {
 		return n.relayApproved() && m.Relay != nil
 	}
 	return n.serves(m)
+}
+
+// exitsAny tells of this device too whether it may be used as an exit node.
+func (n *network) exitsAny(m *roster.Member) bool {
+	if m.Key == n.self {
+		return n.offersExit()
+	}
+	return n.exits(m)
+}
+
+// has4 tells whether a member's IPv4 address is in use, as far as it has said.
+func (n *network) has4(m *roster.Member) bool {
+	if m.Key == n.self {
+		return n.on != nil && n.on.use4
+	}
+	return !n.learnt[m.Key].No4
 }
 
 // contacts is where the devices of a share may be found.

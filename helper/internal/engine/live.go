@@ -3,41 +3,32 @@ package engine
 import (
 	"errors"
 	"fmt"
-	"log/slog"
 	"net/netip"
 	"time"
 
+	"golang.zx2c4.com/wireguard/tun"
+
 	"kith.internal/helper/internal/filter"
 	"kith.internal/helper/internal/key"
-	"kith.internal/helper/internal/osnet/router"
-	"kith.internal/helper/internal/osnet/tun"
+	ostun "kith.internal/helper/internal/osnet/tun"
 	"kith.internal/helper/internal/replica"
 	"kith.internal/helper/internal/store"
 	"kith.internal/helper/internal/tunnel"
 	"kith.internal/helper/internal/usernat"
 	"kith.internal/helper/internal/wire"
-	"kith.internal/helper/internal/wire/udp"
 	"kith.internal/ipc"
 )
 
 // live is what a network has of the host while it is up.
 type live struct {
+	endpoint
 	n       *network
-	log     *slog.Logger
-	conn    udp.Conn
-	wire    *wire.Wire
 	replica *replica.Replica
-	tunnel  *tunnel.Tunnel
-	filter  *filter.Filter
 	inside  *tunnel.Inside
-	router  router.Router // nil without a TUN
 	device  *usernat.Device
 	passing *usernat.NAT // nil: what members send elsewhere is the kernel's
-	ifname  string
-	index   int // of the TUN; 0 without
-	journal uint64
-	keys    store.Keys // in force
-	use4    bool       // the IPv4 overlay address is in use
+	keys    store.Keys   // in force
+	use4    bool         // the IPv4 overlay address is in use
 	use6    bool
 	saved   map[key.Public][]store.Endpoint // as the cache has them, the newest first
 	joiners chan struct{}                   // holds one for each that is being answered
@@ -52,6 +43,8 @@ type live struct {
 	minutes int              // since the start
 	near    map[key.Public]nearby
 	wanted  map[key.Public]bool // WireGuard sessions
+	guests  []filter.Guest      // who may come
+	guest4s fours               // their IPv4 addresses on this device
 	chains  map[key.Public][][]key.Public
 	vias    map[netip.Prefix]key.Public // who leads to the accepted subnets
 	looking bool                        // they are looked at again soon
@@ -68,8 +61,8 @@ type live struct {
 
 // startLive takes the port and the TUN and starts the network's parts.
 func (e *Engine) startLive(n *network) (_ *live, err error) {
-	on := &live{n: n, log: e.log.With("network", n.alias), use4: true, use6: true, saved: map[key.Public][]store.Endpoint{}, joiners: make(chan struct{}, joinersMost),
-		near: map[key.Public]nearby{}, wanted: map[key.Public]bool{}, chains: map[key.Public][][]key.Public{}}
+	on := &live{endpoint: endpoint{e: e, log: e.log.With("network", n.alias)}, n: n, use4: true, use6: true, saved: map[key.Public][]store.Endpoint{}, joiners: make(chan struct{}, joinersMost),
+		near: map[key.Public]nearby{}, wanted: map[key.Public]bool{}, guest4s: fours{}, chains: map[key.Public][][]key.Public{}}
 	if on.keys, err = n.currentKeys(); err != nil {
 		return nil, err
 	}
@@ -78,18 +71,18 @@ func (e *Engine) startLive(n *network) (_ *live, err error) {
 			on.close()
 		}
 	}()
-	if on.conn, err = n.listen(); err != nil {
+	if err = on.takePort(); err != nil {
 		return nil, err
 	}
 	n.checkFamilies(on)
-	on.wire, err = wire.New(wire.Config{
-		Conn: on.conn, Device: n.device, Control: on.keys.Control, Former: n.formerControl(on.keys), Handler: handler{on}, Log: on.log,
-		DialLink: on.dialLink, Listen: e.cfg.Host.Listen, STUN: e.cfg.STUN, AnswerSTUN: on.answers.answer,
+	err = on.startWire(wire.Config{
+		Device: n.device, Control: on.keys.Control, Former: n.formerControl(on.keys), Handler: handler{on},
+		DialLink: on.dialLink, AnswerSTUN: on.answers.answer,
 	})
 	if err != nil {
-		return nil, fmt.Errorf("start the wire: %w", err)
+		return nil, err
 	}
-	if err = on.openTUN(); err != nil {
+	if err = on.makeTUN(); err != nil {
 		return nil, err
 	}
 	on.replica = replica.New(replica.Config{
@@ -99,62 +92,40 @@ func (e *Engine) startLive(n *network) (_ *live, err error) {
 	return on, nil
 }
 
-// listen opens the network's port; where it is taken, another, and says so.
-func (n *network) listen() (udp.Conn, error) {
+// takePort opens the network's port; where it is taken, another, and says so.
+func (on *live) takePort() error {
+	n := on.n
 	port := n.set.Port
-	if n.e.cfg.Port != 0 && len(n.e.nets) > 0 && n.e.nets[0] == n {
-		port = n.e.cfg.Port
+	if on.e.cfg.Port != 0 && len(on.e.nets) > 0 && on.e.nets[0] == n {
+		port = on.e.cfg.Port
 	}
-	conn, err := n.e.cfg.Host.Listen(port)
-	if errors.Is(err, udp.ErrInUse) {
-		if conn, err = n.e.cfg.Host.Listen(0); err == nil {
-			n.warn(ipc.HealthPortTaken, map[string]string{"port": fmt.Sprint(port), "using": fmt.Sprint(conn.Port())})
-			return conn, nil
+	taken, err := on.listen(port)
+	switch {
+	case err != nil:
+		return err
+	case taken:
+		n.warn(ipc.HealthPortTaken, map[string]string{"port": fmt.Sprint(port), "using": fmt.Sprint(on.conn.Port())})
+	case on.conn.Port() != n.set.Port:
+		if err := n.updateSettings(func(s *store.Settings) { s.Port = on.conn.Port() }); err != nil {
+			on.log.Warn("keep the port", "err", err)
 		}
 	}
-	if err != nil {
-		return nil, fmt.Errorf("open UDP port %d: %w", port, err)
-	}
-	if conn.Port() != n.set.Port {
-		if err := n.updateSettings(func(s *store.Settings) { s.Port = conn.Port() }); err != nil {
-			n.e.log.Warn("keep the port", "network", n.alias, "err", err)
-		}
-	}
-	return conn, nil
+	return nil
 }
 
-// openTUN makes the TUN and WireGuard's device on it. Without a TUN the network
-// still keeps its roster in step, and says what is missing.
-func (on *live) openTUN() error {
-	e := on.n.e
-	id, err := e.journalTUN("")
-	if err != nil {
-		return err
+// makeTUN makes the TUN, or says what is missing.
+func (on *live) makeTUN() error {
+	err := on.openTUN(on.keys.WireGuard, seeker{on.wire, on}, func(dev tun.Device) tun.Device {
+		on.device = usernat.Wrap(dev)
+		on.inside = tunnel.NewInside(on.device)
+		return on.inside
+	})
+	switch {
+	case errors.Is(err, ostun.ErrNoTUN):
+		on.n.warn(ipc.HealthNoTUN, map[string]string{"why": err.Error()})
+	case err == nil:
+		on.n.clear(ipc.HealthNoTUN)
 	}
-	dev, name, index, err := e.cfg.Host.TUN("", mtu)
-	if err != nil {
-		e.cfg.Store.DoneJournal(id)
-		if errors.Is(err, tun.ErrNoTUN) {
-			on.n.warn(ipc.HealthNoTUN, map[string]string{"why": err.Error()})
-		}
-		return err
-	}
-	on.n.clear(ipc.HealthNoTUN)
-	on.ifname, on.index, on.journal = name, index, id
-	// Now the name is known: what a crash leaves can be found by it.
-	if on.journal, err = e.journalTUN(name); err != nil {
-		dev.Close()
-		return err
-	}
-	e.cfg.Store.DoneJournal(id)
-	if on.router, err = e.cfg.Host.Router(name, index); err != nil {
-		dev.Close()
-		return fmt.Errorf("configure %s: %w", name, err)
-	}
-	on.device = usernat.Wrap(dev)
-	on.inside = tunnel.NewInside(on.device)
-	on.filter = filter.New()
-	on.tunnel, err = tunnel.New(tunnel.Gated(on.inside, on.filter), on.keys.WireGuard, seeker{on.wire, on}, on.log)
 	return err
 }
 
@@ -208,27 +179,8 @@ func (on *live) close() {
 	if on.replica != nil {
 		on.replica.Close()
 	}
-	if on.router != nil {
-		if err := on.router.Set(router.Config{}); err != nil {
-			on.log.Warn("undo addresses and routes", "err", err)
-		}
-		on.router.Close()
-	}
 	on.endPassing()
-	if on.tunnel != nil {
-		on.tunnel.Close()
-	}
-	if on.wire != nil {
-		on.wire.Close()
-	}
-	if on.conn != nil {
-		on.conn.Close()
-	}
-	if on.journal != 0 {
-		if err := on.n.e.cfg.Store.DoneJournal(on.journal); err != nil {
-			on.log.Warn("end the journal's entry", "err", err)
-		}
-	}
+	on.endpoint.close()
 }
 
 // handler hears the wire and the replica, and posts to the actor.

@@ -25,7 +25,7 @@ func (e *Engine) local() (ifaces []netmon.Interface, own map[int]bool) {
 		ifaces = append(ifaces, i)
 	}
 	for _, s := range e.stays() {
-		ifaces = append(ifaces, netmon.Interface{Name: s.ifname, Index: s.index, Prefixes: []netip.Prefix{roster.Prefix6(s.id)}})
+		ifaces = append(ifaces, netmon.Interface{Name: s.ifname, Index: s.index, Prefixes: s.ranges()})
 	}
 	return ifaces, own
 }

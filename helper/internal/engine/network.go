@@ -272,6 +272,8 @@ func (n *network) refresh() {
 	}
 	on := n.on
 	n.setFilter(d.guests) // before who is kept apart by it has a session
+	on.map4(d.mapped)
+	on.guests = d.guests
 	on.tunnel.SetPeers(d.tunnel)
 	on.replica.SetMembers(d.members, d.removed)
 	on.wire.SetPeers(d.wire)

@@ -200,13 +200,12 @@ func (n *network) exitStatus() ipc.Exit {
 	if x.allowLAN {
 		out.AllowLAN = n.e.localNetworks()
 	}
-	if x.use != nil && x.use.Network == n.id {
+	if n.usesExit() {
 		out.Using, out.State = new(n.e.exitName()), x.state
 	}
-	v := n.book.View()
 	for _, r := range x.recent {
-		if m := v.Member(r.Device); r.Network == n.id && m != nil {
-			out.Recent = append(out.Recent, m.Name)
+		if name := n.exitNodeName(r); name != "" {
+			out.Recent = append(out.Recent, name)
 		}
 	}
 	return out

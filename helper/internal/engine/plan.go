@@ -51,6 +51,7 @@ type decision struct {
 	hosts   []dns.Host
 	ranges  []netip.Prefix // for reverse names
 	guests  []filter.Guest // who may come to this device
+	mapped  []guestAddrs   // likewise
 }
 
 // decide is pure.

@@ -127,8 +127,11 @@ func (n *network) policyInForce() *filter.Policy {
 
 // sharePorts is a share's ports in the filter's form.
 func sharePorts(ports guest.Ports) filter.Ports {
-	if len(ports) == 0 {
+	switch {
+	case len(ports) == 0:
 		return filter.AllPorts
+	case ports.None():
+		return filter.Ports{}
 	}
 	var sum []filter.Ports
 	for _, p := range ports {
@@ -150,7 +153,17 @@ func (n *network) setFilter(guests []filter.Guest) {
 	for _, o := range n.offersRoutes() {
 		w.Routes = append(w.Routes, o.Prefix)
 	}
+	for _, i := range n.e.foreign() {
+		w.Links = append(w.Links, masked(i.Prefixes)...)
+	}
 	n.on.filter.Set(filter.Compile(p, w, n.set.Shields))
+}
+
+func masked(list []netip.Prefix) (out []netip.Prefix) {
+	for _, p := range list {
+		out = append(out, p.Masked())
+	}
+	return out
 }
 
 // everyone is the network with all its guests: whom a policy is about. Shares

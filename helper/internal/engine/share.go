@@ -124,12 +124,12 @@ func (n *network) readShare(req ipc.ShareRequest, k key.Public) (guest.Share, er
 	if v.Caps(n.self)&roster.CapShare == 0 {
 		return none, ipc.Errorf(ipc.CodeNotAdmin, "this device may share nothing of %s", n.alias)
 	}
-	if req.Exit {
-		return none, ipc.Errorf(ipc.CodeUsage, "exit nodes are not shared: only ports are")
-	}
 	ports, err := guest.ParsePorts(req.Ports)
 	if err != nil {
 		return none, ipc.Errorf(ipc.CodeUsage, "%w", err)
+	}
+	if ports.None() && !req.Exit {
+		return none, ipc.Errorf(ipc.CodeUsage, "that shares nothing: name ports, or share an exit node")
 	}
 	now := time.Now()
 	acceptBy, err := within(req.AcceptBy, acceptDefault, acceptLongest, "a link can be accepted")

@@ -3,6 +3,7 @@ package engine
 import (
 	"context"
 	"errors"
+	"net/netip"
 	"slices"
 	"time"
 
@@ -221,9 +222,9 @@ func (n *network) receivedShare(w *store.Visit, q *store.VisitShare) ipc.Share {
 		out.Expires = moment(time.UnixMilli(v.Expires))
 	}
 	for _, t := range v.Targets {
-		d := ipc.SharedDevice{Name: t.Name, FQDN: dns.FQDN(t.Name, w.Alias), IPv6: addr(t.IP), Path: ipc.PathNone}
+		d := ipc.SharedDevice{Name: t.Name, FQDN: dns.FQDN(t.Name, w.Alias), IPv6: addr(t.IP), Path: ipc.PathNone, Exit: t.Exit}
 		if s != nil {
-			s.fillDevice(&d, t.Key)
+			s.fillDevice(&d, t)
 		}
 		out.Devices = append(out.Devices, d)
 	}
@@ -272,11 +273,13 @@ func (n *network) whyNotVisiting(w *store.Visit, q *store.VisitShare, v *guest.V
 }
 
 // fillDevice says how a shared device is reached.
-func (s *stay) fillDevice(d *ipc.SharedDevice, id key.Public) {
+func (s *stay) fillDevice(d *ipc.SharedDevice, t guest.Target) {
+	d.IPv4 = addr(s.four[t.Key])
+	d.Using = t.Key == s.exits
 	if a := s.n.e.zones.Lookup(d.Name + "."); a.Short && a.Host != nil && d.IPv6 != nil && a.Host.V6 == *d.IPv6 {
 		d.Short = &d.Name
 	}
-	st, ok := s.wire.PeerStatus(id)
+	st, ok := s.wire.PeerStatus(t.Key)
 	if !ok {
 		return
 	}
@@ -305,7 +308,7 @@ func (s *stay) aim(host string) (target, bool) {
 			continue
 		}
 		for _, d := range v.Targets {
-			if host != d.Name && host != dns.FQDN(d.Name, s.alias) && host != d.IP.String() {
+			if host != d.Name && host != dns.FQDN(d.Name, s.alias) && !slices.ContainsFunc(s.addrsOf(d), func(a netip.Addr) bool { return a.String() == host }) {
 				continue
 			}
 			relays := map[key.Public]string{}
@@ -448,7 +451,7 @@ func (n *network) spreadProofs() {
 			if !s.Has(m) || m.Caps&roster.CapShare != 0 {
 				continue
 			}
-			if h, ok := n.spread[handing{id, s.SID}]; ok && h.view == v && now.Sub(h.at) < guest.ViewMost/4 {
+			if h, ok := n.spread[handing{id, s.SID}]; ok && h.view == v && h.looks == n.looks(s) && now.Sub(h.at) < guest.ViewMost/4 {
 				continue
 			}
 			if proof == nil {
@@ -458,7 +461,7 @@ func (n *network) spreadProofs() {
 				}
 			}
 			if n.say(id, note{Proof: &proofNote{s.SID, proof}}) {
-				n.spread[handing{id, s.SID}] = spread{v, now}
+				n.spread[handing{id, s.SID}] = spread{v, n.looks(s), now}
 			}
 		}
 	}
@@ -466,8 +469,9 @@ func (n *network) spreadProofs() {
 
 // spread is when a view was handed over, and of which roster.
 type spread struct {
-	view *roster.View
-	at   time.Time
+	view  *roster.View
+	looks string
+	at    time.Time
 }
 
 // publishLater is publishSoon from any goroutine.

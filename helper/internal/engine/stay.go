@@ -1,47 +1,36 @@
 package engine
 
 import (
-	"errors"
 	"fmt"
-	"log/slog"
 	"net/netip"
 	"slices"
 	"time"
 
+	"golang.zx2c4.com/wireguard/tun"
+
 	"kith.internal/dns"
 	"kith.internal/helper/internal/discover"
-	"kith.internal/helper/internal/filter"
 	"kith.internal/helper/internal/guest"
 	"kith.internal/helper/internal/key"
-	"kith.internal/helper/internal/osnet/router"
 	"kith.internal/helper/internal/roster"
 	"kith.internal/helper/internal/store"
-	"kith.internal/helper/internal/tunnel"
 	"kith.internal/helper/internal/wire"
-	"kith.internal/helper/internal/wire/udp"
 	"kith.internal/ipc"
 )
 
 // stay is this device as a guest of a friend's network: keys, a port, a TUN and
 // an address of its own there, and no roster. It belongs to the actor.
 type stay struct {
+	endpoint
 	n     *network // through which it came
 	id    roster.ID
 	self  key.Public
 	addr  netip.Addr
 	alias string
-	log   *slog.Logger
-
-	conn    udp.Conn
-	wire    *wire.Wire
-	tunnel  *tunnel.Tunnel
-	filter  *filter.Filter
-	router  router.Router
-	ifname  string
-	index   int
-	journal uint64
 
 	views    map[guest.SID]*guest.View
+	four     fours      // this device's and the shared ones' IPv4 addresses here
+	exits    key.Public // the shared exit node in use; zero: none
 	names    stayNames
 	known    map[key.Public]bool // who has our keys
 	callers  map[key.Public]*caller
@@ -174,8 +163,9 @@ func (n *network) endStay(s *stay) {
 func (n *network) startStay(w *store.Visit) (_ *stay, err error) {
 	e := n.e
 	s := &stay{
-		n: n, id: w.Network, self: w.Guest.Public(), addr: guest.Addr(w.Network, w.Guest.Public()), alias: w.Alias, log: e.log.With("guest of", w.Alias),
-		known: map[key.Public]bool{}, callers: map[key.Public]*caller{}, doors: map[guest.SID]*door{},
+		endpoint: endpoint{e: e, log: e.log.With("guest of", w.Alias)},
+		n:        n, id: w.Network, self: w.Guest.Public(), addr: guest.Addr(w.Network, w.Guest.Public()), alias: w.Alias,
+		four: fours{}, known: map[key.Public]bool{}, callers: map[key.Public]*caller{}, doors: map[guest.SID]*door{},
 		heard: map[key.Public][]netip.AddrPort{}, refused: map[guest.SID]error{}, greeted: map[guest.SID]time.Time{},
 	}
 	defer func() {
@@ -183,52 +173,19 @@ func (n *network) startStay(w *store.Visit) (_ *stay, err error) {
 			s.close()
 		}
 	}()
-	if s.conn, err = e.cfg.Host.Listen(w.Port); errors.Is(err, udp.ErrInUse) {
-		s.conn, err = e.cfg.Host.Listen(0)
-	}
-	if err != nil {
-		return nil, fmt.Errorf("open a UDP port: %w", err)
+	if _, err = s.listen(w.Port); err != nil {
+		return nil, err
 	}
 	if port := s.conn.Port(); port != w.Port {
 		if err := n.updateVisit(w.Network, func(w *store.Visit) { w.Port = port }); err != nil {
 			return nil, err
 		}
 	}
-	s.wire, err = wire.New(wire.Config{
-		Conn: s.conn, Device: w.Guest, Control: w.Keys.Control, Handler: stayHandler{s}, Log: s.log,
-		DialLink: e.dialLink, Listen: e.cfg.Host.Listen, STUN: e.cfg.STUN,
-	})
-	if err != nil {
-		return nil, fmt.Errorf("start the wire: %w", err)
+	if err = s.startWire(wire.Config{Device: w.Guest, Control: w.Keys.Control, Handler: stayHandler{s}, DialLink: e.dialLink}); err != nil {
+		return nil, err
 	}
 	s.wire.SetLocal(e.local())
-	return s, s.openTUN(w.Keys.WireGuard)
-}
-
-func (s *stay) openTUN(wg key.ExchangePrivate) error {
-	e := s.n.e
-	id, err := e.journalTUN("")
-	if err != nil {
-		return err
-	}
-	dev, name, index, err := e.cfg.Host.TUN("", mtu)
-	if err != nil {
-		e.cfg.Store.DoneJournal(id)
-		return err
-	}
-	s.ifname, s.index, s.journal = name, index, id
-	if s.journal, err = e.journalTUN(name); err != nil {
-		dev.Close()
-		return err
-	}
-	e.cfg.Store.DoneJournal(id)
-	if s.router, err = e.cfg.Host.Router(name, index); err != nil {
-		dev.Close()
-		return fmt.Errorf("configure %s: %w", name, err)
-	}
-	s.filter = filter.New()
-	s.tunnel, err = tunnel.New(tunnel.Gated(dev, s.filter), wg, s.wire, s.log)
-	return err
+	return s, s.openTUN(w.Keys.WireGuard, s.wire, func(dev tun.Device) tun.Device { return dev })
 }
 
 func (s *stay) close() {
@@ -242,26 +199,7 @@ func (s *stay) close() {
 	for _, d := range s.doors {
 		d.close()
 	}
-	if s.router != nil {
-		if err := s.router.Set(router.Config{}); err != nil {
-			s.log.Warn("undo addresses and routes", "err", err)
-		}
-		s.router.Close()
-	}
-	if s.tunnel != nil {
-		s.tunnel.Close()
-	}
-	if s.wire != nil {
-		s.wire.Close()
-	}
-	if s.conn != nil {
-		s.conn.Close()
-	}
-	if s.journal != 0 {
-		if err := s.n.e.cfg.Store.DoneJournal(s.journal); err != nil {
-			s.log.Warn("end the journal's entry", "err", err)
-		}
-	}
+	s.endpoint.close()
 }
 
 // stored is what is kept of the stay, nil for nothing any more.
@@ -272,75 +210,6 @@ func (s *stay) live(q *store.VisitShare, v *guest.View, now time.Time) bool {
 	p, err := guest.PeekPass(q.Pass)
 	return q.Ended == "" && v != nil && v.Trusted(now) && err == nil && !now.After(p.Ends().Add(grace)) &&
 		(v.Expires == 0 || !now.After(time.UnixMilli(v.Expires).Add(grace)))
-}
-
-// refresh decides whom to reach, and applies it.
-func (s *stay) refresh() {
-	w := s.stored()
-	if w == nil || s.closed {
-		return
-	}
-	now := time.Now()
-	s.rename(w)
-	s.views = map[guest.SID]*guest.View{}
-	var peers []wire.Peer
-	var tunnels []tunnel.Peer
-	var targets []guest.Target
-	cfg := router.Config{MTU: mtu, Up: true, Addrs: []netip.Prefix{netip.PrefixFrom(s.addr, 128)}}
-	wanted := map[key.Public]bool{}
-	world := filter.World{
-		Networks: []netip.Prefix{roster.Prefix6(s.id)}, Self: s.self,
-		Devices: []filter.Device{{Key: s.self, Addrs: []netip.Addr{s.addr}}},
-	}
-	add := func(p wire.Peer) {
-		if wanted[p.ID] {
-			return
-		}
-		wanted[p.ID] = true
-		p.Candidates = append(p.Candidates, s.heard[p.ID]...)
-		peers = append(peers, p)
-	}
-	for i := range w.Shares {
-		q := &w.Shares[i]
-		v, err := guest.OpenView(q.Proof, s.id, q.Share)
-		if err != nil {
-			continue
-		}
-		s.views[q.Share] = v
-		if !s.live(q, v, now) {
-			continue
-		}
-		for _, c := range q.Contacts {
-			if s.heard[c.Key] == nil {
-				s.heard[c.Key] = c.Addrs
-			}
-		}
-		for _, r := range v.Relays {
-			add(wire.Peer{ID: r.Key, Control: r.Control, Relay: &wire.Relay{Addrs: r.Addrs, Host: r.Host, Pin: r.Pin}})
-		}
-		for _, t := range v.Targets {
-			add(wire.Peer{ID: t.Key, Control: t.Control})
-			world.Guests = append(world.Guests, filter.Guest{Addr: t.IP, Share: guest.SID(q.Share).String(), Ports: sharePorts(v.Ports), In: v.Both, Out: true})
-			if slices.ContainsFunc(targets, func(o guest.Target) bool { return o.Key == t.Key }) {
-				continue
-			}
-			targets = append(targets, t)
-			tunnels = append(tunnels, tunnel.Peer{ID: t.Key, WG: t.WG, Addrs: []netip.Addr{t.IP}})
-			cfg.Routes = append(cfg.Routes, netip.PrefixFrom(t.IP, 128))
-		}
-		add(wire.Peer{ID: v.Sponsor.Key, Control: v.Sponsor.Control})
-	}
-	s.filter.Set(filter.Compile(nil, &world, s.n.set.Shields))
-	s.tunnel.SetPeers(tunnels)
-	s.wire.SetPeers(peers)
-	s.setChains(peers)
-	s.routeErr = s.router.Set(cfg)
-	if s.routeErr != nil {
-		s.log.Warn("set addresses and routes", "err", s.routeErr)
-	}
-	s.callAll(wanted)
-	s.arm(w, now)
-	s.n.e.publishSoon()
 }
 
 // rename moves the stay out of the way of a network of ours that has its name.
@@ -357,47 +226,6 @@ func (s *stay) rename(w *store.Visit) {
 	if err := s.n.updateVisit(s.id, func(w *store.Visit) { w.Alias = alias }); err == nil {
 		s.alias = alias
 	}
-}
-
-// setChains has everybody reached over each relay.
-func (s *stay) setChains(peers []wire.Peer) {
-	var relays []key.Public
-	for _, p := range peers {
-		if p.Relay != nil {
-			relays = append(relays, p.ID)
-		}
-	}
-	for _, p := range peers {
-		var chains [][]key.Public
-		for _, r := range relays {
-			if r != p.ID {
-				chains = append(chains, []key.Public{r})
-			}
-		}
-		s.wire.SetChains(p.ID, chains)
-	}
-}
-
-// arm sets the timer for what ends next.
-func (s *stay) arm(w *store.Visit, now time.Time) {
-	next := now.Add(time.Hour)
-	for i := range w.Shares {
-		q := &w.Shares[i]
-		v := s.views[q.Share]
-		if !s.live(q, v, now) {
-			continue
-		}
-		p, _ := guest.PeekPass(q.Pass)
-		for _, at := range []time.Time{p.Ends().Add(grace), time.UnixMilli(v.Expires).Add(grace)} {
-			if at.After(now) && at.Before(next) {
-				next = at
-			}
-		}
-	}
-	if s.timer != nil {
-		s.timer.Stop()
-	}
-	s.timer = time.AfterFunc(next.Sub(now)+time.Second, func() { s.post(s.refresh) })
 }
 
 // post queues work for the actor, unless the stay has ended by then.
@@ -455,7 +283,7 @@ func (s *stay) zone() (*dns.Zone, error) {
 			}
 			for _, t := range v.Targets {
 				if !slices.ContainsFunc(hosts, func(h dns.Host) bool { return h.V6 == t.IP }) {
-					hosts = append(hosts, dns.Host{Name: t.Name, V6: t.IP})
+					hosts = append(hosts, dns.Host{Name: t.Name, V6: t.IP, V4: s.four[t.Key]})
 				}
 			}
 		}
@@ -463,7 +291,7 @@ func (s *stay) zone() (*dns.Zone, error) {
 	if s.names.zone != nil && s.names.alias == s.alias && slices.Equal(s.names.hosts, hosts) {
 		return s.names.zone, nil
 	}
-	z, refused, err := dns.NewZone(s.alias, []netip.Prefix{roster.Prefix6(s.id)}, hosts)
+	z, refused, err := dns.NewZone(s.alias, s.ranges(), hosts)
 	if err != nil {
 		return nil, err
 	}
@@ -488,6 +316,9 @@ func (h stayHandler) PeerRestarted(id key.Public) {
 func (h stayHandler) PathChanged(id key.Public, p wire.Path) {
 	h.s.post(func() {
 		h.s.tunnel.SetMTU(id, h.s.wire.MTU(id))
+		if id == h.s.exits {
+			h.s.n.e.applyExit()
+		}
 		h.s.n.e.publishSoon()
 	})
 }

@@ -26,15 +26,9 @@ func (e *Engine) ExitUse(ctx context.Context, _ server.Caller, req ipc.ExitUseRe
 		}
 	}
 	return call(ctx, e, func() (ipc.ExitAnswer, error) {
-		n, err := e.upNetwork(req.Network)
+		n, use, err := e.exitMeant(req)
 		if err != nil {
 			return ipc.ExitAnswer{}, err
-		}
-		use := e.exit.use
-		if req.Device != "" || use == nil {
-			if use, err = n.exitNamed(req.Device); err != nil {
-				return ipc.ExitAnswer{}, err
-			}
 		}
 		return n.exitAnswer(e.changeExit(func(m *store.Machine) {
 			m.Exit = use
@@ -46,6 +40,36 @@ func (e *Engine) ExitUse(ctx context.Context, _ server.Caller, req ipc.ExitUseRe
 			}
 		}))
 	})
+}
+
+// exitMeant is the exit node that is asked for, and the network that it is shown
+// with: a friend's, or a member; without a name the one in use.
+func (e *Engine) exitMeant(req ipc.ExitUseRequest) (*network, *store.ExitUse, error) {
+	if req.Device != "" {
+		if n, use, err := e.sharedExitNamed(req.Device); err != nil || use != nil {
+			if err == nil {
+				err = e.mayUseExit()
+			}
+			return n, use, err
+		}
+	}
+	n, err := e.upNetwork(req.Network)
+	if err != nil {
+		return nil, nil, err
+	}
+	if use := e.exit.use; req.Device == "" && use != nil {
+		return n, use, nil
+	}
+	use, err := n.exitNamed(req.Device)
+	return n, use, err
+}
+
+// mayUseExit says why this device may use no exit node.
+func (e *Engine) mayUseExit() error {
+	if slices.ContainsFunc(e.nets, func(o *network) bool { return o.set.Exit != nil }) {
+		return ipc.Errorf(ipc.CodeUsage, "this device offers to be an exit node itself: kith exit offer off ends that")
+	}
+	return nil
 }
 
 // exitNamed finds a device that may be used as an exit node.
@@ -63,8 +87,8 @@ func (n *network) exitNamed(name string) (*store.ExitUse, error) {
 		return nil, ipc.Errorf(ipc.CodeNotFound, "%s is no member of %s any more", name, n.alias)
 	case k == n.self:
 		return nil, ipc.Errorf(ipc.CodeUsage, "this is that device itself")
-	case slices.ContainsFunc(n.e.nets, func(o *network) bool { return o.set.Exit != nil }):
-		return nil, ipc.Errorf(ipc.CodeUsage, "this device offers to be an exit node itself: kith exit offer off ends that")
+	case n.e.mayUseExit() != nil:
+		return nil, n.e.mayUseExit()
 	case !n.exitApproved(m) && heard && l.Exit:
 		return nil, ipc.Errorf(ipc.CodeNotConnected, "%s offers to be an exit node and waits for an admin's word: kith exit approve %s", m.Name, m.Name)
 	case !n.exits(m):
@@ -77,12 +101,15 @@ func (n *network) exitNamed(name string) (*store.ExitUse, error) {
 func (e *Engine) ExitOff(ctx context.Context, _ server.Caller, req ipc.NetworkRequest) (ipc.ExitAnswer, error) {
 	return call(ctx, e, func() (ipc.ExitAnswer, error) {
 		n := e.exitNetwork()
+		if n == nil && e.exit.use != nil {
+			n = e.hostOf(e.exit.use.Network)
+		}
 		if req.Network != "" {
 			var err error
 			if n, err = e.named(req.Network); err != nil {
 				return ipc.ExitAnswer{}, err
 			}
-			if use := e.exit.use; use != nil && use.Network != n.id {
+			if e.exit.use != nil && !n.usesExit() {
 				return n.exitAnswer(nil) // another network's is in use
 			}
 		}
@@ -109,6 +136,9 @@ func (e *Engine) changeExit(fn func(*store.Machine)) error {
 	e.applyExit()
 	for _, n := range e.nets {
 		n.refresh()
+	}
+	for _, s := range e.stays() {
+		s.refresh()
 	}
 	e.applyDNS()
 	e.publishNow()

@@ -31,6 +31,7 @@ type entry struct {
 // beyond is what one subject may open outside the overlay.
 type beyond struct {
 	public   bool // only to the internet, whatever prefixes say
+	never    []netip.Prefix
 	internet Ports
 	bits     []int // lengths of the prefixes
 	prefixes map[netip.Prefix]Ports
@@ -217,7 +218,7 @@ func (b *beyond) with(o *beyond) *beyond {
 }
 
 func (b *beyond) opens(a netip.Addr, proto uint8, port uint16) bool {
-	if b.public && !public(a) {
+	if b.public && !public(a) || within(b.never, a) {
 		return false
 	}
 	if b.internet.opens(proto, port) && public(a) {
@@ -240,33 +241,48 @@ func (b *beyond) opens(a netip.Addr, proto uint8, port uint16) bool {
 func (c *compiler) guests() {
 	for i := range c.w.Guests {
 		g := &c.w.Guests[i]
-		if old := c.r.far[g.Addr]; old != nil && old.device || slices.Contains(c.self.Addrs, g.Addr) {
-			continue // no guest has a member's address
+		// No guest has a member's address.
+		if slices.ContainsFunc(g.Addrs, func(a netip.Addr) bool {
+			old := c.r.far[a]
+			return old != nil && old.device || slices.Contains(c.self.Addrs, a)
+		}) {
+			continue
 		}
-		u := g.subject()
-		limit := g.Ports.union(Echo)
-		var in, out Ports
-		if g.In {
-			in = c.p.opens(&u, &c.me).Both(limit)
+		in, out, through := c.guest(g)
+		for _, a := range g.Addrs {
+			e := &entry{in: &in, out: &out, through: through}
+			if old := c.r.far[a]; old != nil {
+				in, out := in.union(*old.in), out.union(*old.out)
+				e = &entry{in: &in, out: &out, through: through.with(old.through)}
+			}
+			c.r.far[a] = e
 		}
-		if g.Out {
-			out = c.p.opens(&c.me, &u).Both(limit)
-		}
-		var away []uint16
-		if g.Exit {
-			away = c.which(&u)
-		}
-		through := c.beyond(away)
-		through.public = true // no network behind this device
-		if !through.internet.Empty() {
-			in = in.union(names)
-		}
-		if old := c.r.far[g.Addr]; old != nil {
-			in, out = in.union(*old.in), out.union(*old.out)
-			through = through.with(old.through)
-		}
-		c.r.far[g.Addr] = &entry{in: &in, out: &out, through: through}
 	}
+}
+
+// guest is what one share opens.
+func (c *compiler) guest(g *Guest) (in, out Ports, through *beyond) {
+	u := g.subject()
+	limit := g.Ports.union(Echo)
+	if g.In {
+		in = c.p.opens(&u, &c.me).Both(limit)
+	}
+	if g.Out {
+		out = c.p.opens(&c.me, &u).Both(limit)
+	}
+	if g.Names {
+		out = out.union(names)
+	}
+	var away []uint16
+	if g.Exit && c.w.Exit {
+		away = c.which(&u)
+	}
+	through = c.beyond(away)
+	through.public, through.never = true, c.w.Links // no network behind this device
+	if !through.internet.Empty() {
+		in = in.union(names)
+	}
+	return in, out, through
 }
 
 // opens judges what begins: from far, on the tunnel's side, to near on this

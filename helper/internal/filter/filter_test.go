@@ -127,7 +127,7 @@ func TestGuests(t *testing.T) {
 	w := world()
 	w.Exit = true
 	ports, _ := ParsePorts([]string{"80/tcp"})
-	w.Guests = []Guest{{Addr: guest6, Label: "friend", Share: "abcdefghijkl", Ports: ports, In: true}}
+	w.Guests = []Guest{{Addrs: []netip.Addr{guest6, guest4}, Label: "friend", Share: "abcdefghijkl", Ports: ports, In: true}}
 	steps := func(policy, exit, both bool) []step {
 		return []step{
 			{"what is shared", true, tcp(guest6, self6, 1, 80, tcpSYN), policy},
@@ -148,8 +148,44 @@ func TestGuests(t *testing.T) {
 	newBed(t, "", w).run(steps(true, true, true)...)
 	newBed(t, `{"allow": [{"from": ["guests"], "to": ["self"]}]}`, w).run(steps(true, false, false)...)
 	// A guest with a member's address is not let in by its share.
-	w.Guests[0].Addr = nas6
+	w.Guests[0].Addrs = []netip.Addr{guest4, nas6}
 	newBed(t, `{"allow": [{"from": ["guests"], "to": ["self"]}]}`, w).run(step{"a stolen address", true, tcp(nas6, self6, 1, 80, tcpSYN), false})
+}
+
+// TestGuestExit: a guest reaches the internet by a device that is an exit node
+// and is shared as one; never a network of that device's, whatever its members may.
+func TestGuestExit(t *testing.T) {
+	ports, _ := ParsePorts([]string{"80/tcp"})
+	bed := func(exit, shared, names bool) *bed {
+		w := world()
+		w.Exit, w.LAN = exit, exit
+		w.Routes = []netip.Prefix{pre("192.168.7.0/24")}
+		w.Links = []netip.Prefix{pre("198.51.100.0/28"), pre("2001:db8:1::/64")}
+		w.Guests = []Guest{{Addrs: []netip.Addr{guest6, guest4}, Share: "abcdefghijkl", Ports: ports, In: true, Exit: shared, Names: names}}
+		return newBed(t, "", w)
+	}
+	far4, near6 := ad("203.0.113.7"), ad("2001:db8:1::7")
+	for _, c := range []struct{ exit, shared bool }{{true, true}, {true, false}, {false, true}} {
+		both := c.exit && c.shared
+		bed(c.exit, c.shared, false).run(
+			step{"the internet", true, tcp(guest6, web6, 1, 443, tcpSYN), both},
+			step{"its answer", false, tcp(web6, guest6, 443, 1, tcpSYN|tcpACK), both},
+			step{"by IPv4", true, tcp(guest4, far4, 1, 443, tcpSYN), both},
+			step{"names", true, udp(guest6, self6, 1, 53), both},
+			step{"a network of the device's", true, tcp(guest4, web4, 1, 443, tcpSYN), false},
+			step{"by IPv6", true, tcp(guest6, near6, 1, 443, tcpSYN), false},
+			step{"a subnet behind it", true, tcp(guest4, lan4, 1, 80, tcpSYN), false},
+			step{"a private address", true, tcp(guest4, ad("10.2.3.4"), 1, 80, tcpSYN), false},
+			step{"a member", true, tcp(guest4, lap4, 1, 80, tcpSYN), false},
+			step{"what is shared", true, tcp(guest4, self4, 1, 80, tcpSYN), true},
+			step{"another port", true, tcp(guest4, self4, 1, 81, tcpSYN), false},
+			step{"back", false, udp(self6, guest6, 1, 53), false},
+		)
+	}
+	bed(false, false, true).run(
+		step{"the guest asks its exit node for names", false, udp(self6, guest6, 1, 53), true},
+		step{"and is not asked", true, udp(guest6, self6, 1, 53), false},
+	)
 }
 
 func TestFlowsEnd(t *testing.T) {

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"net/netip"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -46,7 +47,7 @@ func naive(p *Policy, w *World, in bool, src, dst netip.Addr, proto uint8, port 
 			}
 		}
 		for i := range w.Guests {
-			if w.Guests[i].Addr == a {
+			if slices.Contains(w.Guests[i].Addrs, a) {
 				guests = append(guests, &w.Guests[i])
 			}
 		}
@@ -92,15 +93,15 @@ func naive(p *Policy, w *World, in bool, src, dst netip.Addr, proto uint8, port 
 		gs := g.subject()
 		switch {
 		case in && nd == nil:
-			if g.Exit && public(near) && allowed(gs, ns) {
+			if g.Exit && public(near) && !within(w.Links, near) && allowed(gs, ns) {
 				return true
 			}
 		case in:
-			if g.In && limit.opens(proto, port) && allowed(gs, ns) || g.Exit && port == 53 && (proto == UDP || proto == TCP) && somewhere(p, &gs, proto) {
+			if g.In && limit.opens(proto, port) && allowed(gs, ns) || g.Exit && w.Exit && port == 53 && (proto == UDP || proto == TCP) && somewhere(p, &gs, proto) {
 				return true
 			}
 		case nd == self:
-			if g.Out && limit.opens(proto, port) && allowed(ns, gs) {
+			if g.Out && limit.opens(proto, port) && allowed(ns, gs) || g.Names && port == 53 && (proto == UDP || proto == TCP) {
 				return true
 			}
 		}
@@ -139,7 +140,7 @@ func TestAgreesWithNaive(t *testing.T) {
 	}
 	from := []string{"self", "laptop", "nas", "tag:server", "tag:disk", "guests", "share:abcdefgh", "share:zyxwvuts", "*", "192.168.7.0/24", "100.70.0.0/16", "198.51.100.0/24"}
 	to := append([]string{"internet", "10.0.0.0/8", "2001:db8::/32"}, from...)
-	addrs := []netip.Addr{self6, self4, lap6, lap4, nas6, guest6, nobody, web4, web6, lan4, ad("10.2.3.4"), ad("fe80::1"), ad("224.0.0.1")}
+	addrs := []netip.Addr{self6, self4, lap6, lap4, nas6, guest6, guest4, nobody, web4, web6, lan4, ad("10.2.3.4"), ad("fe80::1"), ad("224.0.0.1")}
 	passed := 0
 	for round := range 3000 {
 		var rules []string
@@ -154,9 +155,12 @@ func TestAgreesWithNaive(t *testing.T) {
 		if rnd.IntN(2) == 0 {
 			w.Routes = []netip.Prefix{pre("192.168.7.0/24")}
 		}
+		if rnd.IntN(2) == 0 {
+			w.Links = []netip.Prefix{pre("198.51.100.0/24")}
+		}
 		for _, share := range []string{"abcdefghijkl", "zyxwvutsrqpo"} {
 			if rnd.IntN(2) == 0 {
-				w.Guests = append(w.Guests, Guest{Addr: guest6, Share: share, Ports: PortRange(TCP, 80, uint16(80+rnd.IntN(9))), In: rnd.IntN(3) > 0, Out: rnd.IntN(2) == 0, Exit: rnd.IntN(2) == 0})
+				w.Guests = append(w.Guests, Guest{Addrs: []netip.Addr{guest6, guest4}, Share: share, Ports: PortRange(TCP, 80, uint16(80+rnd.IntN(9))), In: rnd.IntN(3) > 0, Out: rnd.IntN(2) == 0, Exit: rnd.IntN(2) == 0, Names: rnd.IntN(2) == 0})
 			}
 		}
 		for range 60 {

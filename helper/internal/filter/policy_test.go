@@ -2,6 +2,7 @@ package filter
 
 import (
 	"fmt"
+	"net/netip"
 	"strings"
 	"testing"
 
@@ -109,7 +110,7 @@ func lines(cs []Change) []string {
 func TestCompare(t *testing.T) {
 	w := world()
 	ports, _ := ParsePorts([]string{"80/tcp"})
-	w.Guests = []Guest{{Addr: guest6, Label: "friend", Share: "abcdefghijkl", Ports: ports, In: true, To: []string{"nas"}}}
+	w.Guests = []Guest{{Addrs: []netip.Addr{guest6, guest4}, Label: "friend", Share: "abcdefghijkl", Ports: ports, In: true, To: []string{"nas"}}}
 	next := parsed(t, `{"allow": [{"from": ["laptop"], "to": ["*"]}, {"from": ["self"], "to": ["laptop"], "ports": ["1-1023/tcp"]}]}`)
 	c := Compare(Default(), next, w)
 	want := []string{

@@ -17,6 +17,7 @@ type World struct {
 	Exit   bool
 	LAN    bool // with Exit: to private networks, too
 	Routes []netip.Prefix
+	Links  []netip.Prefix // this device's own networks beside the overlay: never a guest's
 }
 
 // Device is a member.
@@ -33,7 +34,7 @@ type Device struct {
 // Guest is a friend's device that comes by one share; by two, it is listed twice.
 // Where this device is the guest itself, it is what is shared with it.
 type Guest struct {
-	Addr  netip.Addr
+	Addrs []netip.Addr
 	Label string
 	Share string   // the share's ID
 	To    []string // names of the devices that it reaches; for Reach alone
@@ -41,6 +42,7 @@ type Guest struct {
 	In    bool     // on this device
 	Out   bool     // there, by this device
 	Exit  bool     // it may go on to the internet
+	Names bool     // it is asked for names, as this device's exit node
 }
 
 // subject is who sends or gets a packet, as a policy sees it.
@@ -54,7 +56,7 @@ type subject struct {
 
 func (d *Device) subject() subject { return subject{name: d.Name, tags: d.Tags, addrs: d.Addrs} }
 func (g *Guest) subject() subject {
-	return subject{share: g.Share, addrs: []netip.Addr{g.Addr}}
+	return subject{share: g.Share, addrs: g.Addrs}
 }
 func outside(a netip.Addr) subject { return subject{out: true, addrs: []netip.Addr{a}} }
 

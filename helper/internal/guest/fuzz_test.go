@@ -70,7 +70,7 @@ func FuzzView(f *testing.F) {
 	}
 	v := set.View()
 	s := &State{SID: SID{1}, Share: &Share{Devices: []key.Public{owner.Public()}, Sponsor: owner.Public(), PassMax: 1}}
-	raw, err := Prove(owner, v, s, func(*roster.Member) bool { return false }, time.Now())
+	raw, err := Prove(owner, v, s, Seen{}, time.Now())
 	if err != nil {
 		f.Fatal(err)
 	}

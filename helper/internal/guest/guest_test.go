@@ -2,6 +2,7 @@ package guest
 
 import (
 	"errors"
+	"net/netip"
 	"testing"
 	"time"
 
@@ -241,13 +242,13 @@ func TestView(t *testing.T) {
 	b := newBoard(t)
 	v := b.set.View()
 	s := Read(v, b.sid)
-	none := func(*roster.Member) bool { return false }
-	raw, err := Prove(b.owner, v, s, none, b.now)
+	yes := func(*roster.Member) bool { return true }
+	raw, err := Prove(b.owner, v, s, Seen{Exits: yes, IPv4: yes}, b.now)
 	b.must(err)
 	w, err := OpenView(raw, v.Network, b.sid)
 	b.must(err)
 	nas := v.Member(b.nas.Public())
-	want := []Target{{Key: nas.Key, WG: nas.WG, Control: nas.Control, Name: "nas", IP: nas.IPv6}}
+	want := []Target{{Key: nas.Key, WG: nas.WG, Control: nas.Control, Name: "nas", IP: nas.IPv6, IP4: nas.IPv4}} // shared, but not as an exit node
 	if d := cmp.Diff(want, w.Targets, cmp.Comparer(func(a, b Address) bool { return a == b })); d != "" {
 		t.Error(d)
 	}
@@ -260,7 +261,7 @@ func TestView(t *testing.T) {
 	if _, err := OpenView(raw, v.Network, NewSID()); err == nil {
 		t.Error("another share is believed")
 	}
-	if _, err := Prove(b.nas, v, s, none, b.now); err == nil {
+	if _, err := Prove(b.nas, v, s, Seen{}, b.now); err == nil {
 		t.Error("a plain device proves a share")
 	}
 	var p proof
@@ -277,16 +278,21 @@ func TestView(t *testing.T) {
 	if _, err := OpenView(bad, v.Network, b.sid); err == nil {
 		t.Error("a plain device's view is believed")
 	}
-	// An address that is not the device's own.
-	var moved View
-	b.must(unmarshal(payload, &moved))
-	moved.Targets[0].IP = moved.Targets[0].IP.Next()
-	p.View, err = sign(b.owner, tagView, &moved)
-	b.must(err)
-	bad, err = enc.Marshal(&p)
-	b.must(err)
-	if _, err := OpenView(bad, v.Network, b.sid); err == nil {
-		t.Error("another device's address is believed")
+	// An address that is not the device's own, or none of the network's.
+	for name, move := range map[string]func(*Target){
+		"another device's address":           func(t *Target) { t.IP = t.IP.Next() },
+		"an IPv4 address of another network": func(t *Target) { t.IP4 = netip.MustParseAddr("192.168.7.1") },
+	} {
+		var moved View
+		b.must(unmarshal(payload, &moved))
+		move(&moved.Targets[0])
+		p.View, err = sign(b.owner, tagView, &moved)
+		b.must(err)
+		bad, err = enc.Marshal(&p)
+		b.must(err)
+		if _, err := OpenView(bad, v.Network, b.sid); err == nil {
+			t.Error(name + " is believed")
+		}
 	}
 }
 

@@ -43,13 +43,23 @@ func (p Port) valid() bool {
 	return (p.Proto == TCP || p.Proto == UDP) && p.First != 0 && p.First <= p.Last
 }
 
-// Ports are what a share opens; none is all of them.
+// Ports are what a share opens; an empty list is all of them.
 type Ports []Port
 
-// Strings are the ports one by one, "all" for all.
+// NoPorts is the list that opens none: of a share of an exit node alone. No
+// packet is for port 0.
+var NoPorts = Ports{{Proto: TCP}}
+
+// None tells whether that is what p is.
+func (p Ports) None() bool { return slices.Equal(p, NoPorts) }
+
+// Strings are the ports one by one, "all" for all, "none" for none.
 func (p Ports) Strings() []string {
-	if len(p) == 0 {
+	switch {
+	case len(p) == 0:
 		return []string{"all"}
+	case p.None():
+		return []string{"none"}
 	}
 	out := make([]string, len(p))
 	for i, q := range p {
@@ -59,10 +69,15 @@ func (p Ports) Strings() []string {
 }
 
 // ParsePorts reads "445/tcp", "60000-61000/udp", "53" for both protocols, or
-// "all" alone.
+// "all" or "none" alone.
 func ParsePorts(list []string) (Ports, error) {
-	if len(list) == 1 && list[0] == "all" {
-		return nil, nil
+	if len(list) == 1 {
+		switch list[0] {
+		case "all":
+			return nil, nil
+		case "none":
+			return NoPorts, nil
+		}
 	}
 	var out Ports
 	for _, s := range list {
@@ -122,7 +137,7 @@ func comparePorts(a, b Port) int {
 }
 
 func (p Ports) valid() bool {
-	return len(p) <= PortsMost && slices.IsSortedFunc(p, comparePorts) &&
+	return p.None() || len(p) <= PortsMost && slices.IsSortedFunc(p, comparePorts) &&
 		!slices.ContainsFunc(p, func(q Port) bool { return !q.valid() })
 }
 

@@ -43,7 +43,8 @@ type Target struct {
 	Control key.Exchange `cbor:"3,keyasint"`
 	Name    string       `cbor:"4,keyasint"`
 	IP      netip.Addr   `cbor:"5,keyasint"`
-	Exit    bool         `cbor:"6,keyasint,omitzero"` // it is approved as an exit node
+	Exit    bool         `cbor:"6,keyasint,omitzero"` // it may be used as an exit node
+	IP4     netip.Addr   `cbor:"7,keyasint,omitzero"` // its IPv4 address there; the guest may map it to another
 }
 
 // Contact is a device that is asked, and carries nothing.
@@ -70,9 +71,18 @@ type proof struct {
 	Grants  [][]byte `cbor:"3,keyasint"` // the root's first
 }
 
+// Seen is what the roster does not tell of members: nil tells no.
+type Seen struct {
+	Relays func(*roster.Member) bool // it serves as a relay
+	Exits  func(*roster.Member) bool // it may be used as an exit node
+	IPv4   func(*roster.Member) bool // its IPv4 overlay address is in use
+}
+
+func tells(f func(*roster.Member) bool, m *roster.Member) bool { return f != nil && f(m) }
+
 // Prove makes the view of a share as a device with the capability sees it, for
 // those who hold its passes.
-func Prove(by key.Private, v *roster.View, s *State, serves func(*roster.Member) bool, now time.Time) ([]byte, error) {
+func Prove(by key.Private, v *roster.View, s *State, seen Seen, now time.Time) ([]byte, error) {
 	grants := v.GrantsTo(by.Public(), roster.CapShare)
 	if grants == nil {
 		return nil, fmt.Errorf("prove a share: %w", roster.ErrNotPermitted)
@@ -82,13 +92,17 @@ func Prove(by key.Private, v *roster.View, s *State, serves func(*roster.Member)
 		Expires: s.Expires, PassMax: s.PassMax, Made: now.Unix(), NotAfter: now.Add(ViewMost).Unix(), Signer: by.Public(),
 	}
 	for _, m := range s.Targets(v) {
-		w.Targets = append(w.Targets, Target{Key: m.Key, WG: m.WG, Control: m.Control, Name: m.Name, IP: m.IPv6, Exit: s.Exit && m.Exit})
+		t := Target{Key: m.Key, WG: m.WG, Control: m.Control, Name: m.Name, IP: m.IPv6, Exit: s.Exit && tells(seen.Exits, m)}
+		if tells(seen.IPv4, m) {
+			t.IP4 = m.IPv4
+		}
+		w.Targets = append(w.Targets, t)
 	}
 	if m := v.Member(s.Sponsor); m != nil {
 		w.Sponsor = Contact{Key: m.Key, Control: m.Control, Name: m.Name}
 	}
 	for _, m := range v.Members {
-		if serves(m) && len(w.Relays) < relayMost {
+		if tells(seen.Relays, m) && len(w.Relays) < relayMost {
 			w.Relays = append(w.Relays, Relay{Key: m.Key, Control: m.Control, Pin: m.Relay.Pin, Host: m.Relay.Host, Addrs: m.Relay.Addrs})
 		}
 	}
@@ -153,17 +167,19 @@ func (v *View) valid() error {
 	case v.PassMax <= 0 || v.PassMax > PassMost.Milliseconds() || v.Expires < 0 || v.Expires > roster.MaxClock:
 		return bad("the share's times")
 	}
-	names := map[string]bool{}
+	names, fours := map[string]bool{}, map[netip.Addr]bool{}
 	for _, t := range v.Targets {
 		switch {
 		case roster.ValidLabel(t.Name) != nil || names[t.Name]:
 			return bad("a device's name")
 		case t.Key.IsZero() || t.WG.IsZero() || t.Control.IsZero():
 			return bad("a device's key")
+		case t.IP4.IsValid() && (!roster.Range4(v.Network).Contains(t.IP4) || fours[t.IP4]):
+			return bad("a device's IPv4 address")
 		case t.IP != roster.Addr6(v.Network, t.Key):
 			return bad("an address that is not its device's")
 		}
-		names[t.Name] = true
+		names[t.Name], fours[t.IP4] = true, true
 	}
 	for _, r := range v.Relays {
 		if len(r.Host) > 260 || len(r.Addrs) > 16 || slices.ContainsFunc(r.Addrs, func(a netip.AddrPort) bool { return !a.IsValid() || a.Port() == 0 }) {

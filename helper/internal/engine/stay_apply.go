@@ -1,0 +1,205 @@
+package engine
+
+import (
+	"net/netip"
+	"slices"
+	"time"
+
+	"kith.internal/helper/internal/filter"
+	"kith.internal/helper/internal/guest"
+	"kith.internal/helper/internal/key"
+	"kith.internal/helper/internal/osnet/router"
+	"kith.internal/helper/internal/roster"
+	"kith.internal/helper/internal/siit"
+	"kith.internal/helper/internal/store"
+	"kith.internal/helper/internal/tunnel"
+	"kith.internal/helper/internal/wire"
+)
+
+// refresh decides whom to reach, and applies it.
+func (s *stay) refresh() {
+	w := s.stored()
+	if w == nil || s.closed {
+		return
+	}
+	now := time.Now()
+	s.rename(w)
+	shares := s.inForce(w, now)
+	targets := targetsOf(shares)
+	s.pick4s(targets)
+	s.exits = s.exitOf(shares)
+	s.filter.Set(filter.Compile(nil, s.world(shares), s.n.set.Shields))
+	s.map4(targets)
+	wanted := s.setWire(shares) // before the tunnel: an exit node has a session at once
+	s.tunnel.SetPeers(s.tunnelPeers(targets))
+	s.routeErr = s.router.Set(s.routes(targets))
+	if s.routeErr != nil {
+		s.log.Warn("set addresses and routes", "err", s.routeErr)
+	}
+	s.callAll(wanted)
+	s.arm(w, now)
+	s.n.e.applyExit()
+	s.n.e.publishSoon()
+}
+
+// shareHere is a share that is in force here.
+type shareHere struct {
+	*store.VisitShare
+	view *guest.View
+}
+
+// inForce reads what the friend's side has proved, all of it into s.views.
+func (s *stay) inForce(w *store.Visit, now time.Time) (out []shareHere) {
+	s.views = map[guest.SID]*guest.View{}
+	for i := range w.Shares {
+		q := &w.Shares[i]
+		v, err := guest.OpenView(q.Proof, s.id, q.Share)
+		if err != nil {
+			continue
+		}
+		if s.views[q.Share] = v; s.live(q, v, now) {
+			out = append(out, shareHere{q, v})
+		}
+	}
+	return out
+}
+
+// targetsOf is the shared devices, each once.
+func targetsOf(shares []shareHere) (out []guest.Target) {
+	for _, q := range shares {
+		for _, t := range q.view.Targets {
+			if !slices.ContainsFunc(out, func(o guest.Target) bool { return o.Key == t.Key }) {
+				out = append(out, t)
+			}
+		}
+	}
+	return out
+}
+
+// world is what the filter goes by: the shares, one way or both.
+func (s *stay) world(shares []shareHere) *filter.World {
+	w := &filter.World{
+		Networks: []netip.Prefix{roster.Prefix6(s.id)}, Self: s.self,
+		Devices: []filter.Device{{Key: s.self, Addrs: []netip.Addr{s.addr}}},
+	}
+	if a, ok := s.four[s.self]; ok {
+		w.Networks = append(w.Networks, netip.PrefixFrom(a, 32))
+		w.Devices[0].Addrs = append(w.Devices[0].Addrs, a)
+	}
+	for _, q := range shares {
+		for _, t := range q.view.Targets {
+			g := filter.Guest{
+				Addrs: s.addrsOf(t), Share: guest.SID(q.Share).String(), Ports: sharePorts(q.view.Ports), In: q.view.Both, Out: true,
+				Names: t.Key == s.exits,
+			}
+			for _, a := range g.Addrs[1:] {
+				w.Networks = append(w.Networks, netip.PrefixFrom(a, 32))
+			}
+			w.Guests = append(w.Guests, g)
+		}
+	}
+	return w
+}
+
+// tunnelPeers is the shared devices as WireGuard knows them. What is behind a
+// shared exit node is all that is nobody's in the friend's network.
+func (s *stay) tunnelPeers(targets []guest.Target) (out []tunnel.Peer) {
+	for _, t := range targets {
+		p := tunnel.Peer{ID: t.Key, WG: t.WG, Addrs: []netip.Addr{t.IP}}
+		if t.IP4.IsValid() {
+			p.Addrs = append(p.Addrs, siit.Embed(t.IP4))
+		}
+		if t.Key == s.exits {
+			p.Prefixes, p.Hold = internet6(s.id), true
+		}
+		out = append(out, p)
+	}
+	return out
+}
+
+// setWire says whom the wire has to do with, and by which relays, and returns who
+// has to know our keys.
+func (s *stay) setWire(shares []shareHere) (wanted map[key.Public]bool) {
+	wanted = map[key.Public]bool{}
+	var peers []wire.Peer
+	add := func(p wire.Peer) {
+		if wanted[p.ID] {
+			return
+		}
+		wanted[p.ID] = true
+		p.Candidates = append(p.Candidates, s.heard[p.ID]...)
+		peers = append(peers, p)
+	}
+	for _, q := range shares {
+		for _, c := range q.Contacts {
+			if s.heard[c.Key] == nil {
+				s.heard[c.Key] = c.Addrs
+			}
+		}
+		for _, r := range q.view.Relays {
+			add(wire.Peer{ID: r.Key, Control: r.Control, Relay: &wire.Relay{Addrs: r.Addrs, Host: r.Host, Pin: r.Pin}})
+		}
+		for _, t := range q.view.Targets {
+			add(wire.Peer{ID: t.Key, Control: t.Control})
+		}
+		add(wire.Peer{ID: q.view.Sponsor.Key, Control: q.view.Sponsor.Control})
+	}
+	s.wire.SetPeers(peers)
+	s.setChains(peers)
+	return wanted
+}
+
+// routes is what the TUN has and leads to: the shared devices, each alone.
+func (s *stay) routes(targets []guest.Target) router.Config {
+	c := router.Config{MTU: mtu, Up: true, Addrs: []netip.Prefix{netip.PrefixFrom(s.addr, 128)}}
+	if a, ok := s.four[s.self]; ok {
+		c.Addrs = append(c.Addrs, netip.PrefixFrom(a, 32))
+	}
+	for _, t := range targets {
+		for _, a := range s.addrsOf(t) {
+			c.Routes = append(c.Routes, netip.PrefixFrom(a, a.BitLen()))
+		}
+	}
+	return c
+}
+
+// setChains has everybody reached over each relay.
+func (s *stay) setChains(peers []wire.Peer) {
+	var relays []key.Public
+	for _, p := range peers {
+		if p.Relay != nil {
+			relays = append(relays, p.ID)
+		}
+	}
+	for _, p := range peers {
+		var chains [][]key.Public
+		for _, r := range relays {
+			if r != p.ID {
+				chains = append(chains, []key.Public{r})
+			}
+		}
+		s.wire.SetChains(p.ID, chains)
+	}
+}
+
+// arm sets the timer for what ends next.
+func (s *stay) arm(w *store.Visit, now time.Time) {
+	next := now.Add(time.Hour)
+	for i := range w.Shares {
+		q := &w.Shares[i]
+		v := s.views[q.Share]
+		if !s.live(q, v, now) {
+			continue
+		}
+		p, _ := guest.PeekPass(q.Pass)
+		for _, at := range []time.Time{p.Ends().Add(grace), time.UnixMilli(v.Expires).Add(grace)} {
+			if at.After(now) && at.Before(next) {
+				next = at
+			}
+		}
+	}
+	if s.timer != nil {
+		s.timer.Stop()
+	}
+	s.timer = time.AfterFunc(next.Sub(now)+time.Second, func() { s.post(s.refresh) })
+}
