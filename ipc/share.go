@@ -24,7 +24,9 @@ type Share struct {
 	Guests    []Guest        `json:"guests"` // of one given: who comes
 	MaxGuests int            `json:"max_guests"`
 	LastUsed  *time.Time     `json:"last_used"`
-	Why       *string        `json:"why"` // why one received does not work now
+	// Why is why one received does not work now; its args: network, the own one.
+	Why     *Code             `json:"why"`
+	WhyArgs map[string]string `json:"why_args,omitempty"`
 }
 
 // SharedDevice is one target of a share.
@@ -100,4 +102,5 @@ type ShareAcceptRequest struct {
 type ShareIDRequest struct {
 	Network string `json:"network"`
 	Share   string `json:"share"`
+	Guest   string `json:"guest"` // of a revocation: this guest alone, by label or address; "" is all
 }

@@ -28,7 +28,7 @@ func shares() []ipc.Share {
 	in.Devices = []ipc.SharedDevice{{Name: "nas", FQDN: "nas.home-2.internal", IPv6: &addr, IPv4: new(netip.MustParseAddr("100.80.3.4")), Path: ipc.PathRelayed, Exit: true}}
 	in.Exit = true
 	gone := in
-	gone.ID, gone.State, gone.Why = "33333333", ipc.ShareRevoked, new("the owner has taken it back")
+	gone.ID, gone.State, gone.Why = "33333333", ipc.ShareRevoked, new(ipc.CodeShareRevoked)
 	return []ipc.Share{given, confirm, pending, in, gone}
 }
 

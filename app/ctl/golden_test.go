@@ -127,6 +127,7 @@ func TestGolden(t *testing.T) {
 		{"share-list-json", fake{}, "", "share list --json"},
 		{"share-approve", fake{}, "", "share approve 0123"},
 		{"share-revoke", fake{}, "", "share revoke nas --yes"},
+		{"share-revoke-guest", fake{}, "", "share revoke nas --guest phone --yes"},
 		{"share-revoke-unasked", fake{}, "", "share revoke nas"},
 		{"share-remove", fake{}, "", "share remove nas --yes"},
 		{"share-remove-unknown", fake{err: ipc.Errorf(ipc.CodeNotFound, `no friend shares "x"`)}, "", "share remove x --yes"},

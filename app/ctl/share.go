@@ -148,14 +148,42 @@ func (c *shareListCmd) Run(a *app) error {
 	}
 	t.print(a.out)
 	for _, s := range ans.Shares {
+		if names := guestNames(s); names != "" {
+			a.note("%s: used by %s", s.ID[:min(8, len(s.ID))], clean(names))
+		}
 		if len(s.Words) > 0 {
 			a.note("%s: the words to compare are: %s", s.ID[:min(8, len(s.ID))], clean(strings.Join(s.Words, " ")))
 		}
 		if s.Why != nil {
-			a.note("%s: %s", s.ID[:min(8, len(s.ID))], clean(*s.Why))
+			a.note("%s: %s", s.ID[:min(8, len(s.ID))], clean(shareWhy(s)))
 		}
 	}
 	return nil
+}
+
+// shareWhys is why a friend's share does not work, one a code.
+var shareWhys = map[ipc.Code]string{
+	ipc.CodeShareRevoked: "the owner has taken it back",
+	ipc.CodeShareExpired: "it has ended",
+	ipc.CodePassExpired:  "this device's pass has run out, and no admin's device of {network} has renewed it",
+	ipc.CodePassInvalid:  "the friend's device does not take this one for yours",
+	ipc.CodeGuestDenied:  "this device was taken off it",
+	ipc.CodeLimit:        "as many devices use it as the owner allows",
+	ipc.CodeNotShared:    "the device is not shared any more",
+	ipc.CodeExists:       "this device is in that network itself, or reaches it through another of its own",
+	ipc.CodeLinkForeign:  "the friend's side does not know it, or its addresses are those of a network here",
+	ipc.CodeNotConnected: "{network} is not connected",
+	ipc.CodeBusy:         "the friend's device is busy",
+	ipc.CodeUpgrade:      "the friend's side has a later version of Kith",
+	ipc.CodeInternal:     "its addresses could not be set here; kith diag and the helper's log say more",
+}
+
+func shareWhy(s ipc.Share) string {
+	text, ok := shareWhys[*s.Why]
+	if !ok {
+		return "it does not work now (" + string(*s.Why) + ")"
+	}
+	return strings.ReplaceAll(text, "{network}", s.WhyArgs["network"])
 }
 
 // whatOf names what is shared; of a friend's by the names that lead there.
@@ -168,6 +196,19 @@ func whatOf(s ipc.Share) string {
 		names = append(names, d.FQDN)
 	}
 	return strings.Join(names, ", ")
+}
+
+// guestNames is the friend's devices that come, with what tells them apart.
+func guestNames(s ipc.Share) string {
+	var out []string
+	for _, g := range s.Guests {
+		name := g.Label
+		if g.IPv6 != nil {
+			name += " (" + g.IPv6.String() + ")"
+		}
+		out = append(out, name)
+	}
+	return strings.Join(out, ", ")
 }
 
 func withOf(s ipc.Share) string {
@@ -211,20 +252,28 @@ func (c *shareApproveCmd) Run(a *app) error {
 type shareRevokeCmd struct {
 	confirmed
 	Share string `arg:"" help:"${shares}"`
+	Guest string `help:"This one of the friend's devices alone: its name or address in kith share list." placeholder:"DEVICE"`
 }
 
 func (c *shareRevokeCmd) Run(a *app) error {
 	if !c.Yes {
-		if err := a.confirm(fmt.Sprintf("Take the share %s back? What runs over it ends at once.", clean(c.Share))); err != nil {
+		ask := fmt.Sprintf("Take the share %s back? What runs over it ends at once.", clean(c.Share))
+		if c.Guest != "" {
+			ask = fmt.Sprintf("Take %s off the share %s? It stays off; the friend's other devices keep it.", clean(c.Guest), clean(c.Share))
+		}
+		if err := a.confirm(ask); err != nil {
 			return err
 		}
 	}
-	ans, err := a.client.ShareRevoke(a.ctx, ipc.ShareIDRequest{Network: a.Network, Share: c.Share})
+	ans, err := a.client.ShareRevoke(a.ctx, ipc.ShareIDRequest{Network: a.Network, Share: c.Share, Guest: c.Guest})
 	switch {
 	case err != nil:
 		return err
 	case a.JSON:
 		return a.json(ans)
+	case c.Guest != "":
+		fmt.Fprintf(a.out, "%s reaches %s no more.\n", clean(c.Guest), clean(shared(ans.Share)))
+		return nil
 	}
 	fmt.Fprintf(a.out, "%s is shared no more with %s.\n", clean(shared(ans.Share)), clean(or(ans.Share.Label, "whoever has the link")))
 	return nil

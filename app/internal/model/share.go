@@ -100,6 +100,18 @@ func ShareWords(c *text.Catalogue, s Share) string {
 	return c.Say(text.Msg{Key: text.Key("share.state." + string(s.State)), Fallback: string(s.State)})
 }
 
+// ShareWhy says why a friend's share does not work, "" where it does.
+func ShareWhy(c *text.Catalogue, s Share) string {
+	if s.Why == nil {
+		return ""
+	}
+	key := text.Key("share.why." + string(*s.Why))
+	if c.Has(key) {
+		return c.Say(text.Msg{Key: key, Args: s.WhyArgs})
+	}
+	return c.Error(string(*s.Why), string(*s.Why), s.WhyArgs)
+}
+
 // ShareName is the name by which a received share is found.
 func ShareName(s ipc.Share) string {
 	if len(s.Devices) > 0 {

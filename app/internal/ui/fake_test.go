@@ -141,7 +141,7 @@ func (f *fake) ShareApprove(_ context.Context, r ipc.ShareIDRequest) (ipc.ShareA
 	return ipc.ShareAnswer{}, f.call("share approve %s", r.Share)
 }
 func (f *fake) ShareRevoke(_ context.Context, r ipc.ShareIDRequest) (ipc.ShareAnswer, error) {
-	return ipc.ShareAnswer{}, f.call("share revoke %s", r.Share)
+	return ipc.ShareAnswer{}, f.call("share revoke %s", strings.TrimSpace(r.Share+" "+r.Guest))
 }
 func (f *fake) ShareRemove(_ context.Context, r ipc.ShareIDRequest) (ipc.ShareAnswer, error) {
 	return ipc.ShareAnswer{}, f.call("share remove %s", r.Share)

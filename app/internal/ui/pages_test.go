@@ -140,10 +140,18 @@ func TestSharing(t *testing.T) {
 	b.click("End share…")
 	b.click("End share")
 	b.did1("share revoke s1")
+	b.click("Take off…")
+	b.see("bens-laptop loses access to nas at once")
+	b.click("Take off")
+	b.did1("share revoke s1 fd00::b")
 	b.click("Give up")
 	b.did1("share remove s3")
 	b.Open("devices")
 	b.see("media · oak", "from Chris")
+	st.Networks[0].Shares[2].Why, st.Networks[0].Shares[2].WhyArgs = ptr(ipc.CodeNotConnected), map[string]string{"network": "home"}
+	b.take(st)
+	b.Open("sharing")
+	b.see("home is disconnected.")
 }
 
 func TestAcceptAShare(t *testing.T) {

@@ -135,7 +135,15 @@ func (p *sharing) given(body *fyne.Container, sh model.Share) {
 		} else if g.LastSeen != nil {
 			state = s.say("row.seen", "ago", s.env.Text.Ago(s.env.Now().Sub(*g.LastSeen)))
 		}
-		body.Add(container.New(columns{0.4, 0.6}, bold(g.Label), para(state)))
+		row := container.New(columns{0.4, 0.6}, bold(g.Label), para(state))
+		if sh.Over() || g.IPv6 == nil {
+			body.Add(row)
+			continue
+		}
+		off := widget.NewButton(s.say("share.guest.remove"), func() { p.takeOff(sh, g) })
+		off.Importance = widget.LowImportance
+		enable(off, s.view.May)
+		body.Add(container.NewBorder(nil, nil, nil, off, row))
 	}
 	row := container.NewHBox()
 	if sh.State == ipc.ShareConfirm {
@@ -164,6 +172,17 @@ func (p *sharing) given(body *fyne.Container, sh model.Share) {
 	}
 }
 
+// takeOff ends the share for one of the friend's devices, once it is confirmed.
+func (p *sharing) takeOff(sh model.Share, g ipc.Guest) {
+	s := p.s
+	s.confirm(s.say("share.guest.title"), s.say("share.guest.text", "guest", g.Label, "device", sh.Name), s.say("share.guest.remove.do"), func() {
+		s.slow(func(ctx context.Context) error {
+			_, err := s.env.Helper.ShareRevoke(ctx, ipc.ShareIDRequest{Network: sh.Net, Share: sh.ID, Guest: g.IPv6.String()})
+			return err
+		}, s.failed)
+	})
+}
+
 // received is what the friend sees: where the devices are found, and why not.
 func (p *sharing) received(body *fyne.Container, sh model.Share) {
 	s, c := p.s, p.s.env.Text
@@ -172,7 +191,7 @@ func (p *sharing) received(body *fyne.Container, sh model.Share) {
 	}
 	if sh.Why != nil {
 		why := danger()
-		say(why, clean(*sh.Why))
+		say(why, model.ShareWhy(c, sh))
 		body.Add(why)
 	}
 	for _, d := range sh.Devices {

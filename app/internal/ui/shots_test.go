@@ -59,7 +59,7 @@ func sample() ipc.Status {
 	}
 	n.Shares = []ipc.Share{
 		{ID: "s1", Name: "nas", Network: "home", Direction: "out", State: ipc.ShareActive, Ports: []string{"445/tcp"}, Label: "Ben", Expires: ptr(t0.Add(20 * 24 * time.Hour)),
-			Devices: []ipc.SharedDevice{{Name: "nas"}}, Guests: []ipc.Guest{{Label: "bens-laptop", Online: true}, {Label: "bens-phone", LastSeen: ptr(t0.Add(-5 * time.Hour))}}},
+			Devices: []ipc.SharedDevice{{Name: "nas"}}, Guests: []ipc.Guest{{Label: "bens-laptop", IPv6: ptr(netip.MustParseAddr("fd00::b")), Online: true}, {Label: "bens-phone", LastSeen: ptr(t0.Add(-5 * time.Hour))}}},
 		{ID: "s2", Name: "vps", Network: "home", Direction: "out", State: ipc.SharePending, Ports: []string{"80/tcp", "443/tcp"}, AcceptBy: ptr(t0.Add(22 * time.Hour)),
 			Devices: []ipc.SharedDevice{{Name: "vps"}}},
 		{ID: "s3", Name: "media", FQDN: "media.oak.internal", Network: "oak", Direction: "in", State: ipc.ShareActive, Ports: []string{"8096/tcp"}, Label: "Chris",

@@ -264,19 +264,53 @@ func (e *Engine) ShareApprove(ctx context.Context, _ server.Caller, req ipc.Shar
 	})
 }
 
-// ShareRevoke ends a share.
+// ShareRevoke ends a share, or takes one guest off it.
 func (e *Engine) ShareRevoke(ctx context.Context, _ server.Caller, req ipc.ShareIDRequest) (ipc.ShareAnswer, error) {
 	return e.onShare(ctx, req, func(n *network, s *guest.State) error {
 		if s.Deny.All {
 			return nil
 		}
 		d := guest.Deny{All: true}
+		if req.Guest != "" {
+			k, err := n.guestNamed(s, req.Guest)
+			if err != nil {
+				return err
+			}
+			if len(s.Deny.Guests) >= guest.GuestsMost {
+				return ipc.Errorf(ipc.CodeLimit, "%d devices were taken off that share already: end it and make a new one", len(s.Deny.Guests))
+			}
+			d = guest.Deny{Guests: append(slices.Clone(s.Deny.Guests), k)}
+		}
 		value, err := d.Encode()
 		if err != nil {
 			return err
 		}
 		return n.write(func(a *roster.Author) error { _, err := a.Set(s.SID.KeyDeny(), value); return err })
 	})
+}
+
+// guestNamed finds who comes by a share: by address, or by its label where that
+// is clear.
+func (n *network) guestNamed(s *guest.State, name string) (key.Public, error) {
+	var found []key.Public
+	for id, g := range n.visitors {
+		if id.sid != s.SID || g.why != nil {
+			continue
+		}
+		if guest.Addr(n.id, id.key).String() == name {
+			return id.key, nil
+		}
+		if g.pass.Label == name {
+			found = append(found, id.key)
+		}
+	}
+	switch len(found) {
+	case 0:
+		return key.Public{}, ipc.Errorf(ipc.CodeNotFound, "no device %.70q comes by that share", name)
+	case 1:
+		return found[0], nil
+	}
+	return key.Public{}, ipc.Errorf(ipc.CodeAmbiguous, "%d devices call themselves %.70q: give the address that kith share list --json shows", len(found), name)
 }
 
 // onShare runs fn on the actor with a share of this network's found.

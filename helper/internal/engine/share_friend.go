@@ -231,10 +231,8 @@ func (n *network) receivedShare(w *store.Visit, q *store.VisitShare) ipc.Share {
 	if len(out.Devices) > 0 {
 		out.Name, out.FQDN = out.Devices[0].Name, out.Devices[0].FQDN
 	}
-	why := n.whyNotVisiting(w, q, v, s)
-	if why != nil {
-		text := why.Error()
-		out.Why = &text
+	if why := n.whyNotVisiting(w, q, v, s); why != nil {
+		out.Why, out.WhyArgs = new(ipc.CodeOf(why)), map[string]string{"network": n.alias}
 	}
 	switch ipc.Code(q.Ended) {
 	case ipc.CodeShareRevoked:
@@ -257,15 +255,15 @@ func (n *network) whyNotVisiting(w *store.Visit, q *store.VisitShare, v *guest.V
 	p, err := guest.PeekPass(q.Pass)
 	switch {
 	case q.Ended == string(ipc.CodeShareRevoked):
-		return errors.New("the owner has taken it back")
+		return ipc.Errorf(ipc.CodeShareRevoked, "the owner has taken it back")
 	case q.Ended != "", v.Expires != 0 && time.Now().After(time.UnixMilli(v.Expires).Add(grace)):
-		return errors.New("it has ended")
+		return ipc.Errorf(ipc.CodeShareExpired, "it has ended")
 	case err != nil || time.Now().After(p.Ends().Add(grace)):
-		return errors.New("this device's pass has run out, and no admin's device of " + n.alias + " has renewed it")
+		return ipc.Errorf(ipc.CodePassExpired, "no admin's device of %s has renewed this one's pass", n.alias)
 	case n.whyNoStay(w) != nil:
 		return n.whyNoStay(w)
 	case s == nil:
-		return errors.New(n.alias + " is not connected")
+		return ipc.Errorf(ipc.CodeNotConnected, "%s is not connected", n.alias)
 	case s.refused[q.Share] != nil:
 		return s.refused[q.Share]
 	}
@@ -407,71 +405,6 @@ func (s *stay) tellPass(sid guest.SID, pass []byte) {
 			s.n.e.background(func() { h.Send(visit.Request{Pass: pass}) })
 		}
 	}
-}
-
-// tellSeen tells the admins of the owner's network who comes: they may not be
-// what is shared.
-func (n *network) tellSeen(g *visitor) {
-	v := n.book.View()
-	for id := range n.on.linked() {
-		if m := v.Member(id); m != nil && m.Caps&roster.CapShare != 0 {
-			n.say(id, note{Seen: &seenNote{Pass: g.Raw, At: g.Seen}})
-		}
-	}
-}
-
-// heardSeen notes who comes to another device of ours.
-func (n *network) heardSeen(from key.Public, m *seenNote) {
-	if n.book.View().Caps(n.self)&roster.CapShare == 0 {
-		return
-	}
-	j := n.judge()
-	p, s, err := j.Pass(m.Pass, key.Public{})
-	if err != nil || !s.Has(n.book.View().Member(from)) && s.Sponsor != from {
-		return
-	}
-	if g, _, err := n.takeSeen(m.Pass, p); err == nil {
-		g.Seen = max(g.Seen, min(m.At, time.Now().UnixMilli()))
-	}
-}
-
-// spreadProofs hands views to shared devices that may sign none.
-func (n *network) spreadProofs() {
-	if n.on == nil || n.book.View().Caps(n.self)&roster.CapShare == 0 {
-		return
-	}
-	v, now := n.book.View(), time.Now()
-	for _, s := range n.shares() {
-		if s.Over(now) != nil || s.By == nil {
-			continue
-		}
-		var proof []byte
-		for id := range n.on.linked() {
-			m := v.Member(id)
-			if !s.Has(m) || m.Caps&roster.CapShare != 0 {
-				continue
-			}
-			if h, ok := n.spread[handing{id, s.SID}]; ok && h.view == v && h.looks == n.looks(s) && now.Sub(h.at) < guest.ViewMost/4 {
-				continue
-			}
-			if proof == nil {
-				var err error
-				if proof, err = n.prove(s); err != nil {
-					return
-				}
-			}
-			if n.say(id, note{Proof: &proofNote{s.SID, proof}}) {
-				n.spread[handing{id, s.SID}] = spread{v, n.looks(s), now}
-			}
-		}
-	}
-}
-
-// spread is when a view was handed over, and of which roster.
-type spread struct {
-	view  *roster.View
-	looks string
-	at    time.Time
 }
 
 // publishLater is publishSoon from any goroutine.

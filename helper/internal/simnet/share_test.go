@@ -206,3 +206,39 @@ func TestSimShareLeft(t *testing.T) {
 		}
 	})
 }
+
+// TestSimShareGuestOff: one of the friend's devices is taken off a share and stays
+// off, also with a newer pass; the others keep it.
+func TestSimShareGuestOff(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		nas, anna, phone := sharing(t)
+		mustAccept(t, anna, nas.share(ipc.ShareRequest{Devices: []string{"nas"}}))
+		phone.Reach(sharedNAS, 2*time.Second)
+		anna.Reach(sharedNAS, 2*time.Second)
+		nas.Until(time.Minute, "both are seen", func() bool { return len(nas.given().Guests) == 2 })
+		off := func(guest string) error {
+			_, err := nas.Engine.ShareRevoke(t.Context(), server.Caller{}, ipc.ShareIDRequest{Share: "nas", Guest: guest})
+			return err
+		}
+		if err := off("tablet"); ipc.CodeOf(err) != ipc.CodeNotFound {
+			t.Errorf("nobody is called that: %v", err)
+		}
+		if err := off("phone"); err != nil {
+			t.Fatal(err)
+		}
+		phone.Until(time.Minute, "the phone hears why", func() bool {
+			s := phone.received()
+			return s.Why != nil && *s.Why == ipc.CodeGuestDenied
+		})
+		for range 2 {
+			if _, _, err := phone.Ping(sharedNAS); err == nil {
+				t.Error("a device that was taken off reaches nas")
+			}
+			anna.Reach(sharedNAS, 2*time.Second)
+			if g := nas.given(); len(g.Guests) != 1 || g.Guests[0].Label != "anna" || g.State != ipc.ShareActive {
+				t.Errorf("the owner sees %+v", g)
+			}
+			time.Sleep(25 * time.Hour) // a new pass
+		}
+	})
+}
