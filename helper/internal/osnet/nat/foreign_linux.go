@@ -15,8 +15,9 @@ import (
 // An accept of ours does not overrule a drop in another table's chain: who drops
 // whatever it does not know (ufw, firewalld, Docker, a policy of iptables) drops
 // what we pass on. So that such a chain leaves our interface to our own table,
-// two accepts go before its first rule. They carry a comment by which they are
-// found again, and go with the offer.
+// two accepts go before its first rule. Who uses an exit node asks it for names:
+// in chains that drop what comes in two accepts let these questions in. All carry
+// a comment by which they are found again, and go with the offer.
 
 // comment is the user data of our rules in others' chains.
 var comment = userdata.AppendString(nil, userdata.TypeComment, "kith")
@@ -31,10 +32,11 @@ type foreign struct {
 	*nftables.Chain
 	name string // for people
 	ours []*nftables.Rule
+	in   bool // of what comes in, not of what is forwarded
 	mute bool // it drops what it does not know
 }
 
-// readForeign lists the filters that forwarded packets pass.
+// readForeign lists the filters that packets pass that are forwarded or come in.
 func readForeign(c *nftables.Conn) (out []foreign, err error) {
 	if c == nil {
 		return nil, unix.EPROTONOSUPPORT
@@ -46,11 +48,11 @@ func readForeign(c *nftables.Conn) (out []foreign, err error) {
 		}
 		for _, ch := range chains {
 			ch.Table.Family = family
-			if ch.Hooknum == nil || *ch.Hooknum != *nftables.ChainHookForward || ch.Type != nftables.ChainTypeFilter ||
+			if ch.Hooknum == nil || *ch.Hooknum != *nftables.ChainHookForward && *ch.Hooknum != *nftables.ChainHookInput || ch.Type != nftables.ChainTypeFilter ||
 				family == nftables.TableFamilyINet && (ch.Table.Name == natTable || ch.Table.Name == "kith_guard") {
 				continue
 			}
-			f := foreign{Chain: ch, name: fmt.Sprintf("%s %s, chain %s", word, ch.Table.Name, ch.Name)}
+			f := foreign{Chain: ch, name: fmt.Sprintf("%s %s, chain %s", word, ch.Table.Name, ch.Name), in: *ch.Hooknum == *nftables.ChainHookInput}
 			rules, err := c.GetRules(ch.Table, ch)
 			if errors.Is(err, unix.ENOENT) {
 				continue // removed meanwhile
@@ -111,15 +113,20 @@ func dropsAll(c *nftables.Conn, ch *nftables.Chain, seen map[string]bool) bool {
 	return false
 }
 
-// setForeign puts our accepts into the chains that need them, takes them from
-// all others, and names those that it may not change.
-func setForeign(c *nftables.Conn, tuns []string) (changed int, stuck []string, err error) {
+// setForeign puts our accepts into the chains that need them, for the interfaces
+// that packets are passed on for and for those whose names are asked for, takes
+// them from all others, and names those that it may not change.
+func setForeign(c *nftables.Conn, passing, asked []string) (changed int, stuck []string, err error) {
 	chains, err := readForeign(c)
 	if err != nil {
 		return 0, nil, err
 	}
 	var errs []error
 	for _, f := range chains {
+		tuns := passing
+		if f.in {
+			tuns = asked
+		}
 		want := f.mute && len(tuns) > 0
 		if want && len(f.ours) == 2*len(tuns) && covers(f.ours, tuns) || !want && len(f.ours) == 0 {
 			continue
@@ -131,13 +138,9 @@ func setForeign(c *nftables.Conn, tuns []string) (changed int, stuck []string, e
 		}
 		if want {
 			for _, t := range tuns {
-				for _, key := range []expr.MetaKey{expr.MetaKeyOIFNAME, expr.MetaKeyIIFNAME} {
-					c.InsertRule(&nftables.Rule{Table: f.Table, Chain: f.Chain, UserData: comment, Exprs: []expr.Any{
-						&expr.Meta{Key: key, Register: 1},
-						&expr.Cmp{Op: expr.CmpOpEq, Register: 1, Data: append([]byte(t), 0)},
-						&expr.Counter{},
-						&expr.Verdict{Kind: expr.VerdictAccept},
-					}})
+				for _, match := range f.accepts(t) {
+					c.InsertRule(&nftables.Rule{Table: f.Table, Chain: f.Chain, UserData: comment,
+						Exprs: append(match, &expr.Counter{}, &expr.Verdict{Kind: expr.VerdictAccept})})
 				}
 			}
 		}
@@ -150,6 +153,24 @@ func setForeign(c *nftables.Conn, tuns []string) (changed int, stuck []string, e
 		}
 	}
 	return changed, stuck, errors.Join(errs...)
+}
+
+// accepts is what our two rules for an interface match in a chain.
+func (f *foreign) accepts(tun string) [][]expr.Any {
+	by := func(key expr.MetaKey, data ...byte) []expr.Any {
+		return []expr.Any{&expr.Meta{Key: key, Register: 1}, &expr.Cmp{Op: expr.CmpOpEq, Register: 1, Data: data}}
+	}
+	name := append([]byte(tun), 0)
+	if !f.in {
+		return [][]expr.Any{by(expr.MetaKeyOIFNAME, name...), by(expr.MetaKeyIIFNAME, name...)}
+	}
+	asks := func(proto byte) []expr.Any {
+		return slices.Concat(by(expr.MetaKeyIIFNAME, name...), by(expr.MetaKeyL4PROTO, proto), []expr.Any{
+			&expr.Payload{DestRegister: 1, Base: expr.PayloadBaseTransportHeader, Offset: 2, Len: 2},
+			&expr.Cmp{Op: expr.CmpOpEq, Register: 1, Data: []byte{0, 53}},
+		})
+	}
+	return [][]expr.Any{asks(unix.IPPROTO_TCP), asks(unix.IPPROTO_UDP)}
 }
 
 // covers tells whether rules name all the interfaces.

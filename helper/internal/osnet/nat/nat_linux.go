@@ -112,7 +112,7 @@ func (n *linux) apply() (changed int, problems []Problem, err error) {
 		}
 		n.table, n.on = want, true
 	}
-	some, stuck, err := setForeign(n.nft, n.tuns())
+	some, stuck, err := setForeign(n.nft, n.tuns(false), n.tuns(true))
 	if err != nil {
 		return changed, nil, fmt.Errorf("look through other programs' rules: %w", err)
 	}
@@ -140,9 +140,11 @@ func (n *linux) apply() (changed int, problems []Problem, err error) {
 	return changed, problems, nil
 }
 
-func (n *linux) tuns() (out []string) {
+// tuns is the interfaces that packets are passed on for, or those of exit nodes
+// alone.
+func (n *linux) tuns(exits bool) (out []string) {
 	for _, o := range n.config.Offers {
-		if o.Exit || len(o.Routes) > 0 {
+		if o.Exit || !exits && len(o.Routes) > 0 {
 			out = append(out, o.TUN)
 		}
 	}
@@ -154,7 +156,7 @@ func (n *linux) tuns() (out []string) {
 func (n *linux) undo() error {
 	n.on, n.problems = false, nil
 	err := sysctl.Restore(n.j, own)
-	_, _, ferr := setForeign(n.nft, nil)
+	_, _, ferr := setForeign(n.nft, nil, nil)
 	rerr := nft.Remove(n.nft, natTable)
 	for _, e := range []*error{&ferr, &rerr} {
 		if nft.Lacking(*e) {
