@@ -18,7 +18,10 @@ type PolicyAnswer struct {
 	// Of very many changes the first are listed: how many there are besides.
 	MoreGains int  `json:"more_gains"`
 	MoreLoses int  `json:"more_loses"`
-	Set       bool `json:"set"` // it is in force now
+	// Partial says that among so many devices not all were compared: there may be
+	// changes that are neither listed nor counted.
+	Partial bool `json:"partial"`
+	Set     bool `json:"set"` // it is in force now
 }
 
 // PolicyFault is one thing wrong with a policy.

@@ -25,6 +25,7 @@ func (f *fake) servePolicy(s *server.Server) {
 			a.Loses = []ipc.PolicyChange{{From: "phone", To: "nas", Ports: []string{"1-442/tcp", "icmp"}}}
 			a.Gains, a.MoreLoses = []ipc.PolicyChange{{From: "friend", To: "nas", Ports: []string{"all"}}}, 12
 		}
+		a.Partial = strings.Contains(r.Text, "crowd")
 		a.Set = !r.DryRun
 		return a
 	})

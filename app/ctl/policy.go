@@ -111,6 +111,8 @@ func (a *app) printPolicy(ans ipc.PolicyAnswer) {
 	a.printChanges("gains", ans.Gains, ans.MoreGains)
 	switch {
 	case len(ans.Faults) > 0:
+	case ans.Partial:
+		a.note("Among so many devices not all were compared: there may be more that is lost or gained.")
 	case len(ans.Gains)+len(ans.Loses) == 0:
 		fmt.Fprintln(a.out, "Nobody gains or loses anything.")
 	}

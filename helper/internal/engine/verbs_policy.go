@@ -61,7 +61,7 @@ func (e *Engine) PolicySet(ctx context.Context, _ server.Caller, req ipc.PolicyR
 		wrong = filter.Check(next, s.w)
 		c := filter.Compare(s.old, next, s.w)
 		s.a.Gains, s.a.Loses = changes(c.Gains), changes(c.Loses)
-		s.a.MoreGains, s.a.MoreLoses = c.MoreGains, c.MoreLoses
+		s.a.MoreGains, s.a.MoreLoses, s.a.Partial = c.MoreGains, c.MoreLoses, c.Partial
 	}
 	if s.a.Faults = faults(wrong); len(wrong) > 0 || req.DryRun {
 		return s.a, nil
@@ -72,7 +72,7 @@ func (e *Engine) PolicySet(ctx context.Context, _ server.Caller, req ipc.PolicyR
 		}
 		s.n.refresh()
 		a := s.n.policyAnswer()
-		a.Gains, a.Loses, a.MoreGains, a.MoreLoses = s.a.Gains, s.a.Loses, s.a.MoreGains, s.a.MoreLoses
+		a.Gains, a.Loses, a.MoreGains, a.MoreLoses, a.Partial = s.a.Gains, s.a.Loses, s.a.MoreGains, s.a.MoreLoses, s.a.Partial
 		a.Set = true
 		return a, nil
 	})

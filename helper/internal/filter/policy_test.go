@@ -125,6 +125,12 @@ func TestCompare(t *testing.T) {
 	if d := cmp.Diff(want, lines(Compare(next, Default(), w).Gains)); d != "" {
 		t.Error(d)
 	}
+	if c := compare(Default(), next, w, 3); !c.Partial || len(c.Loses) > 3 {
+		t.Errorf("three pairs compared: partial %v, %d listed", c.Partial, len(c.Loses))
+	}
+	if c.Partial {
+		t.Error("all were compared, and it says otherwise")
+	}
 	from, to := Reach(next, w, "laptop")
 	if d := cmp.Diff([]string{"self -> laptop 1-1023/tcp"}, lines(from)); d != "" {
 		t.Error(d)

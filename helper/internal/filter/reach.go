@@ -13,6 +13,7 @@ type Change struct {
 type Changes struct {
 	Gains, Loses         []Change
 	MoreGains, MoreLoses int
+	Partial              bool // there were too many to compare all: there may be others
 }
 
 const (
@@ -21,9 +22,10 @@ const (
 )
 
 // Compare tells who gains and loses what when next follows old.
-func Compare(old, next *Policy, w *World) (c Changes) {
+func Compare(old, next *Policy, w *World) Changes { return compare(old, next, w, pairsMost) }
+
+func compare(old, next *Policy, w *World, budget int) (c Changes) {
 	groups := c.groups(old, next, w)
-	budget := pairsMost
 	for i := range groups {
 		for j := range groups {
 			a, b := &groups[i], &groups[j]
@@ -31,6 +33,7 @@ func Compare(old, next *Policy, w *World) (c Changes) {
 				continue
 			}
 			if budget--; budget < 0 {
+				c.Partial = true
 				return c
 			}
 			was, is := old.between(&a.old, &b.old), next.between(&a.next, &b.next)
