@@ -24,6 +24,7 @@ type exitWorld struct {
 	web       []netip.Addr // IPv4 and IPv6
 	names     *nameServer
 	resolver  netip.Addr
+	resolvers []netip.Addr // IPv4, which serves, and IPv6
 	nas       *netnstest.Host
 	uplink    *netnstest.Subnet
 	tap       *netnstest.Tap
@@ -57,7 +58,8 @@ func newExitStage(t *testing.T) *exitWorld {
 	w.web = w.internet.Subnet("net-web").Join(web, 0)
 	serveWho(t, web, w.web)
 	dns := w.bed.Host("dns")
-	w.resolver = w.internet.Subnet("net-dns").Join(dns, 0)[0]
+	w.resolvers = w.internet.Subnet("net-dns").Join(dns, 0)
+	w.resolver = w.resolvers[0]
 	w.names = serveNames(t, dns, netip.AddrPortFrom(w.resolver, 53), map[string]string{"web.test.": w.web[0].String()})
 
 	w.uplink = w.internet.Subnet("net-c")
@@ -150,7 +152,10 @@ func (w *exitWorld) leavesBy(name string, limit time.Duration) time.Duration {
 func (w *exitWorld) storm() (stop func()) {
 	ctx, cancel := context.WithCancel(context.Background())
 	var wg sync.WaitGroup
-	targets := []string{"udp " + netip.AddrPortFrom(w.resolver, 53).String(), "udp 192.168.50.2:53"}
+	targets := []string{"udp 192.168.50.2:53"}
+	for _, a := range w.resolvers {
+		targets = append(targets, "udp "+netip.AddrPortFrom(a, 53).String(), "tcp "+netip.AddrPortFrom(a, 853).String())
+	}
 	for _, a := range w.web {
 		targets = append(targets, "tcp "+netip.AddrPortFrom(a, 80).String(), "udp "+netip.AddrPortFrom(a, 443).String())
 	}
@@ -284,10 +289,22 @@ func (w *exitWorld) lanSwitch() {
 	if c.ping("192.168.50.2") {
 		w.t.Error("the LAN is reached, though another was named")
 	}
+	lab, robot := w.bed.LAN("lab"), w.bed.Host("robot")
+	c.host.Attach(lab, prefix("192.168.60.1/24"))
+	robot.Attach(lab, prefix("192.168.60.2/24"))
+	for lan, there := range map[string][2]string{"192.168.50.0/24": {"192.168.50.2", "192.168.60.2"}, "192.168.60.0/24": {"192.168.60.2", "192.168.50.2"}} {
+		c.kith("exit", "use", "e2", "--lan", lan)
+		c.reach(there[0], patience)
+		if c.ping(there[1]) {
+			w.t.Errorf("%s is reached with the switch for %s alone", there[1], lan)
+		}
+	}
+	w.tight("with one LAN of two")
 	c.kith("exit", "use", "e2", "--no-allow-lan")
-	if c.ping("192.168.50.2") {
+	if c.ping("192.168.50.2") || c.ping("192.168.60.2") {
 		w.t.Error("the LAN is reached after it was switched off")
 	}
+	c.host.Detach(lab)
 }
 
 // exitDies: all is blocked, said, and works again when the exit node is back.
