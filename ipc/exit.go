@@ -12,8 +12,13 @@ type Exit struct {
 	// NAT is how this device passes on what comes: "kernel" or "userspace"; ""
 	// while it offers neither an exit nor a route.
 	NAT string `json:"nat"`
-	// AllowLAN is the local networks that stay reachable beside the exit.
+	// AllowLAN is the local networks that stay reachable beside the exit, now or
+	// once one is used.
 	AllowLAN []netip.Prefix `json:"allow_lan"`
+	// LANAllowed is the switch for that, whether or not there are any; it is for
+	// LANs alone, or for all where that is empty.
+	LANAllowed bool           `json:"lan_allowed"`
+	LANs       []netip.Prefix `json:"lans"`
 	// State is what becomes of internet traffic now.
 	State ExitState `json:"state"`
 	// Recent is the names of the exit nodes used before, the last first.
@@ -42,7 +47,8 @@ type Route struct {
 	Conflict *string      `json:"conflict"` // the local interface or network that it collides with
 }
 
-// ExitUseRequest sends internet traffic through a device.
+// ExitUseRequest sends internet traffic through a device. Without a device and
+// with AllowLAN it sets that switch alone, for the exit node in use or the next.
 type ExitUseRequest struct {
 	Network string `json:"network"`
 	Device  string `json:"device"` // name, FQDN, overlay address or key prefix

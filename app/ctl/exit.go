@@ -12,6 +12,7 @@ import (
 type exitCmd struct {
 	Use     exitUseCmd     `cmd:"" help:"Send all internet traffic through a device; nothing leaves around it."`
 	Off     exitOffCmd     `cmd:"" help:"Let internet traffic go as ever, also where it is blocked."`
+	LAN     exitLANCmd     `cmd:"" name:"lan" help:"Say whether local networks stay reachable beside an exit node, the one in use or the next."`
 	List    exitListCmd    `cmd:"" help:"List the exit nodes, the last used first."`
 	Offer   exitOfferCmd   `cmd:"" help:"Let the others' internet traffic out here."`
 	Approve exitApproveCmd `cmd:"" help:"Let a device be an exit node."`
@@ -79,6 +80,38 @@ func (c *exitOffCmd) Run(a *app) error {
 		return a.json(ans)
 	}
 	fmt.Fprintln(a.out, exitSays(ans.Exit))
+	return nil
+}
+
+type exitLANCmd struct {
+	On  exitLANOnCmd  `cmd:"" help:"The networks that this device is connected to stay reachable."`
+	Off exitLANOffCmd `cmd:"" help:"They do not."`
+}
+
+type exitLANOnCmd struct {
+	LANs []netip.Prefix `arg:"" optional:"" name:"prefix" help:"Of those, these alone."`
+}
+
+func (c *exitLANOnCmd) Run(a *app) error { return a.allowLAN(true, c.LANs) }
+
+type exitLANOffCmd struct{}
+
+func (c *exitLANOffCmd) Run(a *app) error { return a.allowLAN(false, nil) }
+
+func (a *app) allowLAN(on bool, only []netip.Prefix) error {
+	ans, err := a.client.ExitUse(a.ctx, ipc.ExitUseRequest{Network: a.Network, AllowLAN: &on, LANs: only})
+	switch {
+	case err != nil:
+		return err
+	case a.JSON:
+		return a.json(ans)
+	case !ans.Exit.LANAllowed:
+		fmt.Fprintln(a.out, "Beside an exit node no local network stays reachable.")
+	case len(ans.Exit.LANs) > 0:
+		fmt.Fprintf(a.out, "Beside an exit node %s stays reachable where it is a local network.\n", prefixes(ans.Exit.LANs))
+	default:
+		fmt.Fprintln(a.out, "Beside an exit node local networks stay reachable.")
+	}
 	return nil
 }
 

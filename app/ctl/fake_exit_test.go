@@ -15,7 +15,13 @@ func (f *fake) serveExit(s *server.Server) {
 		}
 		return ipc.ExitAnswer{Exit: ipc.Exit{State: ipc.ExitOff}}
 	}
-	handle(f, s, ipc.VerbExitUse, func(ipc.ExitUseRequest) ipc.ExitAnswer { return exits() })
+	handle(f, s, ipc.VerbExitUse, func(r ipc.ExitUseRequest) ipc.ExitAnswer {
+		ans := exits()
+		if r.Device == "" && r.AllowLAN != nil {
+			ans.Exit.LANAllowed, ans.Exit.LANs = *r.AllowLAN, r.LANs
+		}
+		return ans
+	})
 	handle(f, s, ipc.VerbExitOff, func(ipc.NetworkRequest) ipc.ExitAnswer { return exits() })
 	handle(f, s, ipc.VerbExitOffer, func(r ipc.ExitOfferRequest) ipc.ExitAnswer {
 		return ipc.ExitAnswer{Exit: ipc.Exit{Offering: r.On, OfferLAN: r.LAN, State: ipc.ExitOff}}
@@ -47,7 +53,7 @@ func exitRoutes() []ipc.Route {
 func exiting(state ipc.ExitState) ipc.Status {
 	st := running()
 	n := &st.Networks[0]
-	n.Exit = ipc.Exit{Using: new("nas"), State: state, AllowLAN: []netip.Prefix{netip.MustParsePrefix("192.168.1.0/24")}, Recent: []string{"vps", "nas"}}
+	n.Exit = ipc.Exit{Using: new("nas"), State: state, LANAllowed: true, AllowLAN: []netip.Prefix{netip.MustParsePrefix("192.168.1.0/24")}, Recent: []string{"vps", "nas"}}
 	n.Routes = exitRoutes()
 	n.Shares = shares()
 	for i := range n.Peers {

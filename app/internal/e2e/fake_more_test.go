@@ -36,7 +36,7 @@ func (h *helper) pages(s *server.Server) {
 				}
 			}
 			if r.AllowLAN != nil {
-				n.Exit.AllowLAN = []netip.Prefix{}
+				n.Exit.LANAllowed, n.Exit.AllowLAN = *r.AllowLAN, []netip.Prefix{}
 				if *r.AllowLAN {
 					n.Exit.AllowLAN = []netip.Prefix{netip.MustParsePrefix("192.168.1.0/24")}
 				}

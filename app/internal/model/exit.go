@@ -14,8 +14,8 @@ type Exit struct {
 	State    ipc.ExitState // ExitOff where none is in use
 	Using    string        // the device's name, "" none
 	Net      string        // network ID of the one in use, "" none
-	AllowLAN bool
-	Nodes    []ExitNode // the one in use, those used before, then who can be reached, by latency and name
+	AllowLAN bool          // local networks stay reachable, beside the one in use or the next
+	Nodes    []ExitNode    // the one in use, those used before, then who can be reached, by latency and name
 }
 
 // ExitNode is a device that passes on internet traffic.
@@ -48,12 +48,12 @@ func exits(st ipc.Status, devices []Device) Exit {
 	e := Exit{State: ipc.ExitOff}
 	recent := map[string]int{} // network ID + name, to place
 	for _, n := range st.Networks {
+		e.AllowLAN = e.AllowLAN || n.Exit.LANAllowed // one switch for all networks
 		for i, name := range n.Exit.Recent {
 			recent[n.ID+"/"+name] = i
 		}
 		if n.Exit.Using != nil && n.Self.Role != ipc.RoleRemoved {
 			e.Using, e.Net, e.State = *n.Exit.Using, n.ID, n.Exit.State
-			e.AllowLAN = len(n.Exit.AllowLAN) > 0
 			if e.State == "" || e.State == ipc.ExitOff {
 				e.State = ipc.ExitConnecting
 			}

@@ -18,7 +18,7 @@ func withExit(state ipc.ExitState) ipc.Status {
 	for i := range n.Peers {
 		n.Peers[i].Exit = true
 	}
-	n.Exit = ipc.Exit{Using: ptr("nas"), State: state, Recent: []string{"nas", "cabin"}, AllowLAN: []netip.Prefix{netip.MustParsePrefix("192.168.1.0/24")}}
+	n.Exit = ipc.Exit{Using: ptr("nas"), State: state, Recent: []string{"nas", "cabin"}, LANAllowed: true, AllowLAN: []netip.Prefix{netip.MustParsePrefix("192.168.1.0/24")}}
 	return st
 }
 

@@ -111,12 +111,8 @@ func exits(c *text.Catalogue, v model.View) Row {
 		})
 	}
 	sub = append(sub, Row{Separator: true})
-	lan := Row{Label: c.S("tray.exit.lan"), Checkable: true, Checked: v.Exit.AllowLAN, Disabled: !v.May || v.Exit.Using == ""}
-	for _, n := range v.Exit.Nodes {
-		if n.Using {
-			lan.Command = Command{Verb: ExitLAN, Arg: n.Target(), Net: n.Device.Net, On: !v.Exit.AllowLAN}
-		}
-	}
+	lan := Row{Label: c.S("tray.exit.lan"), Checkable: true, Checked: v.Exit.AllowLAN, Disabled: !v.May,
+		Command: Command{Verb: ExitLAN, On: !v.Exit.AllowLAN}}
 	return Row{Label: c.S("tray.exit", "name", using), Sub: append(sub, lan)}
 }
 

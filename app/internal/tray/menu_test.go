@@ -76,7 +76,7 @@ func exitNodes(using string, state ipc.ExitState, n int) func(*ipc.Status) {
 		net.Exit = ipc.Exit{State: state, Recent: []string{"exit-01"}}
 		if using != "" {
 			net.Exit.Using, net.Exit.Recent = &using, []string{using, "exit-01"}
-			net.Exit.AllowLAN = []netip.Prefix{netip.MustParsePrefix("192.168.1.0/24")}
+			net.Exit.LANAllowed, net.Exit.AllowLAN = true, []netip.Prefix{netip.MustParsePrefix("192.168.1.0/24")}
 		}
 	}
 }

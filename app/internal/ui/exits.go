@@ -82,7 +82,7 @@ func (e *exits) set(v model.View) {
 	e.quiet = true
 	e.lan.SetChecked(v.Exit.AllowLAN)
 	e.quiet = false
-	enable(e.lan, using && v.May)
+	enable(e.lan, v.May)
 	e.apply()
 }
 
@@ -182,21 +182,16 @@ func (e *exits) useChosen() {
 }
 
 func (e *exits) allowLAN(on bool) {
-	for _, n := range e.s.view.Exit.Nodes {
-		if !n.Using {
-			continue
+	e.s.slow(func(ctx context.Context) error {
+		_, err := e.s.env.Helper.ExitUse(ctx, ipc.ExitUseRequest{AllowLAN: &on})
+		return err
+	}, func(err error) {
+		if err != nil {
+			e.drawn = model.Exit{State: "?"} // the truth, not the click
+			e.set(e.s.view)
+			e.s.failed(err)
 		}
-		e.s.slow(func(ctx context.Context) error {
-			_, err := e.s.env.Helper.ExitUse(ctx, ipc.ExitUseRequest{Network: n.Device.Net, Device: n.Target(), AllowLAN: &on})
-			return err
-		}, func(err error) {
-			if err != nil {
-				e.drawn = model.Exit{State: "?"} // the truth, not the click
-				e.set(e.s.view)
-				e.s.failed(err)
-			}
-		})
-	}
+	})
 }
 
 // exitUse sends internet traffic through a node.

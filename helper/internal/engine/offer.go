@@ -197,7 +197,7 @@ func (n *network) exitStatus() ipc.Exit {
 	if n.offersExit() || len(n.offersRoutes()) > 0 {
 		out.NAT = n.e.passing.how
 	}
-	if x.allowLAN {
+	if out.LANAllowed, out.LANs = x.allowLAN, x.lans; x.allowLAN {
 		out.AllowLAN = n.e.localNetworks()
 	}
 	if n.usesExit() {

@@ -26,6 +26,9 @@ func (e *Engine) ExitUse(ctx context.Context, _ server.Caller, req ipc.ExitUseRe
 		}
 	}
 	return call(ctx, e, func() (ipc.ExitAnswer, error) {
+		if req.Device == "" && req.AllowLAN != nil {
+			return e.allowLAN(*req.AllowLAN, req.LANs)
+		}
 		n, use, err := e.exitMeant(req)
 		if err != nil {
 			return ipc.ExitAnswer{}, err
@@ -70,6 +73,23 @@ func (e *Engine) mayUseExit() error {
 		return ipc.Errorf(ipc.CodeUsage, "this device offers to be an exit node itself: kith exit offer off ends that")
 	}
 	return nil
+}
+
+// allowLAN keeps local networks reachable beside the exit node in use, or the
+// next.
+func (e *Engine) allowLAN(allow bool, only []netip.Prefix) (ipc.ExitAnswer, error) {
+	err := e.changeExit(func(m *store.Machine) { m.AllowLAN, m.LANs = allow, only })
+	n := e.exitNetwork()
+	if n == nil && e.exit.use != nil {
+		n = e.hostOf(e.exit.use.Network)
+	}
+	if n == nil && len(e.nets) > 0 {
+		n = e.nets[0]
+	}
+	if n == nil {
+		return ipc.ExitAnswer{Schema: ipc.Schema, Exit: ipc.Exit{State: e.exit.state, LANAllowed: e.exit.allowLAN, LANs: e.exit.lans}}, err
+	}
+	return n.exitAnswer(err)
 }
 
 // exitNamed finds a device that may be used as an exit node.
