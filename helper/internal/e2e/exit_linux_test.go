@@ -357,8 +357,17 @@ func TestNetnsExitStop(t *testing.T) {
 	c.kith("exit", "approve", "e1")
 	until(t, "it offers", patience, func() bool { return c.peer("e1").Exit })
 	before := c.rulesOf()
+	c.kith("exit", "lan", "on", "192.168.50.0/24") // said before one is used
+	if x := c.network().Exit; !x.LANAllowed || len(x.LANs) != 1 || x.State != ipc.ExitOff {
+		t.Errorf("the switch for local networks: %+v", x)
+	}
 	c.kith("exit", "use", "e1")
 	w.leavesBy("e1", patience)
+	c.reach("192.168.50.2", patience)
+	c.kith("exit", "lan", "off")
+	if c.ping("192.168.50.2") {
+		t.Error("the LAN is reached after it was switched off")
+	}
 	c.kith("down")
 	w.leavesBy("c", patience)
 	c.kith("up")

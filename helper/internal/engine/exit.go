@@ -371,7 +371,7 @@ func (n *network) pathMoved(id key.Public) {
 	if id == n.exitOf() {
 		n.e.applyExit()
 	}
-	if m := n.book.View().Member(id); m != nil && len(m.Routes) > 0 && n.checkVias() {
+	if m := n.book.View().Member(id); m != nil && len(m.Routes)+len(n.learnt[id].Routes) > 0 && n.checkVias() {
 		n.refreshSoon()
 	}
 }
