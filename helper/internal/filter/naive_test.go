@@ -125,8 +125,43 @@ func somewhere(p *Policy, u *subject, _ uint8) bool {
 	return false
 }
 
+// extended puts extension headers into an IPv6 packet.
+func extended(rnd *rand.Rand, b []byte) []byte {
+	if b[0]>>4 != 6 {
+		return b
+	}
+	var exts []byte
+	next := b[6]
+	for range 1 + rnd.IntN(3) {
+		h := make([]byte, 8*(1+rnd.IntN(2)))
+		h[0], h[1] = next, byte(len(h)/8-1)
+		exts = append(h, exts...)
+		next = []byte{extDest, extRoute}[rnd.IntN(2)] // no segments are left in it
+	}
+	if rnd.IntN(2) == 0 {
+		h := make([]byte, 8)
+		h[0] = next
+		exts, next = append(h, exts...), extHop
+	}
+	return ip6(netip.AddrFrom16([16]byte(b[8:24])), netip.AddrFrom16([16]byte(b[24:40])), next, append(exts, b[header6:]...))
+}
+
+// halves is a packet in two fragments.
+func halves(b []byte, id uint16) (first, second []byte) {
+	tail := make([]byte, 8)
+	if b[0]>>4 == 4 {
+		src, dst := netip.AddrFrom4([4]byte(b[12:16])), netip.AddrFrom4([4]byte(b[16:20]))
+		body := append(b[header4:len(b):len(b)], make([]byte, -len(b[header4:])&7)...)
+		return frag4(src, dst, b[9], id, 0, true, body), frag4(src, dst, b[9], id, len(body), false, tail)
+	}
+	src, dst := netip.AddrFrom16([16]byte(b[8:24])), netip.AddrFrom16([16]byte(b[24:40]))
+	body := append(b[header6:len(b):len(b)], make([]byte, -len(b[header6:])&7)...)
+	return frag6(src, dst, b[6], uint32(id), 0, true, body), frag6(src, dst, b[6], uint32(id), len(body), false, tail)
+}
+
 // TestAgreesWithNaive: compiled rules say what the policy says, for random
-// policies and packets.
+// policies and packets, whole or in fragments, with IPv6 extension headers or
+// none, and for errors about them.
 func TestAgreesWithNaive(t *testing.T) {
 	seed := rand.Uint64()
 	rnd := rand.New(rand.NewPCG(seed, 1))
@@ -184,9 +219,31 @@ func TestAgreesWithNaive(t *testing.T) {
 			f := New()
 			f.Set(Compile(p, w, false))
 			want := naive(p, w, in, src, dst, proto, port)
-			if got := f.judge(pkt, in, 1); got != want {
-				t.Fatalf("seed %d, round %d: in %v, %s -> %s, %d/%d: passes %v, the policy says %v\n%s\nexit %v routes %v guests %+v",
-					seed, round, in, src, dst, port, proto, got, want, text, w.Exit, w.Routes, w.Guests)
+			says := func(what string, pkt []byte, in bool) {
+				t.Helper()
+				if got := f.judge(pkt, in, 1); got != want {
+					t.Fatalf("seed %d, round %d: %s, in %v, %s -> %s, %d/%d: passes %v, the policy says %v\n%s\nexit %v routes %v guests %+v",
+						seed, round, what, in, src, dst, port, proto, got, want, text, w.Exit, w.Routes, w.Guests)
+				}
+			}
+			switch rnd.IntN(3) {
+			case 0:
+				says("whole", pkt, in)
+			case 1:
+				says("behind extension headers", extended(rnd, pkt), in)
+			case 2:
+				first, second := halves(pkt, uint16(rnd.Uint32()))
+				says("the first fragment", first, in)
+				says("the second fragment", second, in)
+			}
+			// Who got it may say that something was wrong with it, and nothing else.
+			kind := byte(1 + 2*rnd.IntN(2)) // unreachable, time exceeded
+			if dst.Is4() {
+				kind = 3 + 8*(kind>>1)
+			}
+			says("an error about it", icmp(dst, src, kind, 0, pkt), !in)
+			if f.judge(icmp(dst, src, kind, 0, udp(src, dst, 998, port)), !in, 1) {
+				t.Fatalf("seed %d, round %d: an error about what was never sent passes", seed, round)
 			}
 			if want {
 				passed++
