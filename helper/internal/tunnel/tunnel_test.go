@@ -209,6 +209,30 @@ func TestFirstPacket(t *testing.T) {
 	})
 }
 
+// TestSpoofedSource: who sends by another member's address, a stranger's of the
+// overlay or one of the internet, is not heard.
+func TestSpoofedSource(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		a, b := ends(t)
+		third := newEnd(t, 3)
+		b.tn.SetPeers([]Peer{a.peer(), third.peer()})
+		if !a.sends(time.Second) {
+			t.Fatal("the first packet is lost")
+		}
+		for _, src := range []netip.Addr{third.addr, netip.MustParseAddr("100.80.9.9"), netip.MustParseAddr("198.51.100.1"), b.addr} {
+			a.tun.Inject <- wgtest.Ping(b.addr, src)
+			select {
+			case <-b.tun.Outbound:
+				t.Errorf("a packet from %v passes", src)
+			case <-time.After(time.Second):
+			}
+		}
+		if !a.sends(time.Second) {
+			t.Error("its own address is not heard any more")
+		}
+	})
+}
+
 // TestIdle: a session that nobody uses ends, on both sides, keeps its sums and
 // begins again with the next packet; one that is used stays.
 func TestIdle(t *testing.T) {
