@@ -5,10 +5,10 @@ import "context"
 func defaultStateDir() string { return "/var/lib/kith" }
 
 // unit is the systemd unit: it may do to the network what it must, and little
-// else.
+// else. Resolvers that want port 53 of every address start before it.
 const unit = `[Unit]
 Description={{Description}}
-After=network-pre.target dbus.service systemd-resolved.service
+After=network-pre.target dbus.service systemd-resolved.service dnsmasq.service pihole-FTL.service named.service unbound.service
 Wants=network-pre.target
 StartLimitIntervalSec=60
 StartLimitBurst=20

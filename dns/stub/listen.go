@@ -2,10 +2,12 @@ package stub
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"net/netip"
 	"sync"
+	"syscall"
 	"time"
 )
 
@@ -44,6 +46,7 @@ func (osSockets) ListenTCP(ctx context.Context, addr netip.AddrPort) (net.Listen
 const (
 	retryFirst = 50 * time.Millisecond // an address is there soon after its link is up
 	retryLast  = 5 * time.Second       // a port is freed when its holder stops
+	freeFor    = 20 * time.Second      // a port that another program held, before it is taken
 )
 
 // listener keeps one socket open: when it cannot be opened, or breaks, it is
@@ -70,6 +73,7 @@ func (s *Server) listen(network string, addr netip.AddrPort) *listener {
 
 func (s *Server) keep(ctx context.Context, l *listener, serve func() error) {
 	pause := retryFirst
+	var free time.Time // since when the port that another program held is seen free
 	for {
 		if serve != nil {
 			pause = retryFirst
@@ -87,10 +91,40 @@ func (s *Server) keep(ctx context.Context, l *listener, serve func() error) {
 		case <-time.After(pause):
 		}
 		pause = min(2*pause, retryLast)
+		// Who held it may just be restarting, and could not if it were taken.
+		if errors.Is(l.failure(), syscall.EADDRINUSE) {
+			switch now := time.Now(); {
+			case !s.isFree(ctx, l):
+				free = time.Time{}
+				continue
+			case free.IsZero():
+				free = now
+				continue
+			case now.Sub(free) < freeFor:
+				continue
+			}
+			free = time.Time{}
+		}
 		if serve = s.open(ctx, l); serve != nil {
 			s.changed()
 		}
 	}
+}
+
+// isFree tells whether the socket could be opened.
+func (s *Server) isFree(ctx context.Context, l *listener) bool {
+	if l.network == "udp" {
+		pc, err := s.cfg.Sockets.ListenUDP(ctx, l.addr)
+		if err == nil {
+			pc.Close()
+		}
+		return err == nil
+	}
+	ln, err := s.cfg.Sockets.ListenTCP(ctx, l.addr)
+	if err == nil {
+		ln.Close()
+	}
+	return err == nil
 }
 
 // open returns the socket's serving loop, or nil and leaves the error in l.

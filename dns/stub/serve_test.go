@@ -8,6 +8,7 @@ import (
 	"net/netip"
 	"os"
 	"strings"
+	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -159,6 +160,50 @@ func TestSetAddrsRetriesAndFollows(t *testing.T) {
 		s.Close()
 		if s.SetAddrs([]netip.Addr{a}) == nil {
 			t.Error("listens after Close")
+		}
+	})
+}
+
+// TestPortLeftToItsHolder: a program that holds the port and restarts finds it
+// free; one that is gone for good is followed.
+func TestPortLeftToItsHolder(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		socks := &memSockets{down: syscall.EADDRINUSE}
+		held := func(err error) {
+			socks.mu.Lock()
+			defer socks.mu.Unlock()
+			socks.down = err
+		}
+		s := New(Config{Sockets: socks})
+		defer s.Close()
+		if err := s.SetAddrs([]netip.Addr{ip("100.101.0.1")}); err == nil {
+			t.Error("no word of sockets that do not answer")
+		}
+		answers := func() (n int) {
+			synctest.Wait()
+			for _, st := range s.Status() {
+				if st.Err == nil {
+					n++
+				}
+			}
+			return n
+		}
+		for range 10 { // it is away, and back
+			time.Sleep(20 * time.Second)
+			held(nil)
+			for range 15 {
+				time.Sleep(time.Second)
+				if answers() > 0 {
+					t.Fatal("the port of a program that restarts is taken")
+				}
+			}
+			held(syscall.EADDRINUSE)
+		}
+		time.Sleep(20 * time.Second)
+		held(nil)
+		time.Sleep(freeFor + 2*retryLast)
+		if answers() != 2 {
+			t.Error("a port that is free is not taken")
 		}
 	})
 }

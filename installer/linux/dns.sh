@@ -224,7 +224,7 @@ setup() {
   names "$m" ""
   check "$m: no member's name went upstream" lacks 'query.*home\.internal' sent
   # shellcheck disable=SC2046
-  on "$m" $(restart_of "$m") || true
+  check "$m: its resolver restarts" on "$m" $(restart_of "$m")
   names "$m" ", its resolver restarted"
   on "$m" ip link set lan0 down && sleep 0.3 && on "$m" ip link set lan0 up
   case $m in resolved* | nm*) ;; *) on "$m" ip route replace default via 192.168.79.1 ;; esac
