@@ -8,7 +8,7 @@ import (
 )
 
 // hostState is all of a host that this package may touch.
-const hostState = `set +e; nft list ruleset | sed -E 's/packets [0-9]+ bytes [0-9]+//'; (iptables-nft-save; ip6tables-nft-save) 2>/dev/null | grep -v '^#' | sed -E 's/.[0-9]+:[0-9]+.$//'; ip route; ip -6 route
+const hostState = `set +e; nft list ruleset 2>/dev/null | sed -E 's/packets [0-9]+ bytes [0-9]+//'; (iptables-nft-save; ip6tables-nft-save) 2>/dev/null | grep -v '^#' | sed -E 's/.[0-9]+:[0-9]+.$//'; ip route; ip -6 route
 	sysctl -a 2>/dev/null | grep -e 'ip_forward ' -e '^net.ipv[46].conf' | grep -e forward -e accept_ -e filter -e redirects`
 
 func (w *world) same(before, when string) {
