@@ -168,7 +168,8 @@ type Relay struct {
 
 // Forward is the passing on of others' packets.
 type Forward struct {
-	On bool `json:"on"`
+	On     bool `json:"on"`
+	Guests bool `json:"guests"` // friends' packets, too
 }
 
 // Peer is another device of the network. Endpoint, RxBytes, TxBytes and
@@ -449,6 +450,7 @@ type RelayAnswer struct {
 type ForwardRequest struct {
 	Network string `json:"network"`
 	On      bool   `json:"on"`
+	Guests  *bool  `json:"guests"` // with On: those between friends and what is shared with them, too; null leaves that as it is
 }
 
 type ForwardAnswer struct {

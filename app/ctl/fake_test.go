@@ -116,7 +116,7 @@ func (f *fake) serve(t *testing.T) string {
 	f.serveExit(s)
 	f.serveNearby(s)
 	handle(f, s, ipc.VerbForward, func(r ipc.ForwardRequest) ipc.ForwardAnswer {
-		return ipc.ForwardAnswer{Forward: ipc.Forward{On: r.On}}
+		return ipc.ForwardAnswer{Forward: ipc.Forward{On: r.On, Guests: r.Guests != nil && *r.Guests}}
 	})
 	handle(f, s, ipc.VerbPortal, func(r ipc.PortalRequest) ipc.PortalAnswer {
 		a := ipc.PortalAnswer{Portal: ipc.Portal{Noticed: true, By: "NetworkManager"}}

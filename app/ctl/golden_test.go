@@ -99,6 +99,7 @@ func TestGolden(t *testing.T) {
 		{"relay-on-taken", fake{err: ipc.Errorf(ipc.CodePortTaken, "another program holds TCP port 443")}, "", "relay on"},
 		{"relay-off", fake{}, "", "relay off"},
 		{"forward-off", fake{}, "", "forward off"},
+		{"forward-on-guests", fake{}, "", "forward on --guests"},
 		{"forward-on-json", fake{}, "", "forward on --json"},
 		{"dns-add", fake{}, "", "dns records add wiki.example.com 192.0.2.1 192.0.2.2"},
 		{"dns-add-typed", fake{}, "", "dns records add *.apps.example.com cname nas.home.internal"},

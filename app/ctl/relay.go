@@ -51,21 +51,25 @@ type forwardCmd struct {
 	Off forwardOffCmd `cmd:"" help:"Do not."`
 }
 
-type forwardOnCmd struct{}
+type forwardOnCmd struct {
+	Guests *bool `negatable:"" help:"Those between friends and what is shared with them, too, or not; as before otherwise."`
+}
 
-func (c *forwardOnCmd) Run(a *app) error { return a.forward(true) }
+func (c *forwardOnCmd) Run(a *app) error { return a.forward(true, c.Guests) }
 
 type forwardOffCmd struct{}
 
-func (c *forwardOffCmd) Run(a *app) error { return a.forward(false) }
+func (c *forwardOffCmd) Run(a *app) error { return a.forward(false, nil) }
 
-func (a *app) forward(on bool) error {
-	ans, err := a.client.Forward(a.ctx, ipc.ForwardRequest{Network: a.Network, On: on})
+func (a *app) forward(on bool, guests *bool) error {
+	ans, err := a.client.Forward(a.ctx, ipc.ForwardRequest{Network: a.Network, On: on, Guests: guests})
 	switch {
 	case err != nil:
 		return err
 	case a.JSON:
 		return a.json(ans)
+	case ans.Forward.On && ans.Forward.Guests:
+		fmt.Fprintln(a.out, "This device passes packets on for members, and for friends' devices, who cannot reach one another.")
 	case ans.Forward.On:
 		fmt.Fprintln(a.out, "This device passes packets on for members who cannot reach one another.")
 	default:

@@ -206,9 +206,9 @@ func (n *network) decideGuests(d *decision) {
 	if len(shares) == 0 && len(n.visitors) == 0 {
 		return
 	}
-	v, relay := n.book.View(), n.relayApproved()
+	v, carries := n.book.View(), n.carries()
 	for _, s := range shares {
-		d.wire = append(d.wire, n.doors(s, v, relay)...)
+		d.wire = append(d.wire, n.doors(s, v, carries)...)
 	}
 	told := 0
 	placed := map[key.Public]guestAddrs{}
@@ -221,7 +221,7 @@ func (n *network) decideGuests(d *decision) {
 		}
 		w := wire.Peer{ID: id.key, Control: g.pass.Control, Guest: true}
 		s := guest.Read(v, id.sid)
-		if relay && g.why == nil {
+		if carries && g.why == nil {
 			w.Only = s.Reach(v)
 		}
 		at := slices.IndexFunc(d.wire, func(p wire.Peer) bool { return p.ID == id.key })
@@ -263,19 +263,19 @@ func (n *network) visitorIDs() []guestID {
 	return ids
 }
 
-// doors is the link of a share, at its sponsor and at relays, and once it is
+// doors is the link of a share, at its sponsor and at who carries, and once it is
 // accepted the door, at all that the friend has to do with. Of a share that is
 // over who comes is told so.
-func (n *network) doors(s *guest.State, v *roster.View, relay bool) []wire.Peer {
+func (n *network) doors(s *guest.State, v *roster.View, carries bool) []wire.Peer {
 	var out []wire.Peer
 	add := func(k key.Public, reach []key.Public) {
 		c, err := k.Exchange()
 		mine := slices.Contains(reach, n.self)
-		if err != nil || !mine && !relay {
+		if err != nil || !mine && !carries {
 			return
 		}
 		p := wire.Peer{ID: k, Control: c, Shared: true}
-		if relay && s.Over(time.Now()) == nil {
+		if carries && s.Over(time.Now()) == nil {
 			p.Only = reach
 		}
 		out = append(out, p)
@@ -340,8 +340,14 @@ func (n *network) showChanges() {
 
 // looks is what a guest is shown of a share, to tell whether it has changed.
 func (n *network) looks(s *guest.State) string {
+	v := n.book.View()
 	out := fmt.Sprint(s.Ports, s.Both, s.Exit, s.Expires, s.Sponsor)
-	for _, m := range s.Targets(n.book.View()) {
+	for _, m := range v.Members {
+		if n.servesAny(m) || n.carriesAny(m) != nil {
+			out += m.Key.Short()
+		}
+	}
+	for _, m := range s.Targets(v) {
 		out += fmt.Sprint(m.Key, m.WG, m.Control, m.Name, n.exitsAny(m), n.has4(m), m.IPv4)
 	}
 	return out
@@ -396,7 +402,7 @@ func (n *network) guestGroups() []discover.Group {
 		if s.Sponsor == n.self {
 			hear(s.Key)
 		}
-		if s.By != nil && slices.Contains(s.Reach(v), n.self) {
+		if s.By != nil && (n.carries() || slices.Contains(s.Reach(v), n.self)) {
 			hear(s.By.Door)
 		}
 	}

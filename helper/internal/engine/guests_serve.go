@@ -131,7 +131,7 @@ func (n *network) prove(s *guest.State) ([]byte, error) {
 		}
 		return nil, ipc.Errorf(ipc.CodeNotAdmin, "no proof is at hand")
 	}
-	return guest.Prove(n.device, n.book.View(), s, guest.Seen{Relays: n.servesAny, Exits: n.exitsAny, IPv4: n.has4}, time.Now())
+	return guest.Prove(n.device, n.book.View(), s, guest.Seen{Relays: n.servesAny, Carries: n.carriesAny, Exits: n.exitsAny, IPv4: n.has4}, time.Now())
 }
 
 // servesAny tells of this device too whether it serves as a relay.
@@ -140,6 +140,27 @@ func (n *network) servesAny(m *roster.Member) bool {
 		return n.relayApproved() && m.Relay != nil
 	}
 	return n.serves(m)
+}
+
+// carriesAny is where a member is found that passes guests' packets on and is no
+// relay, this device among them; nil for any other.
+func (n *network) carriesAny(m *roster.Member) []netip.AddrPort {
+	l := n.learnt[m.Key]
+	switch {
+	case n.servesAny(m):
+		return nil
+	case m.Key == n.self && n.on != nil && n.carries():
+		return global(n.endpoints())
+	case m.Key != n.self && l.Carry && !l.Gone:
+		return global(l.Endpoints)
+	}
+	return nil
+}
+
+// global leaves out what means something on one link alone.
+func global(addrs []netip.AddrPort) []netip.AddrPort {
+	addrs = slices.DeleteFunc(slices.Clone(addrs), func(a netip.AddrPort) bool { return a.Addr().Zone() != "" })
+	return addrs[:min(len(addrs), 16)]
 }
 
 // exitsAny tells of this device too whether it may be used as an exit node.
@@ -172,8 +193,7 @@ func (n *network) contacts(s *guest.State) []visit.Contact {
 		} else {
 			addrs = append(addrs, n.learnt[k].Endpoints...)
 		}
-		addrs = slices.DeleteFunc(addrs, func(a netip.AddrPort) bool { return a.Addr().Zone() != "" })
-		out = append(out, visit.Contact{Key: k, Addrs: addrs[:min(len(addrs), 16)]})
+		out = append(out, visit.Contact{Key: k, Addrs: global(addrs)})
 	}
 	return out
 }

@@ -41,6 +41,7 @@ func (n *network) presence() replica.Presence {
 		Relays:     n.set.Relay != nil && !n.on.relayFailed,
 		Exit:       n.set.Exit != nil,
 		Routes:     n.routesOffered(),
+		Carry:      n.carries(),
 	}
 }
 
@@ -237,7 +238,7 @@ func (n *network) heardPresence(p replica.Presence) {
 	if before.No4 != p.No4 || before.No6 != p.No6 {
 		n.e.applyDNS()
 	}
-	if before.Relays != p.Relays || before.Exit != p.Exit || before.Gone != p.Gone || !slices.Equal(before.Routes, p.Routes) || before.Seq == 0 {
+	if before.Relays != p.Relays || before.Exit != p.Exit || before.Carry != p.Carry || before.No4 != p.No4 || before.Gone != p.Gone || !slices.Equal(before.Routes, p.Routes) || before.Seq == 0 {
 		n.refreshSoon()
 	}
 	gained, lost := whoChanged(before.Neighbours, p.Neighbours)

@@ -241,6 +241,12 @@ func (n *network) forwarding() wire.Forwarding {
 	return wire.Forwarding{On: !n.set.NoForward, Quota: forwardQuota}
 }
 
+// carries tells whether this device passes on what guests and the devices shared
+// with them send each other: a relay does, another member by choice.
+func (n *network) carries() bool {
+	return n.relayApproved() || n.set.Carry && !n.set.NoForward
+}
+
 // lookup resolves the name that a relay goes by; it blocks.
 func (e *Engine) lookup(ctx context.Context, name string, addr netip.Addr) ([]netip.Addr, error) {
 	if name == "" {

@@ -122,6 +122,7 @@ func (s *stay) tunnelPeers(targets []guest.Target) (out []tunnel.Peer) {
 func (s *stay) setWire(shares []shareHere) (wanted map[key.Public]bool) {
 	wanted = map[key.Public]bool{}
 	var peers []wire.Peer
+	var over []key.Public // who passes on
 	add := func(p wire.Peer) {
 		if wanted[p.ID] {
 			return
@@ -137,7 +138,14 @@ func (s *stay) setWire(shares []shareHere) (wanted map[key.Public]bool) {
 			}
 		}
 		for _, r := range q.view.Relays {
-			add(wire.Peer{ID: r.Key, Control: r.Control, Relay: &wire.Relay{Addrs: r.Addrs, Host: r.Host, Pin: r.Pin}})
+			p := wire.Peer{ID: r.Key, Control: r.Control, Candidates: r.Addrs}
+			if r.Pin != [32]byte{} {
+				p.Relay, p.Candidates = &wire.Relay{Addrs: r.Addrs, Host: r.Host, Pin: r.Pin}, nil
+			}
+			add(p)
+			if !slices.Contains(over, r.Key) {
+				over = append(over, r.Key)
+			}
 		}
 		for _, t := range q.view.Targets {
 			add(wire.Peer{ID: t.Key, Control: t.Control})
@@ -145,7 +153,7 @@ func (s *stay) setWire(shares []shareHere) (wanted map[key.Public]bool) {
 		add(wire.Peer{ID: q.view.Sponsor.Key, Control: q.view.Sponsor.Control})
 	}
 	s.wire.SetPeers(peers)
-	s.setChains(peers)
+	s.setChains(peers, over)
 	return wanted
 }
 
@@ -163,17 +171,11 @@ func (s *stay) routes(targets []guest.Target) router.Config {
 	return c
 }
 
-// setChains has everybody reached over each relay.
-func (s *stay) setChains(peers []wire.Peer) {
-	var relays []key.Public
-	for _, p := range peers {
-		if p.Relay != nil {
-			relays = append(relays, p.ID)
-		}
-	}
+// setChains has everybody reached over each who passes on.
+func (s *stay) setChains(peers []wire.Peer, over []key.Public) {
 	for _, p := range peers {
 		var chains [][]key.Public
-		for _, r := range relays {
+		for _, r := range over {
 			if r != p.ID {
 				chains = append(chains, []key.Public{r})
 			}

@@ -172,12 +172,19 @@ func (n *network) relayStatus() ipc.Relay {
 // Forward says whether this device passes on what members send who cannot reach
 // one another.
 func (e *Engine) Forward(ctx context.Context, _ server.Caller, req ipc.ForwardRequest) (ipc.ForwardAnswer, error) {
+	if req.Guests != nil && *req.Guests && !req.On {
+		return ipc.ForwardAnswer{}, ipc.Errorf(ipc.CodeUsage, "friends' packets are passed on with members' alone")
+	}
 	return call(ctx, e, func() (ipc.ForwardAnswer, error) {
 		n, err := e.named(req.Network)
 		if err != nil {
 			return ipc.ForwardAnswer{}, err
 		}
-		if err := n.updateSettings(func(s *store.Settings) { s.NoForward = !req.On }); err != nil {
+		if err := n.updateSettings(func(s *store.Settings) {
+			if s.NoForward = !req.On; req.Guests != nil {
+				s.Carry = *req.Guests
+			}
+		}); err != nil {
 			return ipc.ForwardAnswer{}, writeError(err)
 		}
 		n.refresh()
@@ -187,5 +194,5 @@ func (e *Engine) Forward(ctx context.Context, _ server.Caller, req ipc.ForwardRe
 }
 
 func (n *network) forwardStatus() ipc.Forward {
-	return ipc.Forward{On: !n.set.NoForward || n.relayApproved()}
+	return ipc.Forward{On: !n.set.NoForward || n.relayApproved(), Guests: n.carries()}
 }

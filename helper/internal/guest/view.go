@@ -54,11 +54,12 @@ type Contact struct {
 	Name    string       `cbor:"3,keyasint"`
 }
 
-// Relay is a relay of the owner's network.
+// Relay is a relay of the owner's network or, without a pin, another device of it
+// that passes guests' packets on by choice.
 type Relay struct {
 	Key     key.Public       `cbor:"1,keyasint"`
 	Control key.Exchange     `cbor:"2,keyasint"`
-	Pin     [32]byte         `cbor:"3,keyasint"`
+	Pin     [32]byte         `cbor:"3,keyasint,omitzero"`
 	Host    string           `cbor:"4,keyasint,omitempty"`
 	Addrs   []netip.AddrPort `cbor:"5,keyasint,omitempty"`
 }
@@ -73,9 +74,10 @@ type proof struct {
 
 // Seen is what the roster does not tell of members: nil tells no.
 type Seen struct {
-	Relays func(*roster.Member) bool // it serves as a relay
-	Exits  func(*roster.Member) bool // it may be used as an exit node
-	IPv4   func(*roster.Member) bool // its IPv4 overlay address is in use
+	Relays  func(*roster.Member) bool             // it serves as a relay
+	Carries func(*roster.Member) []netip.AddrPort // where one is found that passes guests' packets on and is no relay; empty for others
+	Exits   func(*roster.Member) bool             // it may be used as an exit node
+	IPv4    func(*roster.Member) bool             // its IPv4 overlay address is in use
 }
 
 func tells(f func(*roster.Member) bool, m *roster.Member) bool { return f != nil && f(m) }
@@ -104,6 +106,14 @@ func Prove(by key.Private, v *roster.View, s *State, seen Seen, now time.Time) (
 	for _, m := range v.Members {
 		if tells(seen.Relays, m) && len(w.Relays) < relayMost {
 			w.Relays = append(w.Relays, Relay{Key: m.Key, Control: m.Control, Pin: m.Relay.Pin, Host: m.Relay.Host, Addrs: m.Relay.Addrs})
+		}
+	}
+	for _, m := range v.Members {
+		if seen.Carries == nil || s.Has(m) || len(w.Relays) >= relayMost {
+			continue
+		}
+		if addrs := seen.Carries(m); len(addrs) > 0 {
+			w.Relays = append(w.Relays, Relay{Key: m.Key, Control: m.Control, Addrs: addrs})
 		}
 	}
 	raw, err := sign(by, tagView, &w)

@@ -62,6 +62,7 @@ type Presence struct {
 
 	Exit   bool           `cbor:"13,keyasint,omitempty"` // likewise an exit node
 	Routes []netip.Prefix `cbor:"14,keyasint,omitempty"` // likewise the way to these
+	Carry  bool           `cbor:"15,keyasint,omitempty"` // it passes guests' packets on
 }
 
 // Neighbour is a member that a device reaches without help.

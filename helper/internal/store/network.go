@@ -25,8 +25,9 @@ type Settings struct {
 	Active  bool      `cbor:"6,keyasint"`
 	Added   time.Time `cbor:"7,keyasint"`
 
-	Relay     *Relay `cbor:"8,keyasint,omitempty"` // this device is to be a relay; nil: it is not
-	NoForward bool   `cbor:"9,keyasint,omitempty"` // it passes nothing on for others
+	Relay     *Relay `cbor:"8,keyasint,omitempty"`  // this device is to be a relay; nil: it is not
+	NoForward bool   `cbor:"9,keyasint,omitempty"`  // it passes nothing on for others
+	Carry     bool   `cbor:"14,keyasint,omitempty"` // it passes friends' packets on, too
 
 	Exit   *ExitOffer     `cbor:"10,keyasint,omitempty"` // this device offers to be an exit node; nil: it does not
 	Routes []RouteOffer   `cbor:"11,keyasint,omitempty"` // subnets behind this device
