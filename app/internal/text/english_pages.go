@@ -101,6 +101,7 @@ var pages = map[Key]Entry{
 	"share.secret":            {Text: "The first who opens this link gets the share. Send it to one person, over a channel you trust.", About: "hint"},
 	"share.acceptby":          {Text: "to be accepted by {when}", About: "on a share that nobody has accepted yet"},
 	"share.exit":              {Text: "as exit node", About: "on a share"},
+	"share.used":              {Text: "last used {ago}", About: "on a share"},
 	"share.both":              {Text: "both ways: its devices may connect to yours, too", About: "on a share's preview"},
 	"share.with":              {Text: "With {label} (its own word)", About: "on a share; the label is unverified"},
 	"share.from":              {Text: "From {label} (its own word), network {network}", About: "on a received share"},

@@ -91,6 +91,7 @@ var dePages = map[Key]Entry{
 	"share.secret":            {Text: "Wer diesen Link zuerst öffnet, bekommt die Freigabe. An eine Person senden, auf einem vertrauten Weg."},
 	"share.acceptby":          {Text: "anzunehmen bis {when}"},
 	"share.exit":              {Text: "als Exit-Node"},
+	"share.used":              {Text: "zuletzt benutzt {ago}"},
 	"share.both":              {Text: "beidseitig: auch dessen Geräte dürfen sich mit deinen verbinden"},
 	"share.with":              {Text: "Mit {label} (eigene Angabe)"},
 	"share.from":              {Text: "Von {label} (eigene Angabe), Netzwerk {network}"},

@@ -113,6 +113,9 @@ func (p *sharing) card(sh model.Share) fyne.CanvasObject {
 	} else if sh.Expires != nil {
 		facts = append(facts, s.say("join.until", "when", c.When(*sh.Expires, s.env.Now())))
 	}
+	if sh.LastUsed != nil {
+		facts = append(facts, s.say("share.used", "ago", c.Ago(s.env.Now().Sub(*sh.LastUsed))))
+	}
 	body := container.NewVBox(bold(title), faint(strings.Join(facts, " · ")))
 	if sh.Direction == "out" {
 		p.given(body, sh)
