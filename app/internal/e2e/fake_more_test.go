@@ -24,10 +24,19 @@ func (h *helper) net(f func(*ipc.Network)) {
 	})
 }
 
+// exitDies lets a peer go offline that is the exit node in use.
+func (h *helper) exitDies(peer int) {
+	h.net(func(n *ipc.Network) { n.Exit.State, n.Peers[peer].Online = ipc.ExitBlocked, false })
+	h.change(func(st *ipc.Status) {
+		st.Health = []ipc.Health{{Code: ipc.HealthExitBlocked, Severity: ipc.SeverityError, Args: map[string]string{"device": st.Networks[0].Peers[peer].Name, "why": "offline"}}}
+	})
+}
+
 // pages are the verbs of exit nodes, shares, nearby joining, names and rules.
 func (h *helper) pages(s *server.Server) {
 	server.Handle(s, ipc.VerbExitUse, func(_ context.Context, _ server.Caller, r ipc.ExitUseRequest) (ipc.ExitAnswer, error) {
 		h.called("exit use " + r.Device)
+		h.change(func(st *ipc.Status) { st.Health = nil })
 		h.net(func(n *ipc.Network) {
 			for _, p := range n.Peers {
 				if p.Key == r.Device {
@@ -46,6 +55,7 @@ func (h *helper) pages(s *server.Server) {
 	})
 	server.Handle(s, ipc.VerbExitOff, func(context.Context, server.Caller, ipc.NetworkRequest) (ipc.ExitAnswer, error) {
 		h.called("exit off")
+		h.change(func(st *ipc.Status) { st.Health = nil })
 		h.net(func(n *ipc.Network) { n.Exit.Using, n.Exit.State = nil, ipc.ExitOff })
 		return ipc.ExitAnswer{}, nil
 	})
@@ -85,7 +95,7 @@ func (h *helper) pages(s *server.Server) {
 		return ipc.NearbyList{}, nil
 	})
 	server.Handle(s, ipc.VerbNearbyJoin, func(ctx context.Context, _ server.Caller, r ipc.NearbyJoinRequest) (ipc.NetworkAnswer, error) {
-		h.called("nearby join " + r.Device)
+		h.called(fmt.Sprintf("nearby join %s %v", r.Device, r.Confirm))
 		h.change(func(st *ipc.Status) {
 			n := st.Nearby.Networks[0]
 			n.Digits = ptr("417302")

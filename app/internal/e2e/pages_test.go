@@ -58,7 +58,7 @@ func TestExitDies(t *testing.T) {
 	b.launch("--background")
 	b.host.click(b, "nas")
 	b.menuHas("Exit node: nas")
-	h.net(func(n *ipc.Network) { n.Exit.State, n.Peers[0].Online = ipc.ExitBlocked, false })
+	h.exitDies(0)
 	b.menuHas("⚠ Exit node nas is offline. Internet traffic is blocked.")
 	b.until("a notification", func() bool { return b.host.noted("Exit node nas is offline. Internet traffic is blocked.") })
 	b.host.click(b, "⚠ Exit node nas is offline. Internet traffic is blocked.")
@@ -69,7 +69,7 @@ func TestExitDies(t *testing.T) {
 	b.see("Internet traffic goes through vps.")
 	b.menuHas("Exit node: vps")
 	b.shot("2-another")
-	h.net(func(n *ipc.Network) { n.Exit.State, n.Peers[2].Online = ipc.ExitBlocked, false })
+	h.exitDies(2)
 	b.see("Exit node vps is offline.")
 	b.click("Turn off")
 	b.see("No exit node: internet traffic goes out from this network.")
@@ -139,6 +139,11 @@ func TestNearbyFake(t *testing.T) {
 	b.key("Return")
 	b.see("417 302")
 	b.shot("1-digits")
+	b.click("They are the same")
+	b.see("Now the admin has to say yes on nas.")
+	if !h.wasCalled("nearby join laptop true") || !h.wasCalled("nearby approve n true") {
+		t.Errorf("calls %v", h.calls)
+	}
 	close(h.joined)
 	b.see("This device is in home now.")
 	b.click("OK")
@@ -156,6 +161,24 @@ func TestNearbyFake(t *testing.T) {
 	b.until("the approval", func() bool { return h.wasCalled("nearby approve a7 true") })
 }
 
+// install does for this account what make run does: the links.
+func (b *bed) install() {
+	b.t.Helper()
+	bin := b.t.TempDir()
+	if err := os.Symlink(app, filepath.Join(bin, "kith-app")); err != nil {
+		b.t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(bin, "kith"), nil, 0o755); err != nil {
+		b.t.Fatal(err)
+	}
+	home := filepath.Join(filepath.Dir(b.run), "home")
+	// Without polkit's folder the script leaves root's files alone.
+	out, err := exec.Command("env", "-i", "PATH="+os.Getenv("PATH"), "HOME="+home, "KITH_NO_POLKIT=1", "../../../installer/linux/desktop.sh", "install", bin).CombinedOutput()
+	if err != nil {
+		b.t.Fatalf("desktop.sh: %v\n%s", err, out)
+	}
+}
+
 // TestLinkFromTheDesktop opens a link as a browser does: by what make run
 // installs, through xdg-open.
 func TestLinkFromTheDesktop(t *testing.T) {
@@ -163,19 +186,7 @@ func TestLinkFromTheDesktop(t *testing.T) {
 	b.host.appear(t)
 	h := newHelper()
 	h.start(t, b.sock)
-	bin := t.TempDir()
-	if err := os.Symlink(app, filepath.Join(bin, "kith-app")); err != nil {
-		t.Fatal(err)
-	}
-	if err := os.WriteFile(filepath.Join(bin, "kith"), nil, 0o755); err != nil {
-		t.Fatal(err)
-	}
-	home := filepath.Join(filepath.Dir(b.run), "home")
-	// Without polkit's folder the script leaves root's files alone.
-	out, err := exec.Command("env", "-i", "PATH="+os.Getenv("PATH"), "HOME="+home, "KITH_NO_POLKIT=1", "../../../installer/linux/desktop.sh", "install", bin).CombinedOutput()
-	if err != nil {
-		t.Fatalf("desktop.sh: %v\n%s", err, out)
-	}
+	b.install()
 	b.launch("--background")
 	b.menuHas("○ No networks yet")
 	if out, err := b.tool("xdg-open", link); err != nil {

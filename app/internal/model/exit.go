@@ -12,6 +12,7 @@ import (
 // Exit is the use of exit nodes over all networks; one at most is in use.
 type Exit struct {
 	State    ipc.ExitState // ExitOff where none is in use
+	Why      string        // why it is blocked, as the helper's warning says
 	Using    string        // the device's name, "" none
 	Net      string        // network ID of the one in use, "" none
 	AllowLAN bool          // local networks stay reachable, beside the one in use or the next
@@ -57,6 +58,11 @@ func exits(st ipc.Status, devices []Device) Exit {
 			if e.State == "" || e.State == ipc.ExitOff {
 				e.State = ipc.ExitConnecting
 			}
+		}
+	}
+	for _, h := range st.Health {
+		if h.Code == ipc.HealthExitBlocked {
+			e.Why = h.Args["why"]
 		}
 	}
 	for _, d := range devices {
@@ -124,7 +130,19 @@ func ExitWords(c *text.Catalogue, e Exit) string {
 	case ipc.ExitOn:
 		return c.S("exit.on", "device", e.Using)
 	case ipc.ExitBlocked:
-		return c.S("problem.exit", "device", e.Using)
+		return c.S(blockedKey(e.Why), "device", e.Using)
 	}
 	return c.S("exit.off")
+}
+
+// blockedKey is the words on an exit node that cannot be used, by why. A reason
+// of a newer helper is left out.
+func blockedKey(why string) text.Key {
+	switch why {
+	case "offline":
+		return "problem.exit"
+	case "gone", "not-approved", "refuses", "failed":
+		return text.Key("problem.exit." + why)
+	}
+	return text.HealthKey(ipc.HealthExitBlocked)
 }

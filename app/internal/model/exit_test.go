@@ -19,7 +19,37 @@ func withExit(state ipc.ExitState) ipc.Status {
 		n.Peers[i].Exit = true
 	}
 	n.Exit = ipc.Exit{Using: ptr("nas"), State: state, Recent: []string{"nas", "cabin"}, LANAllowed: true, AllowLAN: []netip.Prefix{netip.MustParsePrefix("192.168.1.0/24")}}
+	if state == ipc.ExitBlocked {
+		st.Health = append(st.Health, blocked("offline"))
+	}
 	return st
+}
+
+// blocked is the helper's warning of an exit node that does not work.
+func blocked(why string) ipc.Health {
+	return ipc.Health{Code: ipc.HealthExitBlocked, Severity: ipc.SeverityError, Args: map[string]string{"device": "nas", "why": why}}
+}
+
+// TestExitBlockedSaysWhy: who is not offline is not said to be.
+func TestExitBlockedSaysWhy(t *testing.T) {
+	for why, want := range map[string]string{
+		"offline":      "Internet blocked — nas is offline. Exit node nas is offline. Internet traffic is blocked.",
+		"gone":         "Internet blocked — nas cannot be used. Exit node nas is not in the network any more. Internet traffic is blocked.",
+		"not-approved": "Internet blocked — nas cannot be used. No admin lets nas be an exit node any more. Internet traffic is blocked.",
+		"refuses":      "Internet blocked — nas cannot be used. nas no longer offers to be an exit node. Internet traffic is blocked.",
+		"failed":       "Internet blocked — nas cannot be used. The network of exit node nas does not come up. Internet traffic is blocked.",
+		"of a newer":   "Internet blocked — nas cannot be used. Exit node nas does not work. Internet traffic is blocked.",
+	} {
+		st := withExit(ipc.ExitBlocked)
+		st.Health = []ipc.Health{blocked(why)}
+		got := see(up(st), t0)
+		if got.Title+". "+got.Banner != want {
+			t.Errorf("%s: %q, %q", why, got.Title, got.Banner)
+		}
+		if page := ExitWords(c, up(st).View(t0).Exit); page != got.Banner {
+			t.Errorf("%s: the page says %q, the banner %q", why, page, got.Banner)
+		}
+	}
 }
 
 func TestExitStates(t *testing.T) {
@@ -39,7 +69,7 @@ func TestExitStates(t *testing.T) {
 		}
 	}
 	off := withExit(ipc.ExitBlocked)
-	off.State = ipc.StateOff
+	off.State, off.Health = ipc.StateOff, nil
 	if got := see(up(off), t0); got.Banner != "" || got.Icon != IconOff {
 		t.Errorf("disconnected, and yet %+v", got)
 	}
@@ -59,10 +89,6 @@ func TestExitStates(t *testing.T) {
 func TestDerivedProblems(t *testing.T) {
 	st := status(network("home", peer("nas", true)))
 	n := &st.Networks[0]
-	n.Routes = []ipc.Route{
-		{Prefix: netip.MustParsePrefix("10.0.0.0/8"), Conflict: ptr("eth0")}, // not wanted: no problem
-		{Prefix: netip.MustParsePrefix("192.168.1.0/24"), Accepted: true, Conflict: ptr("wlan0")},
-	}
 	n.Shares = []ipc.Share{{ID: "s", Name: "nas", Label: "Ben", Direction: "out", State: ipc.ShareConfirm}}
 	st.Nearby.Asking = []ipc.NearbyAsking{{ID: "a", Network: "home", Name: "tablet"}}
 	said := func(st ipc.Status) (list []string) {
@@ -72,7 +98,6 @@ func TestDerivedProblems(t *testing.T) {
 		return list
 	}
 	want := []string{
-		"192.168.1.0/24 is also your local network (wlan0).",
 		"tablet asks to join home. Compare the digits.",
 		"Ben accepted your share of nas. Compare the words.",
 	}
@@ -80,7 +105,7 @@ func TestDerivedProblems(t *testing.T) {
 		t.Error(d)
 	}
 	st.May = nil
-	if got := said(st); len(got) != 2 { // who may only look is asked for nothing
+	if got := said(st); len(got) != 1 { // who may only look is asked for nothing
 		t.Error(got)
 	}
 }

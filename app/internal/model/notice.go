@@ -29,7 +29,7 @@ type Notifier struct {
 // worthTelling lists the health codes that a person hears of with no window open.
 var worthTelling = map[string]bool{
 	ipc.HealthRemoved: true, ipc.HealthUpgrade: true, ipc.HealthFork: true, ipc.HealthExpiring: true,
-	ipc.HealthDiskFull: true, ipc.HealthNoTUN: true, ipc.HealthClock: true, CodeExit: true, CodeAsking: true, CodeConfirm: true,
+	ipc.HealthDiskFull: true, ipc.HealthNoTUN: true, ipc.HealthClock: true, ipc.HealthExitBlocked: true, CodeAsking: true, CodeConfirm: true,
 }
 
 // Step takes the View of a moment. It gives what to tell now and when to step

@@ -68,7 +68,7 @@ func rank(p Problem) int {
 	switch p.Code {
 	case ipc.HealthNoNetwork:
 		r += 5
-	case CodeExit:
+	case ipc.HealthExitBlocked:
 		r += 6 // nothing reaches the internet
 	case ipc.HealthRemoved:
 		r += 4
@@ -108,6 +108,11 @@ func problem(h ipc.Health, nets []ipc.Network) Problem {
 		p.Action = ActRenew
 	case ipc.HealthDNSOverridden:
 		p.Action = ActRepair
+	case ipc.HealthExitBlocked:
+		p.Text.Key = blockedKey(args["why"])
+		p.Action, p.Other = ActExitOff, ActExits
+	case ipc.HealthRouteConflict:
+		p.Action = ActRoutes
 	case ipc.HealthPortal:
 		p.Action = ActSignIn
 	case ipc.HealthPortalOpen:
@@ -185,31 +190,14 @@ func ActionWord(c *text.Catalogue, a Action) string {
 
 // Codes of the problems that the app finds in the helper's state.
 const (
-	CodeExit     = "exit-blocked"
-	CodeConflict = "route-conflict"
-	CodeAsking   = "nearby-asking"
-	CodeConfirm  = "share-confirm"
+	CodeAsking  = "nearby-asking"
+	CodeConfirm = "share-confirm"
 )
 
 // derived lists what is not a health entry and yet asks for a person.
 func (s State) derived() (list []Problem) {
 	may := slices.Contains(s.status.May, ipc.RightOperate)
 	for _, n := range s.status.Networks {
-		if n.Exit.Using != nil && n.Exit.State == ipc.ExitBlocked && s.status.State != ipc.StateOff {
-			list = append(list, Problem{
-				Code: CodeExit, Severity: ipc.SeverityError, Network: alias(n),
-				Text: text.M("problem.exit", "device", *n.Exit.Using), Action: ActExitOff, Other: ActExits,
-			})
-		}
-		for _, r := range n.Routes {
-			if r.Conflict != nil && r.Accepted {
-				list = append(list, Problem{
-					Code: CodeConflict, Severity: ipc.SeverityWarning, Network: alias(n),
-					Text: text.M("problem.conflict", "route", r.Prefix.String(), "with", *r.Conflict), Action: ActRoutes,
-				})
-				break
-			}
-		}
 		for _, sh := range n.Shares {
 			if may && sh.Direction == "out" && sh.State == ipc.ShareConfirm {
 				list = append(list, Problem{

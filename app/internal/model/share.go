@@ -97,7 +97,11 @@ func PortWords(c *text.Catalogue, ports []string) string {
 
 // ShareWords says how far a share has come.
 func ShareWords(c *text.Catalogue, s Share) string {
-	return c.Say(text.Msg{Key: text.Key("share.state." + string(s.State)), Fallback: string(s.State)})
+	state := s.State
+	if s.Direction == "in" && state == ipc.ShareConfirm {
+		state = ipc.ShareAsking // for the owner's word
+	}
+	return c.Say(text.Msg{Key: text.Key("share.state." + string(state)), Fallback: string(state)})
 }
 
 // ShareWhy says why a friend's share does not work, "" where it does.

@@ -238,6 +238,9 @@ func (v *View) exit() {
 		v.Icon, v.Title = IconConnecting, text.M("state.exit.wait", "device", v.Exit.Using)
 	case ipc.ExitBlocked:
 		v.Title = text.M("state.exit.blocked", "device", v.Exit.Using)
+		if v.Exit.Why == "offline" {
+			v.Title.Key = "state.exit.offline"
+		}
 	}
 }
 

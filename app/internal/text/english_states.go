@@ -154,7 +154,7 @@ var codes = map[Key]Entry{
 	"health.membership-expiring": {Text: "Access to {network} ends {at}. Ask an admin to renew it.", About: "ipc HealthExpiring"},
 	"health.exit-blocked":        {Text: "Exit node {device} does not work. Internet traffic is blocked.", About: "ipc HealthExitBlocked"},
 	"health.exit-leaks":          {Text: "Traffic may go around the exit node: {why}.", About: "ipc HealthExitLeaks"},
-	"health.route-conflict":      {Text: "{route} is also your local network.", About: "ipc HealthRouteConflict"},
+	"health.route-conflict":      {Text: "{route} is also your local network ({with}).", About: "ipc HealthRouteConflict: an accepted route meets a local one"},
 	"health.not-passing":         {Text: "This device cannot pass on what others send through it: {why}.", About: "ipc HealthNotPassing"},
 	"health.relay-port-taken":    {Text: "Another program holds port {port}: this device does not relay for {network}.", About: "ipc HealthRelayPort"},
 	"health.nearby-tries":        {Text: "Three devices nearby were not let in, so {network} closed to them. Open it again if you expect one.", About: "ipc HealthNearbyTries"},

@@ -78,6 +78,9 @@ func exitNodes(using string, state ipc.ExitState, n int) func(*ipc.Status) {
 			net.Exit.Using, net.Exit.Recent = &using, []string{using, "exit-01"}
 			net.Exit.LANAllowed, net.Exit.AllowLAN = true, []netip.Prefix{netip.MustParsePrefix("192.168.1.0/24")}
 		}
+		if state == ipc.ExitBlocked {
+			st.Health = append(st.Health, ipc.Health{Code: ipc.HealthExitBlocked, Severity: ipc.SeverityError, Args: map[string]string{"device": using, "why": "offline"}})
+		}
 	}
 }
 
@@ -111,7 +114,7 @@ func TestMenus(t *testing.T) {
 		"waiting": view(exitNodes("exit-01", ipc.ExitConnecting, 12), "home"),
 		"everything": view(func(st *ipc.Status) {
 			exitNodes("nas", ipc.ExitBlocked, 12)(st)
-			st.Health = []ipc.Health{{Code: ipc.HealthClock, Severity: ipc.SeverityWarning, Args: map[string]string{"offset": "9m"}}}
+			st.Health = append(st.Health, ipc.Health{Code: ipc.HealthClock, Severity: ipc.SeverityWarning, Args: map[string]string{"offset": "9m"}})
 		}, many...),
 		"connecting": view(func(st *ipc.Status) { st.State = ipc.StateStarting }, "home"),
 	}

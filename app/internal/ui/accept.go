@@ -34,6 +34,27 @@ func (j *joinDialog) chooseOwn(grid *fyne.Container) {
 	grid.Add(j.into)
 }
 
+// shareOpens names the devices that a share leads to.
+func (s *Shell) shareOpens(p ipc.Preview) string {
+	words := clean(strings.Join(p.Reach, ", "))
+	if p.More > 0 {
+		words = s.say("share.more", "names", words, "n", text.Number(p.More))
+	}
+	return words
+}
+
+// shareEnds says how long a share lasts once it is accepted.
+func (s *Shell) shareEnds(p ipc.Preview) string {
+	words := s.say("share.forever")
+	if p.Ends != nil {
+		words = s.env.Text.When(*p.Ends, s.env.Now())
+	}
+	if p.Confirm {
+		words += "\n" + s.say("share.confirms")
+	}
+	return words
+}
+
 // accept takes a share.
 func (j *joinDialog) accept(link, label string) {
 	s := j.s
@@ -51,7 +72,7 @@ func (j *joinDialog) accept(link, label string) {
 	}, func(err error) {
 		j.done(err, func() {
 			s.Open("sharing")
-			if got.Share.State == ipc.ShareAsking && len(got.Share.Words) > 0 {
+			if len(got.Share.Words) > 0 {
 				s.tell(s.say("share.accept.title"), s.say("share.wait", "words", strings.Join(got.Share.Words, "  ")))
 				return
 			}

@@ -78,6 +78,13 @@ func status(peers int) ipc.Status {
 	return ipc.Status{Schema: 1, Version: "1.3", State: ipc.StateRunning, May: []ipc.Right{ipc.RightOperate}, Networks: []ipc.Network{n}}
 }
 
+// die lets a peer go offline that is the exit node in use.
+func die(st *ipc.Status, peer int) {
+	n := &st.Networks[0]
+	n.Exit.State, n.Peers[peer].Online = ipc.ExitBlocked, false
+	st.Health = append(st.Health, ipc.Health{Code: ipc.HealthExitBlocked, Severity: ipc.SeverityError, Args: map[string]string{"device": n.Peers[peer].Name, "why": "offline"}})
+}
+
 func (b *bench) take(st ipc.Status) {
 	b.Set(model.New("1.4").Take(st, t0).View(t0.Add(model.Settle)))
 }

@@ -150,7 +150,7 @@ func (f *fake) NearbyOpen(_ context.Context, r ipc.NearbyOpenRequest) (ipc.Nearb
 	return ipc.NearbyList{}, f.call("nearby open %s %v", r.Network, !r.Close)
 }
 func (f *fake) NearbyJoin(_ context.Context, r ipc.NearbyJoinRequest) (ipc.NetworkAnswer, error) {
-	return ipc.NetworkAnswer{Network: ipc.Network{Name: "home"}}, f.call("nearby join %s %s", r.ID, r.Device)
+	return ipc.NetworkAnswer{Network: ipc.Network{Name: "home"}}, f.call("nearby join %s %s, confirm %v", r.ID, r.Device, r.Confirm)
 }
 func (f *fake) NearbyApprove(_ context.Context, r ipc.NearbyApproveRequest) (ipc.NearbyList, error) {
 	return ipc.NearbyList{}, f.call("nearby approve %s %v", r.ID, !r.Refuse)

@@ -3,6 +3,7 @@ package ui
 import (
 	"context"
 	"strings"
+	"unicode"
 
 	"fyne.io/fyne/v2"
 	"fyne.io/fyne/v2/container"
@@ -50,6 +51,7 @@ func (s *Shell) ShowLink(link string) {
 	j := &joinDialog{s: s, body: container.NewVBox(), problem: danger(), stage: para("")}
 	j.link = newKeyEntry(s.say("join.paste"), nil, s.pass)
 	j.link.OnChanged = func(string) { j.look() }
+	j.link.Wrapping, j.link.Scroll = fyne.TextWrapOff, fyne.ScrollHorizontalOnly
 	j.device = newKeyEntry(s.say("join.device.ph"), nil, s.pass)
 	j.bar = widget.NewProgressBar()
 	j.bar.Max = 3
@@ -86,10 +88,25 @@ func (j *joinDialog) fail(words string) {
 	say(j.problem, words)
 }
 
+// linkIn is the link in a text that was pasted: people paste whole messages.
+func linkIn(s string) string {
+	if i := strings.Index(s, "kith://"); i >= 0 && len(s) <= 16*maxLink {
+		s = s[i:]
+	}
+	if i := strings.IndexFunc(strings.TrimSpace(s), unicode.IsSpace); i >= 0 && strings.HasPrefix(s, "kith://") {
+		s = strings.TrimSpace(s)[:i]
+	}
+	return strings.TrimSpace(s)
+}
+
 // look previews what is in the field.
 func (j *joinDialog) look() {
 	s := j.s
-	link := strings.TrimSpace(j.link.Text)
+	link := linkIn(j.link.Text)
+	if link != j.link.Text && len(link) <= maxLink {
+		j.link.SetText(link) // comes back here
+		return
+	}
 	if link == j.asked || j.busy {
 		return
 	}
@@ -146,21 +163,21 @@ func (j *joinDialog) show(p ipc.Preview) {
 	compare := para(s.say("join.compare", "sponsor", p.Sponsor))
 	compare.Importance = widget.LowImportance
 	network := widget.NewLabelWithStyle(clean(p.Network), fyne.TextAlignLeading, fyne.TextStyle{Bold: true})
+	by := s.say("join.sponsor")
+	if share {
+		by, reach = s.say("share.sponsor"), s.shareOpens(p)
+	}
 	grid := container.New(layout.NewFormLayout(),
 		widget.NewLabel(s.say("join.network")), network,
-		widget.NewLabel(s.say("join.sponsor")), para(clean(p.Sponsor)),
+		widget.NewLabel(by), para(clean(p.Sponsor)),
 		widget.NewLabel(s.say("join.words")), container.NewVBox(words, compare),
 		widget.NewLabel(s.say("join.expires")), para(until),
 		widget.NewLabel(s.say("join.reach")), para(reach))
 	if share {
 		grid.Add(widget.NewLabel(s.say("share.ports")))
 		grid.Add(para(s.opened(p)))
-		ends := s.say("share.forever")
-		if p.Ends != nil {
-			ends = s.env.Text.When(*p.Ends, s.env.Now())
-		}
 		grid.Add(widget.NewLabel(s.say("share.ends")))
-		grid.Add(para(ends))
+		grid.Add(para(s.shareEnds(p)))
 	}
 	grid.Add(widget.NewLabel(name))
 	grid.Add(j.device)

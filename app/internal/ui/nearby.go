@@ -93,8 +93,11 @@ type nearbyDialog struct {
 	problem *widget.Label
 	ask     *widget.Button
 	cancel  *widget.Button
+	same    *widget.Button
+	differ  *widget.Button
 	end     context.CancelFunc
 	asked   bool
+	shown   bool // the digits are there to be compared
 }
 
 func (s *Shell) showNearby(net ipc.NearbyNetwork) {
@@ -108,6 +111,9 @@ func (s *Shell) showNearby(net ipc.NearbyNetwork) {
 	d.cancel = widget.NewButton(s.say("button.cancel"), d.dlg.Hide)
 	d.ask = widget.NewButton(s.say("nearby.ask"), d.do)
 	d.ask.Importance = widget.HighImportance
+	d.same = widget.NewButton(s.say("nearby.match"), func() { d.answer(false) })
+	d.same.Importance = widget.HighImportance
+	d.differ = widget.NewButton(s.say("nearby.mismatch"), func() { d.answer(true) })
 	d.device.OnSubmitted = func(string) { d.do() }
 	d.dlg.SetButtons([]fyne.CanvasObject{d.cancel, d.ask})
 	d.dlg.SetOnClosed(func() {
@@ -133,7 +139,7 @@ func (d *nearbyDialog) do() {
 	say(d.problem, "")
 	ctx, end := context.WithCancel(s.ctx)
 	d.end = end
-	req := ipc.NearbyJoinRequest{ID: d.net.ID, Device: strings.TrimSpace(d.device.Text)}
+	req := ipc.NearbyJoinRequest{ID: d.net.ID, Device: strings.TrimSpace(d.device.Text), Confirm: true}
 	var got ipc.NetworkAnswer
 	s.slow(func(context.Context) (err error) {
 		got, err = s.env.Helper.NearbyJoin(ctx, req)
@@ -149,8 +155,10 @@ func (d *nearbyDialog) do() {
 			s.joinedWords(got.Network)
 		case !open || errors.Is(err, context.Canceled):
 		default:
-			d.asked = false
+			d.asked, d.shown = false, false
 			d.digits.Hide()
+			d.says.SetText(s.say("nearby.explain", "network", d.net.Name, "device", d.net.By))
+			d.dlg.SetButtons([]fyne.CanvasObject{d.cancel, d.ask})
 			d.ask.Enable()
 			d.device.Enable()
 			say(d.problem, s.words(err))
@@ -158,13 +166,40 @@ func (d *nearbyDialog) do() {
 	})
 }
 
-// set shows the digits as soon as they are known.
+// set shows the digits as soon as they are known, for this side's word on them.
 func (d *nearbyDialog) set(v model.View) {
 	for _, n := range v.Nearby.Networks {
-		if n.ID == d.net.ID && n.Digits != nil && d.asked {
+		if n.ID == d.net.ID && n.Digits != nil && d.asked && !d.shown {
+			d.shown = true
 			d.digits.SetText(digits(*n.Digits))
 			d.digits.Show()
 			d.says.SetText(d.s.say("nearby.compare", "device", d.net.By))
+			d.same.Enable()
+			d.differ.Enable()
+			d.dlg.SetButtons([]fyne.CanvasObject{d.cancel, d.differ, d.same})
 		}
 	}
+}
+
+// answer gives this side's word: without it nothing is joined, even where the
+// admin says yes.
+func (d *nearbyDialog) answer(differ bool) {
+	s := d.s
+	d.same.Disable()
+	d.differ.Disable()
+	s.slow(func(ctx context.Context) error {
+		_, err := s.env.Helper.NearbyApprove(ctx, ipc.NearbyApproveRequest{ID: d.net.ID, Refuse: differ})
+		return err
+	}, func(err error) {
+		switch {
+		case s.near != d || !d.shown: // it has ended meanwhile
+		case err != nil:
+			d.same.Enable()
+			d.differ.Enable()
+			say(d.problem, s.words(err))
+		case !differ:
+			d.says.SetText(s.say("nearby.wait", "device", d.net.By))
+			d.dlg.SetButtons([]fyne.CanvasObject{d.cancel})
+		}
+	})
 }

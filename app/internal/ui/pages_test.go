@@ -80,7 +80,7 @@ func TestExits(t *testing.T) {
 	b.did1("exit off id-home")
 
 	st := sample()
-	st.Networks[0].Exit.State, st.Networks[0].Peers[2].Online = ipc.ExitBlocked, false
+	die(&st, 2)
 	b.take(st)
 	b.Open("devices")
 	b.see("Exit node vps is offline. Internet traffic is blocked.", "Internet blocked — vps is offline")
@@ -157,10 +157,10 @@ func TestSharing(t *testing.T) {
 func TestAcceptAShare(t *testing.T) {
 	b := newBench(t)
 	b.take(sample())
-	b.fake.preview = ipc.Preview{Kind: "share", Network: "oak", Sponsor: "chris-nas", Fingerprint: []string{"amber", "canyon"}, Expires: t0.Add(time.Hour), Reach: []string{"media"}, Ports: []string{"80/tcp", "443/tcp", "8096/tcp"}, Exit: true}
-	b.fake.share = ipc.Share{State: ipc.ShareAsking, Words: []string{"one", "two"}}
+	b.fake.preview = ipc.Preview{Kind: "share", Network: "oak", Sponsor: "chris-nas", Fingerprint: []string{"amber", "canyon"}, Expires: t0.Add(time.Hour), Reach: []string{"media"}, Ports: []string{"80/tcp", "443/tcp", "8096/tcp"}, Exit: true, More: 2, Confirm: true, Ends: ptr(t0.Add(30 * 24 * time.Hour))}
+	b.fake.share = ipc.Share{State: ipc.ShareConfirm, Words: []string{"one", "two"}}
 	b.ShowLink("kith://share/abc")
-	b.see("Accept a share", "chris-nas", "media", "Web pages, 8096/tcp · as exit node", "never", "Nothing happens before you click Accept.")
+	b.see("Accept a share", "chris-nas", "Shared by", "media and 2 more", "Web pages, 8096/tcp · as exit node", "2026-04-03 12:00", "It opens once the owner has compared words with you.", "Nothing happens before you click Accept.")
 	b.did1("")
 	test.Type(b.join.device, "Anna")
 	b.click("Accept")
@@ -168,24 +168,46 @@ func TestAcceptAShare(t *testing.T) {
 	b.see("tell them these words: one  two")
 }
 
-func TestNearby(t *testing.T) {
-	b := newBench(t)
+// nearbyBench has asked to join a network on this LAN, and sees the digits;
+// the answer to the joining is held back until end is called.
+func nearbyBench(t *testing.T) (b *bench, end func(error)) {
+	t.Helper()
+	b = newBench(t)
 	st := ipc.Status{Schema: 1, State: ipc.StateRunning, May: []ipc.Right{ipc.RightOperate}}
 	st.Nearby.Networks = []ipc.NearbyNetwork{{ID: "n1", Name: "home", By: "nas", Until: t0.Add(8 * time.Minute)}}
 	b.take(st)
 	b.Open("networks")
 	b.see("Open on this network", "opened by nas until today 12:08")
-	var answer func(error)
-	b.env.Go = func(f func()) { answer = func(error) { f() } } // holds the answer back
+	at := b.env.Go
+	b.env.Go = func(f func()) { end = func(err error) { b.fake.err = err; f() } }
 	b.click("Ask to join")
 	test.Type(b.win.Canvas().Focused(), "tablet")
 	b.click("Ask to join")
+	b.env.Go = at
 	st.Nearby.Networks[0].Digits = ptr("417302")
 	b.take(st)
 	b.see("417 302", "Compare these digits with those on nas")
-	answer(nil)
-	b.did1("nearby join n1 tablet")
+	return b, end
+}
+
+func TestNearby(t *testing.T) {
+	b, end := nearbyBench(t)
+	b.click("They are the same")
+	b.see("Now the admin has to say yes on nas.", "417 302")
+	end(nil)
+	b.did1("nearby approve n1 true; nearby join n1 tablet, confirm true")
 	b.see("This device is in home now.")
+}
+
+func TestNearbyDigitsDiffer(t *testing.T) {
+	b, end := nearbyBench(t)
+	b.click("They differ")
+	end(ipc.Errorf(ipc.CodeDigitsDiffer, "no"))
+	b.did1("nearby approve n1 false; nearby join n1 tablet, confirm true")
+	b.see("The digits were not the same: somebody may stand in between. Nothing was joined.", "Ask to join")
+	if all := b.texts(); strings.Contains(all, "417 302") || strings.Contains(all, "They are the same") {
+		t.Errorf("the old digits are still to be compared:\n%s", all)
+	}
 }
 
 func TestNearbyAdmin(t *testing.T) {

@@ -225,7 +225,7 @@ func (r *routesSection) row(n model.Net, route ipc.Route) fyne.CanvasObject {
 		facts = append(facts, s.say("route.waits"))
 	}
 	if route.Conflict != nil {
-		facts = append(facts, s.say("problem.conflict", "route", route.Prefix.String(), "with", *route.Conflict))
+		facts = append(facts, s.say("route.conflict", "route", route.Prefix.String(), "with", *route.Conflict))
 	}
 	acts := container.NewHBox()
 	button := func(words string, call func(context.Context) error) {

@@ -210,7 +210,7 @@ func (p *sharing) received(body *fyne.Container, sh model.Share) {
 		cp.Importance = widget.LowImportance
 		body.Add(container.NewBorder(nil, nil, widget.NewIcon(dot), cp, container.New(columns{0.55, 0.45}, bold(fqdn), cellText(state))))
 	}
-	if sh.State == ipc.ShareAsking && len(sh.Words) > 0 {
+	if len(sh.Words) > 0 {
 		body.Add(para(s.say("share.compare.friend")))
 		body.Add(widget.NewLabelWithStyle(clean(strings.Join(sh.Words, "  ")), fyne.TextAlignLeading, fyne.TextStyle{Bold: true}))
 	}

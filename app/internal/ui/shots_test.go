@@ -102,7 +102,7 @@ var scenes = []scene{
 	{"exits", func(b *bench) { b.take(sample()); b.Open("exits") }},
 	{"exit-blocked", func(b *bench) {
 		st := sample()
-		st.Networks[0].Exit.State, st.Networks[0].Peers[2].Online = ipc.ExitBlocked, false
+		die(&st, 2)
 		b.take(st)
 		b.Open("exits")
 	}},
@@ -120,7 +120,7 @@ var scenes = []scene{
 	}},
 	{"accept", func(b *bench) {
 		b.take(sample())
-		b.fake.preview = ipc.Preview{Kind: "share", Network: "oak", Sponsor: "chris-nas", Fingerprint: []string{"amber", "canyon", "ribbon", "walnut"}, Expires: t0.Add(23 * time.Hour), Reach: []string{"media: 8096/tcp"}}
+		b.fake.preview = ipc.Preview{Kind: "share", Network: "oak", Sponsor: "chris-nas", Fingerprint: []string{"amber", "canyon", "ribbon", "walnut"}, Expires: t0.Add(23 * time.Hour), Reach: []string{"media"}, Ports: []string{"8096/tcp"}, Confirm: true, Ends: ptr(t0.Add(30 * 24 * time.Hour))}
 		b.ShowLink("kith://share/abc")
 	}},
 	{"share", func(b *bench) { b.take(sample()); b.Open("share") }},

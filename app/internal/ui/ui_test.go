@@ -122,6 +122,30 @@ func TestJoin(t *testing.T) {
 	}
 }
 
+// TestPastedMessage: the link is found in what people paste.
+func TestPastedMessage(t *testing.T) {
+	long := strings.Repeat("x", 1<<20)
+	for in, want := range map[string]string{
+		"kith://join/a": "kith://join/a", " kith://join/a\n": "kith://join/a", "Hi! Use kith://join/a to get in.": "kith://join/a",
+		"kith://join/a\r\nWhoever has this link can join.": "kith://join/a", "junk": "junk", " ": "", "": "", "kith:// x": "kith://",
+		long: long,
+	} {
+		if got := linkIn(in); got != want {
+			t.Errorf("%.40q: %.40q, want %.40q", in, got, want)
+		}
+	}
+	b := newBench(t)
+	b.take(ipc.Status{Schema: 1, State: ipc.StateRunning, May: []ipc.Right{ipc.RightOperate}})
+	b.fake.preview = ipc.Preview{Kind: "join", Network: "home", Sponsor: "nas", Expires: t0.Add(time.Hour)}
+	b.ShowLink("Use this:\nkith://join/ok\nbye")
+	if b.join.link.Text != "kith://join/ok" {
+		t.Errorf("the field has %q", b.join.link.Text)
+	}
+	if got := strings.Join(b.fake.calls, ";"); got != "preview kith://join/ok" {
+		t.Error(got)
+	}
+}
+
 func TestLinksThatCannotBeJoined(t *testing.T) {
 	join := ipc.Preview{Kind: "join", Network: "home", Sponsor: "nas", Expires: t0.Add(time.Hour)}
 	expired, known := join, join
