@@ -333,10 +333,19 @@ func (b *bed) shot(name string) {
 	}
 	os.MkdirAll(dir, 0o755)
 	file := filepath.Join(dir, strings.ReplaceAll(b.t.Name(), "/", "_")+"-"+name+".png")
-	<-time.After(350 * time.Millisecond) // a frame or two
-	if out, err := b.tool("import", "-window", "root", file); err != nil {
-		b.t.Errorf("screenshot: %v %s", err, out)
-		return
+	// Twice the same: what is on show has been drawn. A cursor may blink.
+	var last []byte
+	for range 4 {
+		<-time.After(300 * time.Millisecond)
+		if out, err := b.tool("import", "-window", "root", file); err != nil {
+			b.t.Errorf("screenshot: %v %s", err, out)
+			return
+		}
+		now, _ := os.ReadFile(file)
+		if bytes.Equal(last, now) {
+			break
+		}
+		last = now
 	}
 	f, err := os.Open(file)
 	if err != nil {
