@@ -337,7 +337,7 @@ func (b *bed) shot(name string) {
 	var last []byte
 	for range 4 {
 		<-time.After(300 * time.Millisecond)
-		if out, err := b.tool("import", "-window", "root", file); err != nil {
+		if out, err := b.tool("import", "-window", "root", "-strip", file); err != nil {
 			b.t.Errorf("screenshot: %v %s", err, out)
 			return
 		}
