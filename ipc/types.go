@@ -197,6 +197,7 @@ type Peer struct {
 	Relay         bool            `json:"relay"` // it has the relay role
 	Exit          bool            `json:"exit"`  // it offers to be an exit node and an admin has agreed
 	Key           string          `json:"key"`
+	AddedBy       string          `json:"added_by"` // the device that let it in, or "root"
 }
 
 // Joining is a request to join that has not been answered yet.
@@ -243,6 +244,7 @@ const (
 	HealthUpgrade       = "upgrade-required"    // the roster's format is newer
 	HealthFork          = "roster-fork"         // args: device
 	HealthNoNetwork     = "no-uplink"           // no interface is up
+	HealthLANOnly       = "lan-only"            // interfaces are up, and none leads to the internet
 	HealthExpiring      = "membership-expiring" // args: at
 	HealthRelayPort     = "relay-port-taken"    // args: port
 	HealthNearbyTries   = "nearby-tries"        // three devices nearby were not let in, so the network closed to its LAN

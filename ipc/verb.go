@@ -49,6 +49,7 @@ const (
 	VerbDNSRemove      Verb = "dns/records/remove" // DNSRecordsRequest -> DNSRecordsAnswer
 	VerbDNSList        Verb = "dns/records/list"   // NetworkRequest -> DNSRecordsAnswer
 	VerbDNSServe       Verb = "dns/serve"          // DNSServeRequest -> DNSStatus
+	VerbDNSRepair      Verb = "dns/repair"         // -> DNSStatus: the system's resolver is set up anew
 	VerbDNSStatus      Verb = "dns/status"         // -> DNSStatus
 	VerbDNSQuery       Verb = "dns/query"          // DNSQueryRequest -> DNSQueryAnswer
 	VerbRoster         Verb = "roster"             // NetworkRequest -> RosterList
@@ -68,7 +69,7 @@ var Verbs = []Verb{
 	VerbRouteAdd, VerbRouteRemove, VerbRouteApprove, VerbRouteAccept, VerbPolicyShow, VerbPolicySet, VerbPolicyReach,
 	VerbShareCreate, VerbShareAccept, VerbShareList, VerbShareApprove, VerbShareRevoke, VerbShareRemove,
 	VerbNearbyOpen, VerbNearbyList, VerbNearbyJoin, VerbNearbyApprove,
-	VerbDNSAdd, VerbDNSRemove, VerbDNSList, VerbDNSServe, VerbDNSStatus, VerbDNSQuery, VerbRoster, VerbRecover,
+	VerbDNSAdd, VerbDNSRemove, VerbDNSList, VerbDNSServe, VerbDNSRepair, VerbDNSStatus, VerbDNSQuery, VerbRoster, VerbRecover,
 	VerbOperatorAdd, VerbOperatorRemove, VerbOperatorList, VerbDiag, VerbPortal,
 }
 

@@ -13,6 +13,7 @@ type dnsCmd struct {
 	Records dnsRecordsCmd `cmd:"" help:"Names of your own, in any domain, and resolvers for domains."`
 	Status  dnsStatusCmd  `cmd:"" help:"Show how names resolve on this machine, and why so."`
 	Serve   dnsServeCmd   `cmd:"" help:"Answer the other members' queries too; they ask at this device's address."`
+	Repair  dnsRepairCmd  `cmd:"" help:"Set the system's resolver up anew, where another program has changed it."`
 	Query   dnsQueryCmd   `cmd:"" help:"Resolve a name as programs on this machine do."`
 }
 
@@ -90,6 +91,20 @@ func (a *app) printRecords(ans ipc.DNSRecordsAnswer, err error) error {
 		t.row(row...)
 	}
 	t.print(a.out)
+	return nil
+}
+
+type dnsRepairCmd struct{}
+
+func (c *dnsRepairCmd) Run(a *app) error {
+	s, err := a.client.DNSRepair(a.ctx)
+	switch {
+	case err != nil:
+		return err
+	case a.JSON:
+		return a.json(s)
+	}
+	fmt.Fprintln(a.out, "The resolver's settings were made anew ("+s.Mode+").")
 	return nil
 }
 

@@ -46,6 +46,7 @@ func (f *fake) serveDNS(s *server.Server) {
 		}
 		return ipc.DNSStatus{}
 	})
+	handle(f, s, ipc.VerbDNSRepair, func(struct{}) ipc.DNSStatus { return ipc.DNSStatus{Mode: "systemd-resolved"} })
 	handle(f, s, ipc.VerbDNSQuery, func(r ipc.DNSQueryRequest) ipc.DNSQueryAnswer {
 		if strings.HasPrefix(r.Name, "nobody") {
 			return ipc.DNSQueryAnswer{Schema: ipc.Schema, Name: r.Name, RCode: "NXDOMAIN", Records: []string{}}

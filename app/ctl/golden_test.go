@@ -109,6 +109,7 @@ func TestGolden(t *testing.T) {
 		{"dns-list", fake{}, "", "dns records list"},
 		{"dns-serve-on", fake{}, "", "dns serve on"},
 		{"dns-serve-off", fake{}, "", "dns serve off"},
+		{"dns-repair", fake{}, "", "dns repair"},
 		{"dns-status", fake{}, "", "dns status"},
 		{"dns-status-json", fake{}, "", "dns status --json"},
 		{"dns-query", fake{}, "", "dns query wiki.example.com"},

@@ -8,6 +8,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"kith.internal/dns/plan"
 )
 
 func (h *host) event(kind EventKind) Event {
@@ -68,6 +70,12 @@ func TestRewritten(t *testing.T) {
 	}
 	if err := m.Set(ours); !errors.Is(err, ErrGivenUp) {
 		t.Errorf("the same again: %v", err)
+	}
+	if err := m.Set(plan.OSConfig{}); err != nil || h.read() != last {
+		t.Errorf("undone: %v, %q", err, h.read())
+	}
+	if err := m.Set(ours); err != nil || !isOurs([]byte(h.read())) {
+		t.Errorf("once undone, the same again: %v, %q", err, h.read())
 	}
 	changed := ours
 	changed.Search = nil

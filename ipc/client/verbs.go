@@ -275,6 +275,11 @@ func (c *Client) DNSServe(ctx context.Context, r ipc.DNSServeRequest) (ipc.DNSSt
 	return call[ipc.DNSStatus](ctx, c, ipc.VerbDNSServe, r, c.opts.Timeout)
 }
 
+// DNSRepair sets the system's resolver up anew.
+func (c *Client) DNSRepair(ctx context.Context) (ipc.DNSStatus, error) {
+	return call[ipc.DNSStatus](ctx, c, ipc.VerbDNSRepair, struct{}{}, c.opts.Timeout)
+}
+
 // DNSStatus says how names resolve on this machine.
 func (c *Client) DNSStatus(ctx context.Context) (ipc.DNSStatus, error) {
 	return call[ipc.DNSStatus](ctx, c, ipc.VerbDNSStatus, struct{}{}, c.opts.Timeout)

@@ -109,7 +109,7 @@ func peerEqual(a, b *ipc.Peer) bool {
 		same(a.Transport, b.Transport) && same(a.Why, b.Why) && a.Relay == b.Relay && a.Exit == b.Exit &&
 		same(a.Endpoint, b.Endpoint) && same(a.LatencyMS, b.LatencyMS) && same(a.RxBytes, b.RxBytes) &&
 		same(a.TxBytes, b.TxBytes) && sameTime(a.LastHandshake, b.LastHandshake) && sameTime(a.LastSeen, b.LastSeen) &&
-		same(a.OS, b.OS) && slices.Equal(a.Tags, b.Tags) && a.Role == b.Role && a.Key == b.Key
+		same(a.OS, b.OS) && slices.Equal(a.Tags, b.Tags) && a.Role == b.Role && a.Key == b.Key && a.AddedBy == b.AddedBy
 }
 
 func shareEqual(a, b ipc.Share) bool {

@@ -90,7 +90,7 @@ func take(s model.State, u client.Update) model.State {
 	now := time.Now()
 	switch u.Link {
 	case client.LinkUp:
-		return s.SetLink(model.LinkUp, u.Helper, now).Take(*u.Status, now)
+		return s.SetLink(model.LinkUp, u.Helper, now).Take(*u.Status)
 	case client.LinkVersion:
 		return s.SetLink(model.LinkVersions, u.Helper, now)
 	case client.LinkDown:

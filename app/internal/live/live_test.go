@@ -83,8 +83,6 @@ func TestRun(t *testing.T) {
 		src <- up() // the same again
 		want()
 		src <- up(ipc.Health{Code: ipc.HealthNoNetwork, Severity: ipc.SeverityWarning})
-		want()
-		time.Sleep(model.Settle)
 		want("No network")
 		src <- down(ipc.CodeUnreachable)
 		want("Reaching the background service…")

@@ -46,7 +46,7 @@ func haystack(net string, p ipc.Peer) string {
 			parts = append(parts, a.String())
 		}
 	}
-	parts = append(parts, p.Tags...)
+	parts = append(append(parts, p.Tags...), p.AddedBy)
 	if p.Role != ipc.RolePlain {
 		parts = append(parts, string(p.Role))
 	}

@@ -20,7 +20,8 @@ const (
 	LinkRefused  // the OS or the helper refuses this account
 )
 
-// Settle is how long a transient problem waits before it shows.
+// Settle is how long a helper must be gone before the app says so. The helper's
+// own transient warnings have waited as long before they come.
 const Settle = 5 * time.Second
 
 // State is all that the app knows. The zero State is a start. Values are
@@ -32,7 +33,6 @@ type State struct {
 	lost    time.Time // when a connection that was up went; zero: it never was up
 	have    bool      // status holds a snapshot of the connection that is up
 	status  ipc.Status
-	first   map[string]time.Time // when a health entry was first seen, by its key
 	noGL    bool
 }
 
@@ -65,28 +65,10 @@ func (s State) SetNoGL(no bool) State {
 func (s State) Status() (ipc.Status, bool) { return s.status, s.have && s.link == LinkUp }
 
 // Take takes the helper's whole state, as ipc/client keeps it.
-func (s State) Take(st ipc.Status, now time.Time) State {
+func (s State) Take(st ipc.Status) State {
 	s.status, s.have, s.link, s.lost = st, true, LinkUp, time.Time{}
 	if st.Version != "" {
 		s.service = st.Version
 	}
-	s.first = note(s.first, st.Health, now)
 	return s
-}
-
-// healthKey tells one warning from another.
-func healthKey(h ipc.Health) string { return h.Code + "\x00" + h.Network }
-
-// note keeps when each standing warning was first seen.
-func note(old map[string]time.Time, health []ipc.Health, now time.Time) map[string]time.Time {
-	first := make(map[string]time.Time, len(health))
-	for _, h := range health {
-		k := healthKey(h)
-		if t, ok := old[k]; ok {
-			first[k] = t
-		} else {
-			first[k] = now
-		}
-	}
-	return first
 }

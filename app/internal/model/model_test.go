@@ -40,7 +40,7 @@ func status(nets ...ipc.Network) ipc.Status {
 
 // up is a State connected to a helper with that status.
 func up(st ipc.Status) State {
-	return New("1.4").Take(st, t0)
+	return New("1.4").Take(st)
 }
 
 func health(code string, sev ipc.Severity, net string, args ...string) ipc.Health {
@@ -112,7 +112,6 @@ func TestStates(t *testing.T) {
 		{"joining the first", change(up(status()), func(st *ipc.Status) {
 			st.Joining = []ipc.Joining{{Network: "home", ID: "x", Sponsor: "nas", Stage: ipc.JoinSearching}}
 		}), t0, seen{IconConnecting, "Joining home…", "", "", SwitchNone}},
-		{"no network, at once", with(health(ipc.HealthNoNetwork, ipc.SeverityWarning, "")), t0, seen{IconOn, on, "", "", SwitchDisconnect}},
 		{"no network", with(health(ipc.HealthNoNetwork, ipc.SeverityWarning, "")), later, seen{IconOffline, "No network", "No network. Kith reconnects by itself.", "", SwitchDisconnect}},
 		{"no TUN", with(health(ipc.HealthNoTUN, ipc.SeverityError, "")), t0, seen{IconProblem, on, "This system lets Kith have no network device (/dev/net/tun). In a container it must be passed in.", "Diagnostics", SwitchDisconnect}},
 		{"removed from all", change(with(), func(st *ipc.Status) {
@@ -150,23 +149,12 @@ func TestEveryHealthCodeIsSaid(t *testing.T) {
 }
 
 func TestViewTellsWhenItChanges(t *testing.T) {
-	s := with(health(ipc.HealthNoNetwork, ipc.SeverityWarning, ""))
+	s := with().SetLink(LinkAbsent, "", t0)
 	if v := s.View(t0.Add(time.Second)); !v.Next.Equal(t0.Add(Settle)) {
 		t.Errorf("next %v", v.Next)
 	}
 	if v := s.View(t0.Add(Settle)); !v.Next.IsZero() {
 		t.Errorf("next %v after it showed", v.Next)
-	}
-	// A warning that stays keeps the time it was first seen.
-	st := s.status
-	s = s.Take(st, t0.Add(4*time.Second))
-	if v := s.View(t0.Add(Settle)); v.Banner == nil {
-		t.Error("a repeated warning waits anew")
-	}
-	st.Health = nil
-	s = s.Take(st, t0.Add(6*time.Second))
-	if v := s.View(t0.Add(time.Minute)); v.Banner != nil {
-		t.Error("a cleared warning stays")
 	}
 }
 
@@ -225,7 +213,7 @@ func TestNothingIsKnownOfALostHelper(t *testing.T) {
 	if !s.View(t0).Equal(before) {
 		t.Error("an old State changed")
 	}
-	if v := lost.Take(s.status, t0.Add(time.Hour)).View(t0.Add(time.Hour)); !v.Equal(before) {
+	if v := lost.Take(s.status).View(t0.Add(time.Hour)); !v.Equal(before) {
 		t.Error("a helper that is back looks different")
 	}
 }
@@ -233,6 +221,7 @@ func TestNothingIsKnownOfALostHelper(t *testing.T) {
 func TestSearch(t *testing.T) {
 	a, b := peer("nas", true), peer("phone", false)
 	b.IPv4, b.Tags = ptr(netip.MustParseAddr("100.70.0.77")), []string{"Kids"}
+	b.AddedBy = "Eve-Laptop"
 	all := up(status(network("home", a, b))).View(t0).Devices
 	cases := []struct {
 		query  string
@@ -244,6 +233,7 @@ func TestSearch(t *testing.T) {
 		{"nas.home.internal", FilterAll, []string{"nas"}},
 		{"0.77", FilterAll, []string{"phone"}},
 		{"kids", FilterAll, []string{"phone"}},
+		{"eve", FilterAll, []string{"phone"}},
 		{"home pho", FilterAll, []string{"phone"}},
 		{"", FilterOnline, []string{"nas"}},
 		{"", FilterOffline, []string{"phone"}},

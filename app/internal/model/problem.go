@@ -10,14 +10,6 @@ import (
 	"kith.internal/ipc"
 )
 
-// transient lists what comes and goes by itself: it waits for Settle before
-// it shows.
-var transient = map[string]bool{
-	ipc.HealthNoNetwork:     true,
-	ipc.HealthDNSOverridden: true,
-	ipc.HealthDNSFailed:     true,
-}
-
 // problems lists what is wrong, worst first, and when that list changes by
 // time alone.
 func (s State) problems(now time.Time) (list []Problem, next time.Time) {
@@ -41,12 +33,6 @@ func (s State) problems(now time.Time) (list []Problem, next time.Time) {
 		return nil, next
 	}
 	for _, h := range s.status.Health {
-		if until := s.first[healthKey(h)].Add(Settle); transient[h.Code] && now.Before(until) {
-			if next.IsZero() || until.Before(next) {
-				next = until
-			}
-			continue
-		}
 		list = append(list, problem(h, s.status.Networks))
 	}
 	list = append(list, s.derived()...)
@@ -104,6 +90,13 @@ func problem(h ipc.Health, nets []ipc.Network) Problem {
 		}
 	case ipc.HealthNoNetwork:
 		p.Action = ActNone
+	case ipc.HealthLANOnly:
+		p.Action = ActNone
+		near := reachedHere(nets)
+		args["n"] = text.Number(near)
+		if near == 0 {
+			p.Text.Key = "health.lan-only.none"
+		}
 	case ipc.HealthExpiring:
 		p.Action = ActRenew
 	case ipc.HealthDNSOverridden:
@@ -119,6 +112,18 @@ func problem(h ipc.Health, nets []ipc.Network) Problem {
 		p.Action = ActSignInDone
 	}
 	return p
+}
+
+// reachedHere counts the devices that are reached on this machine's own networks.
+func reachedHere(nets []ipc.Network) (near int) {
+	for _, n := range nets {
+		for i := range n.Peers {
+			if n.Active && n.Peers[i].Online && n.Peers[i].Path == ipc.PathLAN {
+				near++
+			}
+		}
+	}
+	return near
 }
 
 func roleOf(nets []ipc.Network, name string) (ipc.Role, bool) {

@@ -8,6 +8,7 @@ var pages = map[Key]Entry{
 	"action.exits":      {Text: "Choose another", About: "button: opens Exit nodes"},
 	"action.look":       {Text: "Look", About: "button: opens the page where somebody waits for an answer"},
 	"action.renew":      {Text: "Ask to renew", About: "button: ask an admin for a longer stay"},
+	"repair.done":       {Text: "Names are set up anew.", About: "in the corner, after Repair"},
 	"action.repair":     {Text: "Repair", About: "button: set this computer's DNS up again"},
 	"action.signindone": {Text: "End it now", About: "button: the sign-in of a Wi-Fi is done"},
 	"action.signin":     {Text: "Let the sign-in through for 5 minutes", About: "button: a Wi-Fi with a sign-in page"},

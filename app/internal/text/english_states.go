@@ -150,6 +150,8 @@ var codes = map[Key]Entry{
 	"health.removed.anon":        {Text: "This device was removed from {network}.", About: "ipc HealthRemoved without the admin's name"},
 	"health.upgrade-required":    {Text: "{network} needs a newer Kith. Update this device.", About: "ipc HealthUpgrade"},
 	"health.roster-fork":         {Text: "{device} wrote contradicting records in {network}. Its key may have been copied; an admin should remove it.", About: "ipc HealthFork"},
+	"health.lan-only":            {Text: "No internet. Reaching {n} devices on this network.", One: "No internet. Reaching {n} device on this network.", About: "ipc HealthLANOnly"},
+	"health.lan-only.none":       {Text: "No internet, and no device answers on this network.", About: "ipc HealthLANOnly"},
 	"health.no-uplink":           {Text: "No network. Kith reconnects by itself.", About: "ipc HealthNoNetwork"},
 	"health.membership-expiring": {Text: "Access to {network} ends {at}. Ask an admin to renew it.", About: "ipc HealthExpiring"},
 	"health.exit-blocked":        {Text: "Exit node {device} does not work. Internet traffic is blocked.", About: "ipc HealthExitBlocked"},

@@ -50,7 +50,7 @@ var window = map[Key]Entry{
 	"button.done":     {Text: "Done", About: "button"},
 	"button.stop":     {Text: "Stop joining", About: "button on a join under way"},
 
-	"devices.search":   {Text: "Search name, address or tag", About: "placeholder of the search field"},
+	"devices.search":   {Text: "Search name, address, owner or tag", About: "placeholder of the search field"},
 	"devices.all":      {Text: "All", About: "filter"},
 	"devices.online":   {Text: "Online", About: "filter"},
 	"devices.offline":  {Text: "Offline", About: "filter"},
@@ -74,6 +74,7 @@ var window = map[Key]Entry{
 	"detail.traffic":   {Text: "Traffic", About: "label in details"},
 	"detail.bytes":     {Text: "{down} in · {up} out", About: "value in details"},
 	"detail.tags":      {Text: "Tags", About: "label in details"},
+	"detail.by":        {Text: "Added by", About: "label in details: the device that let it in"},
 	"detail.role":      {Text: "Role", About: "label in details"},
 	"detail.os":        {Text: "System", About: "label in details"},
 	"detail.key":       {Text: "Key", About: "label in details: the device key"},

@@ -6,6 +6,7 @@ var dePages = map[Key]Entry{
 	"action.exits":      {Text: "Anderen wählen"},
 	"action.look":       {Text: "Ansehen"},
 	"action.renew":      {Text: "Um Erneuerung bitten"},
+	"repair.done":       {Text: "Namen sind neu eingerichtet."},
 	"action.repair":     {Text: "Reparieren"},
 	"action.signindone": {Text: "Jetzt beenden"},
 	"action.signin":     {Text: "Anmeldung 5 Minuten durchlassen"},

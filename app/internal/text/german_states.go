@@ -155,6 +155,8 @@ var deCodes = map[Key]Entry{
 	"health.removed.anon":        {Text: "Dieses Gerät wurde aus {network} entfernt."},
 	"health.upgrade-required":    {Text: "{network} braucht ein neueres Kith. Dieses Gerät aktualisieren."},
 	"health.roster-fork":         {Text: "{device} hat in {network} widersprüchliche Einträge geschrieben. Vielleicht wurde sein Schlüssel kopiert; ein Admin sollte es entfernen."},
+	"health.lan-only":            {Text: "Kein Internet. {n} Geräte in diesem Netz erreicht.", One: "Kein Internet. {n} Gerät in diesem Netz erreicht."},
+	"health.lan-only.none":       {Text: "Kein Internet, und kein Gerät antwortet in diesem Netz."},
 	"health.no-uplink":           {Text: "Kein Netz. Kith verbindet sich von selbst wieder."},
 	"health.membership-expiring": {Text: "Der Zugang zu {network} endet {at}. Einen Admin bitten, ihn zu erneuern."},
 	"health.exit-blocked":        {Text: "Exit-Node {device} funktioniert nicht. Der Internetverkehr ist gesperrt."},

@@ -49,7 +49,7 @@ var deWindow = map[Key]Entry{
 	"button.done":     {Text: "Fertig"},
 	"button.stop":     {Text: "Beitritt abbrechen"},
 
-	"devices.search":   {Text: "Name, Adresse oder Tag suchen"},
+	"devices.search":   {Text: "Name, Adresse, Besitzer oder Tag suchen"},
 	"devices.all":      {Text: "Alle"},
 	"devices.online":   {Text: "Online"},
 	"devices.offline":  {Text: "Offline"},
@@ -73,6 +73,7 @@ var deWindow = map[Key]Entry{
 	"detail.traffic":   {Text: "Verkehr"},
 	"detail.bytes":     {Text: "{down} herein · {up} hinaus"},
 	"detail.tags":      {Text: "Tags"},
+	"detail.by":        {Text: "Aufgenommen von"},
 	"detail.role":      {Text: "Rolle"},
 	"detail.os":        {Text: "System"},
 	"detail.key":       {Text: "Schlüssel"},

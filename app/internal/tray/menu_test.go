@@ -62,7 +62,7 @@ func view(change func(*ipc.Status), names ...string) model.View {
 	if change != nil {
 		change(&st)
 	}
-	return model.New("1.4").Take(st, t0).View(t0.Add(model.Settle))
+	return model.New("1.4").Take(st).View(t0.Add(model.Settle))
 }
 
 // exitNodes offers n exit nodes beside nas; one of them is offline.
@@ -96,7 +96,7 @@ func TestMenus(t *testing.T) {
 		"reaching": model.New("1.4").View(t0),
 		"absent":   model.New("1.4").SetLink(model.LinkAbsent, "", t0).View(t0),
 		"versions": model.New("1.4").SetLink(model.LinkVersions, "1.3", t0).View(t0),
-		"nogl":     model.New("1.4").SetNoGL(true).Take(status("home"), t0).View(t0),
+		"nogl":     model.New("1.4").SetNoGL(true).Take(status("home")).View(t0),
 		"nouplink": view(func(st *ipc.Status) {
 			st.Health = []ipc.Health{{Code: ipc.HealthNoNetwork, Severity: ipc.SeverityWarning}}
 		}, "home"),

@@ -60,15 +60,17 @@ func (s *Shell) act(p model.Problem, a model.Action) {
 	}
 }
 
-// repair sets this machine's names up anew, which connecting does.
+// repair sets this machine's names up anew; connections stay.
 func (s *Shell) repair() {
 	s.slow(func(ctx context.Context) error {
-		if _, err := s.env.Helper.Down(ctx, ""); err != nil {
-			return err
-		}
-		_, err := s.env.Helper.Up(ctx, ipc.UpRequest{})
+		_, err := s.env.Helper.DNSRepair(ctx)
 		return err
-	}, s.failed)
+	}, func(err error) {
+		s.failed(err)
+		if err == nil {
+			s.say2s(s.say("repair.done"))
+		}
+	})
 }
 
 // signIn lets the sign-in page of the network here through, or no longer.

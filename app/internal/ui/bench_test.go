@@ -86,7 +86,7 @@ func die(st *ipc.Status, peer int) {
 }
 
 func (b *bench) take(st ipc.Status) {
-	b.Set(model.New("1.4").Take(st, t0).View(t0.Add(model.Settle)))
+	b.Set(model.New("1.4").Take(st).View(t0.Add(model.Settle)))
 }
 
 // texts are all words on show, dialogs included.

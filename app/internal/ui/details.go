@@ -154,6 +154,7 @@ func (d *details) lines(dev model.Device) (kv []string) {
 	if p.Role != "" {
 		add("detail.role", model.RoleWord(c, p.Role))
 	}
+	add("detail.by", p.AddedBy)
 	add("detail.key", p.Key)
 	return kv
 }

@@ -52,6 +52,7 @@ type Helper interface {
 	NearbyApprove(ctx context.Context, r ipc.NearbyApproveRequest) (ipc.NearbyList, error)
 	DNSAdd(ctx context.Context, r ipc.DNSRecordsRequest) (ipc.DNSRecordsAnswer, error)
 	DNSRemove(ctx context.Context, r ipc.DNSRecordsRequest) (ipc.DNSRecordsAnswer, error)
+	DNSRepair(ctx context.Context) (ipc.DNSStatus, error)
 	DNSList(ctx context.Context, network string) (ipc.DNSRecordsAnswer, error)
 	OperatorAdd(ctx context.Context, user string) (ipc.OperatorList, error)
 	OperatorRemove(ctx context.Context, user string) (ipc.OperatorList, error)

@@ -164,6 +164,9 @@ func (f *fake) DNSRemove(_ context.Context, r ipc.DNSRecordsRequest) (ipc.DNSRec
 func (f *fake) DNSList(context.Context, string) (ipc.DNSRecordsAnswer, error) {
 	return ipc.DNSRecordsAnswer{Records: []ipc.DNSRecords{{Name: "printer.home.internal", Type: "A", Values: []string{"192.168.1.9"}, SetBy: "laptop"}, {Name: "corp.example", Type: "NS", Values: []string{"10.20.0.53"}, SetBy: "nas"}}}, f.err
 }
+func (f *fake) DNSRepair(context.Context) (ipc.DNSStatus, error) {
+	return ipc.DNSStatus{}, f.call("dns repair")
+}
 func (f *fake) OperatorAdd(_ context.Context, u string) (ipc.OperatorList, error) {
 	return ipc.OperatorList{Operators: []string{"anna", u}}, f.call("operator add %s", u)
 }

@@ -405,14 +405,14 @@ func TestProblemActions(t *testing.T) {
 	for _, tc := range []struct {
 		code, click, did, see string
 	}{
-		{ipc.HealthDNSOverridden, "Repair", "down ; up ", ""},
+		{ipc.HealthDNSOverridden, "Repair", "dns repair", "Names are set up"},
 		{ipc.HealthExpiring, "Ask to renew", "renew home", "Asked for. An admin has to approve it."},
 	} {
 		b := newBench(t)
 		st := sample()
 		st.Networks[0].Exit = ipc.Exit{}
 		st.Health = []ipc.Health{{Code: tc.code, Severity: ipc.SeverityWarning, Network: "home", Args: map[string]string{"by": "x", "at": t0.Format(time.RFC3339)}}}
-		b.Set(model.New("1").Take(st, t0).View(t0.Add(time.Minute)))
+		b.Set(model.New("1").Take(st).View(t0.Add(time.Minute)))
 		b.click(tc.click)
 		b.see(tc.see)
 		b.did1(tc.did)

@@ -203,7 +203,7 @@ func TestEverywhereAtEverySize(t *testing.T) {
 		}
 		for _, p := range pageNames {
 			b.Open(p)
-			b.Set(model.New("1.4").Take(sample(), t0).View(t0))
+			b.Set(model.New("1.4").Take(sample()).View(t0))
 			colours(t, b.capture())
 		}
 	}

@@ -66,6 +66,7 @@ var levels = map[ipc.Verb]level{
 	ipc.VerbDNSRemove:      operate,
 	ipc.VerbDNSList:        anyone, // the stub tells any program as much
 	ipc.VerbDNSServe:       operate,
+	ipc.VerbDNSRepair:      operate,
 	ipc.VerbDNSStatus:      anyone,
 	ipc.VerbDNSQuery:       anyone,
 	ipc.VerbRoster:         operate, // shows invites

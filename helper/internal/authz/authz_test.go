@@ -80,6 +80,7 @@ func TestAuthorize(t *testing.T) {
 		ipc.VerbDNSRemove:      act,
 		ipc.VerbDNSList:        all,
 		ipc.VerbDNSServe:       act,
+		ipc.VerbDNSRepair:      act,
 		ipc.VerbDNSStatus:      all,
 		ipc.VerbDNSQuery:       all,
 		ipc.VerbRoster:         act,

@@ -74,7 +74,7 @@ func TestNetnsDiskFull(t *testing.T) {
 	free()
 	c.joinBy(text)
 	c.reach("laptop.home.internal", patience)
-	c.await("no warning", func(st ipc.Status) bool { return len(st.Health) == 0 })
+	c.await("no warning", func(st ipc.Status) bool { return fine(st) })
 
 	// The sponsor's: what runs goes on.
 	text = a.invite()
@@ -100,7 +100,7 @@ func TestNetnsDiskFull(t *testing.T) {
 		t.Fatalf("the network is lost: %+v", st)
 	}
 	free()
-	a.await("the network", func(st ipc.Status) bool { return st.Networks[0].Active && len(st.Health) == 0 })
+	a.await("the network", func(st ipc.Status) bool { return st.Networks[0].Active && fine(st) })
 	c.reach("laptop.home.internal", patience)
 	a.reach("tv", patience)
 }

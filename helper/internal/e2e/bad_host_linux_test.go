@@ -103,7 +103,7 @@ func only4(t *testing.T, a, c *node) {
 // both wants both families again.
 func both(t *testing.T, a, c *node) {
 	t.Helper()
-	c.await("IPv6", func(st ipc.Status) bool { return st.Networks[0].Self.IPv6 != nil && len(st.Health) == 0 })
+	c.await("IPv6", func(st ipc.Status) bool { return st.Networks[0].Self.IPv6 != nil && fine(st) })
 	a.await("the peer's IPv6", func(st ipc.Status) bool {
 		return len(st.Networks[0].Peers) == 1 && st.Networks[0].Peers[0].IPv6 != nil
 	})

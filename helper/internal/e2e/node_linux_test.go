@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -278,6 +279,11 @@ func (n *node) warning(code string) (text string) {
 		return false
 	})
 	return text
+}
+
+// fine tells that nothing is wrong; what is but worth knowing may be said.
+func fine(st ipc.Status) bool {
+	return !slices.ContainsFunc(st.Health, func(h ipc.Health) bool { return h.Severity != ipc.SeverityInfo })
 }
 
 // await waits until the status is as wanted.

@@ -23,7 +23,7 @@ func (e *Engine) diag(add func(ipc.Check)) {
 	mode, why := e.dns.Mode()
 	add(ipc.Check{
 		Code: ipc.CheckDNS, OK: len(e.health.Named(ipc.HealthDNSFailed, ipc.HealthDNSOverridden)) == 0, Text: "Names resolve",
-		Detail: fmt.Sprintf("%s: %s", mode, why), Fix: "See kith status; names always resolve at self.dns.",
+		Detail: fmt.Sprintf("%s: %s", mode, why), Fix: "kith dns repair sets it up anew; names always resolve at self.dns.",
 	})
 	clock := e.health.Named(ipc.HealthClock)
 	add(ipc.Check{

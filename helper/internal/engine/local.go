@@ -49,12 +49,26 @@ func (e *Engine) tellLocal() {
 	}
 }
 
-// checkUplink says when there is no network at all to work with.
+// hasUplink tells whether a default route leads out by another interface than
+// ours.
+func (e *Engine) hasUplink() bool {
+	own := e.ownInterfaces()
+	leads := func(index int) bool { return index != 0 && !own[index] }
+	return leads(e.host.Default4) || leads(e.host.Default6) || len(e.uplinks()) > 0
+}
+
+// checkUplink says when there is no network at all to work with, or none that
+// leads further.
 func (e *Engine) checkUplink() {
 	up4, up6 := e.families()
 	if up4 || up6 || len(e.nets) == 0 {
 		e.health.Clear(ipc.HealthNoNetwork, "")
 	} else {
 		e.warn(ipc.HealthNoNetwork, "", nil)
+	}
+	if e.hasUplink() || len(e.nets) == 0 {
+		e.health.Clear(ipc.HealthLANOnly, "")
+	} else {
+		e.warn(ipc.HealthLANOnly, "", nil)
 	}
 }

@@ -119,7 +119,7 @@ func (n *network) status() ipc.Network {
 		}
 		p := ipc.Peer{
 			Name: m.Name, FQDN: dns.FQDN(m.Name, n.alias), IPv6: addr(m.IPv6), IPv4: addr(m.IPv4),
-			Tags: m.Tags, Role: role(m.Role), Key: m.Key.String(), Path: ipc.PathNone, Relay: n.serves(m), Exit: n.exits(m),
+			Tags: m.Tags, Role: role(m.Role), Key: m.Key.String(), AddedBy: v.NameOf(m.Admit.Author), Path: ipc.PathNone, Relay: n.serves(m), Exit: n.exits(m),
 		}
 		n.fillPath(&p, paths[m.Key], linked[m.Key])
 		if p.Online {

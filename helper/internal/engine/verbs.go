@@ -53,6 +53,7 @@ func (e *Engine) Register(s *server.Server) {
 	server.Handle(s, ipc.VerbDNSRemove, e.DNSRemove)
 	server.Handle(s, ipc.VerbDNSList, e.DNSList)
 	server.Handle(s, ipc.VerbDNSServe, e.DNSServe)
+	server.Handle(s, ipc.VerbDNSRepair, e.DNSRepair)
 	server.Handle(s, ipc.VerbDNSStatus, e.DNSStatus)
 	server.Handle(s, ipc.VerbDNSQuery, e.DNSQuery)
 	server.Handle(s, ipc.VerbRoster, e.Roster)

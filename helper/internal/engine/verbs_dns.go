@@ -160,6 +160,23 @@ func (e *Engine) DNSServe(ctx context.Context, c server.Caller, req ipc.DNSServe
 	return e.DNSStatus(ctx, c, struct{}{})
 }
 
+// DNSRepair sets the system's resolver up anew, also where another program has
+// rewritten it so often that it was given up.
+func (e *Engine) DNSRepair(ctx context.Context, c server.Caller, _ struct{}) (ipc.DNSStatus, error) {
+	_, err := call(ctx, e, func() (struct{}, error) {
+		if err := e.dns.Set(plan.OSConfig{}); err != nil {
+			e.log.Warn("what stands in the resolver's settings stays", "err", err)
+		}
+		e.applyDNS()
+		e.publishNow()
+		return struct{}{}, nil
+	})
+	if err != nil {
+		return ipc.DNSStatus{}, err
+	}
+	return e.DNSStatus(ctx, c, struct{}{})
+}
+
 // DNSStatus says how names resolve on this machine.
 func (e *Engine) DNSStatus(ctx context.Context, _ server.Caller, _ struct{}) (ipc.DNSStatus, error) {
 	return call(ctx, e, func() (ipc.DNSStatus, error) {

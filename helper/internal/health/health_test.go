@@ -19,7 +19,7 @@ var args = map[string][]string{
 	ipc.HealthIPv4Conflict: {"with"}, ipc.HealthIPv4Blocked: {"rule"}, ipc.HealthNoIPv6: nil, ipc.HealthNoTUN: nil,
 	ipc.HealthPortTaken: {"port", "using"}, ipc.HealthClock: {"offset"}, ipc.HealthDNSOverridden: {"by"},
 	ipc.HealthDNSFailed: {"why"}, ipc.HealthPhrase: nil, ipc.HealthDiskFull: {"why"}, ipc.HealthRemoved: {"by"},
-	ipc.HealthUpgrade: nil, ipc.HealthFork: {"device"}, ipc.HealthNoNetwork: nil, ipc.HealthExpiring: {"at"},
+	ipc.HealthUpgrade: nil, ipc.HealthFork: {"device"}, ipc.HealthNoNetwork: nil, ipc.HealthLANOnly: nil, ipc.HealthExpiring: {"at"},
 	ipc.HealthRelayPort: {"port"}, ipc.HealthRelayHidden: {"addr"}, ipc.HealthRelayLies: {"device"}, ipc.HealthForwardDrops: {"device"},
 	ipc.HealthRelayOther: {"device"}, ipc.HealthSTUNLies: {"server"}, ipc.HealthNearbyTries: nil,
 	ipc.HealthPolicy: {"by"},

@@ -78,6 +78,10 @@ var kinds = map[string]kind{
 		severity: ipc.SeverityWarning, delay: transient, order: 4,
 		text: "No network; Kith keeps running and reconnects by itself, so connect this computer to Wi-Fi or a cable.",
 	},
+	ipc.HealthLANOnly: {
+		severity: ipc.SeverityInfo, delay: transient, order: 36, parents: []string{ipc.HealthNoNetwork},
+		text: "No way to the internet; devices on this computer's own networks are reached, and Kith takes up the rest by itself.",
+	},
 	ipc.HealthExpiring: {
 		severity: ipc.SeverityWarning, order: 5, parents: []string{ipc.HealthRemoved},
 		text: "This device's access to {network} ends at {at}; all works until then, so ask an admin to renew it.",
@@ -102,7 +106,7 @@ var kinds = map[string]kind{
 	ipc.HealthDNSOverridden: {
 		severity: ipc.SeverityWarning, delay: transient, order: 10,
 		parents: []string{ipc.HealthRemoved, ipc.HealthNoTUN, ipc.HealthNoNetwork, ipc.HealthDNSFailed},
-		text:    "{by} replaced Kith's DNS settings, so names may not resolve; devices can be reached by address, and kith down followed by kith up puts the settings back.",
+		text:    "{by} replaced Kith's DNS settings, so names may not resolve; devices can be reached by address, and kith dns repair puts the settings back.",
 	},
 	ipc.HealthIPv4Conflict: {
 		severity: ipc.SeverityWarning, delay: transient, order: 11,
