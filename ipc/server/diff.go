@@ -114,11 +114,11 @@ func peerEqual(a, b *ipc.Peer) bool {
 
 func shareEqual(a, b ipc.Share) bool {
 	if !sameTime(a.Expires, b.Expires) || !sameTime(a.AcceptBy, b.AcceptBy) || !sameTime(a.LastUsed, b.LastUsed) ||
-		!slices.EqualFunc(a.Guests, b.Guests, guestEqual) {
+		!slices.EqualFunc(a.Guests, b.Guests, guestEqual) || !maps.Equal(a.WhyArgs, b.WhyArgs) {
 		return false
 	}
 	for _, s := range []*ipc.Share{&a, &b} {
-		s.Expires, s.AcceptBy, s.LastUsed, s.Guests = nil, nil, nil, nil
+		s.Expires, s.AcceptBy, s.LastUsed, s.Guests, s.WhyArgs = nil, nil, nil, nil, nil
 	}
 	return reflect.DeepEqual(a, b)
 }
