@@ -16,8 +16,8 @@ type PolicyAnswer struct {
 	Gains  []PolicyChange `json:"gains"`  // who would reach what and does not now
 	Loses  []PolicyChange `json:"loses"`
 	// Of very many changes the first are listed: how many there are besides.
-	MoreGains int  `json:"more_gains"`
-	MoreLoses int  `json:"more_loses"`
+	MoreGains int `json:"more_gains"`
+	MoreLoses int `json:"more_loses"`
 	// Partial says that among so many devices not all were compared: there may be
 	// changes that are neither listed nor counted.
 	Partial bool `json:"partial"`
