@@ -29,13 +29,11 @@ func (n *network) knocker(id key.Public) bool {
 // serveKnock answers one stream of who holds a share's link or door: an
 // acceptance, or a pass. It runs in the session's own goroutine.
 func (n *network) serveKnock(on *live, s wire.Session) {
-	select {
-	case on.joiners <- struct{}{}:
-		defer func() { <-on.joiners }()
-	default:
+	if !on.place(s.Context()) {
 		s.Close(0) // it asks again soon
 		return
 	}
+	defer func() { <-on.joiners }()
 	ctx, cancel := context.WithTimeout(n.e.ctx, requestPatience)
 	defer cancel()
 	defer s.Close(0)

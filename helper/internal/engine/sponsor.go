@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"time"
@@ -17,15 +18,29 @@ import (
 // open sessions.
 const joinersMost = 16
 
-// serveJoin answers one joiner, in the session's own goroutine.
-func (n *network) serveJoin(on *live, s wire.Session) {
+// joinerWaits is how long a joiner keeps its session while others are answered.
+const joinerWaits = 5 * time.Second
+
+// place waits for a place among those that are answered; it tells whether the
+// joiner has got one.
+func (on *live) place(ctx context.Context) bool {
+	ctx, cancel := context.WithTimeout(ctx, joinerWaits)
+	defer cancel()
 	select {
 	case on.joiners <- struct{}{}:
-		defer func() { <-on.joiners }()
-	default:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}
+
+// serveJoin answers one joiner, in the session's own goroutine.
+func (n *network) serveJoin(on *live, s wire.Session) {
+	if !on.place(s.Context()) {
 		s.Close(0) // it asks again soon
 		return
 	}
+	defer func() { <-on.joiners }()
 	err := join.Serve(n.e.ctx, s, join.Sponsor{
 		Invite: func(k key.Public) ([32]byte, error) {
 			i, err := n.usable(k)

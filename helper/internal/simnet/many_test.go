@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -86,6 +87,45 @@ func TestSimCrowd(t *testing.T) {
 		for _, h := range hosts {
 			h.Until(2*time.Second, "all are online again", func() bool { return len(h.online()) == 11 })
 		}
+	})
+}
+
+// joinAll has hosts join by one link at once, and returns how long the last took.
+func joinAll(t *testing.T, link string, hosts ...*Host) time.Duration {
+	t.Helper()
+	began := time.Now()
+	var joins sync.WaitGroup
+	for _, h := range hosts {
+		h.Start()
+		joins.Go(func() {
+			if err := h.Join(link); err != nil {
+				t.Errorf("%s joins: %v", h.name, err)
+			}
+		})
+	}
+	joins.Wait()
+	return time.Since(began)
+}
+
+// TestSimManyJoin: whoever holds a valid link is let in within seconds, though
+// thirty come at once, from behind two NATs.
+func TestSimManyJoin(t *testing.T) {
+	row(t, func(t *testing.T, n *Net) {
+		s := n.Server("s")
+		s.Start()
+		s.Create("home")
+		relayOn(t, s)
+		homes := []*Site{n.Home("a"), n.Home("b")}
+		var hosts []*Host
+		for i := range 30 {
+			hosts = append(hosts, n.Host(fmt.Sprint("h", i), homes[i%2].LAN))
+		}
+		took := joinAll(t, s.Invite("", 0), hosts...)
+		t.Logf("%d joined within %v", len(hosts), took)
+		if took > 5*time.Second {
+			t.Errorf("%d joiners took %v", len(hosts), took)
+		}
+		t.Logf("the rosters agree after %v", agree(t, time.Minute, append(hosts, s)...))
 	})
 }
 

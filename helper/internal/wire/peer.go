@@ -19,6 +19,7 @@ const (
 
 	pingLives     = 5 * time.Second
 	instanceLives = time.Minute // idle
+	instanceGrace = time.Second // idle, where others wait for a place
 )
 
 // counter counts packets on the packet path. Its size keeps two of them off
@@ -156,6 +157,9 @@ func (p *peer) contact() *contact {
 			gossip:     bucket{rate: 1, burst: 6},
 			addr:       newPeerAddr(p),
 		}
+		if p.shared { // many strangers who hold the key may come at once
+			p.c.answers, p.c.challenges = bucket{rate: 50, burst: 200}, bucket{rate: 50, burst: 200}
+		}
 	}
 	return p.c
 }
@@ -175,14 +179,24 @@ func (p *peer) addInstance(b boot, now time.Time) *peer {
 	if c.instances == nil {
 		c.instances = map[boot]*peer{}
 	}
+	var idle boot // the longest
 	for b, q := range c.instances {
-		if len(q.c.sessions) == 0 && now.Sub(q.c.lastHeard) > instanceLives {
+		if len(q.c.sessions) > 0 {
+			continue
+		}
+		if now.Sub(q.c.lastHeard) > instanceLives {
 			p.wire.cutPeer(q)
 			delete(c.instances, b)
+		} else if idle == 0 || q.c.lastHeard.Before(c.instances[idle].c.lastHeard) {
+			idle = b
 		}
 	}
 	if len(c.instances) >= maxInstances {
-		return nil
+		if idle == 0 || now.Sub(c.instances[idle].c.lastHeard) < instanceGrace {
+			return nil
+		}
+		p.wire.cutPeer(c.instances[idle])
+		delete(c.instances, idle)
 	}
 	q := newPeer(p.wire, Peer{ID: p.id})
 	// To the holder our pings to all who hold the key are of one sender with what

@@ -373,3 +373,46 @@ func TestSharedKey(t *testing.T) {
 		}
 	})
 }
+
+// TestSharedKeyMany: whoever has joined makes room for the next, and one who is
+// about to is not driven out.
+func TestSharedKeyMany(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := newNode(t, "s", udptest.NewNet().Host("s"))
+		defer n.stop()
+		invite := key.New()
+		n.wire.SetPeers([]Peer{{ID: invite.Public(), Control: key.NewExchange().Public(), Shared: true}})
+		n.wire.mu.Lock()
+		defer n.wire.mu.Unlock()
+		p := n.wire.dir.Load().byID[invite.Public()]
+		come := func(b boot) *peer {
+			q := p.addInstance(b, time.Now())
+			if q != nil {
+				q.c.lastHeard = time.Now()
+			}
+			return q
+		}
+		for i := range maxInstances {
+			if come(boot(i+1)) == nil {
+				t.Fatalf("no room for number %d", i+1)
+			}
+		}
+		if come(1000) != nil {
+			t.Error("one who has just come was driven out")
+		}
+		n.wire.mu.Unlock()
+		time.Sleep(instanceGrace)
+		n.wire.mu.Lock()
+		p.instance(1).c.lastHeard = time.Now()
+		p.instance(2).c.sessions = map[*session]struct{}{nil: {}}
+		for i := range maxInstances - 2 {
+			if come(boot(2000+i)) == nil {
+				t.Fatalf("no room for number %d of the second wave", i+1)
+			}
+		}
+		if come(3000) != nil || p.instance(1) == nil || p.instance(2) == nil {
+			t.Error("one who is heard was driven out")
+		}
+		clear(p.instance(2).c.sessions)
+	})
+}
