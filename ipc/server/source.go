@@ -39,6 +39,15 @@ func (b *Board) Publish(st *ipc.Status) {
 	b.newer = make(chan struct{})
 }
 
+// Outdate wakes who waits for a newer state, for a Source that makes it only
+// when it is asked for.
+func (b *Board) Outdate() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	close(b.newer)
+	b.newer = make(chan struct{})
+}
+
 // Snapshot implements Source.
 func (b *Board) Snapshot() (*ipc.Status, uint64, <-chan struct{}) {
 	b.mu.Lock()

@@ -77,6 +77,7 @@ type Engine struct {
 	publish   *time.Timer
 	upkeep    *time.Timer
 	published time.Time
+	stale     bool        // something has changed since
 	room      *time.Timer // looks whether a full disk has space again
 	heard     map[[32]byte]*heardOpening
 	heardNew  chan struct{} // closed with a new one

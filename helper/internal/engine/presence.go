@@ -248,15 +248,23 @@ func (n *network) heardPresence(p replica.Presence) {
 	n.e.publishSoon()
 }
 
-// settleFor gathers what changes at once before it is decided upon anew.
-const settleFor = 100 * time.Millisecond
+// settleFor gathers what changes at once before it is decided upon anew; longer
+// where there are many members, each of whom is looked at.
+const (
+	settleFor  = 100 * time.Millisecond
+	settleEach = 200 * time.Microsecond
+)
+
+func (n *network) settles() time.Duration {
+	return settleFor + time.Duration(len(n.book.View().Members))*settleEach
+}
 
 // refreshSoon refreshes now, or shortly if that was done just before.
 func (n *network) refreshSoon() {
 	if n.refreshing != nil {
 		return
 	}
-	wait := settleFor - time.Since(n.refreshed)
+	wait := n.settles() - time.Since(n.refreshed)
 	if wait <= 0 {
 		n.refresh()
 		return
@@ -275,7 +283,7 @@ func (n *network) routeSoon() {
 		return
 	}
 	on := n.on
-	on.routing = time.AfterFunc(settleFor, func() {
+	on.routing = time.AfterFunc(n.settles(), func() {
 		n.e.post(func() {
 			if on.routing = nil; n.on == on {
 				n.routePeers()
@@ -286,7 +294,7 @@ func (n *network) routeSoon() {
 
 // allRouted is up to how many members each has its chains ready; in a larger
 // network those that we want or link with have.
-const allRouted = 100
+const allRouted = 32
 
 // routePeers gives the wire its candidate chains.
 func (n *network) routePeers() {

@@ -24,6 +24,10 @@ type mesh struct {
 	relays map[key.Public]bool
 	idle   map[key.Public]bool // passes nothing on, or is gone
 	edges  map[key.Public]map[key.Public]time.Duration
+
+	// Made on first use, once all is noted.
+	nearest map[key.Public][]hop
+	first   []hop
 }
 
 // What a path costs whose round trip nobody has told, and one that may not be
@@ -36,7 +40,7 @@ const (
 func newMesh(self key.Public) *mesh {
 	return &mesh{
 		self: self, relays: map[key.Public]bool{}, idle: map[key.Public]bool{},
-		edges: map[key.Public]map[key.Public]time.Duration{},
+		edges: map[key.Public]map[key.Public]time.Duration{}, nearest: map[key.Public][]hop{},
 	}
 }
 
@@ -75,6 +79,9 @@ type hop struct {
 
 // beside is the devices beside id that pass packets on, the nearest first.
 func (m *mesh) beside(id key.Public) []hop {
+	if out, ok := m.nearest[id]; ok {
+		return out
+	}
 	out := make([]hop, 0, len(m.edges[id]))
 	for k, rtt := range m.edges[id] {
 		if k != m.self && !m.idle[k] {
@@ -82,6 +89,7 @@ func (m *mesh) beside(id key.Public) []hop {
 		}
 	}
 	slices.SortFunc(out, nearer)
+	m.nearest[id] = out
 	return out
 }
 
@@ -92,13 +100,17 @@ func nearer(a, b hop) int {
 // firsts is whom a chain may begin with: the devices that we reach, and every
 // relay, which is sought when it is needed.
 func (m *mesh) firsts() []hop {
-	out := m.beside(m.self)
+	if m.first != nil {
+		return m.first
+	}
+	out := slices.Clone(m.beside(m.self))
 	for k := range m.relays {
 		if _, near := m.edges[m.self][k]; !near && k != m.self && !m.idle[k] {
 			out = append(out, hop{k, farAway})
 		}
 	}
 	slices.SortFunc(out, nearer)
+	m.first = out
 	return out
 }
 

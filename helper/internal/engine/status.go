@@ -20,15 +20,28 @@ import (
 // traffic counters of a snapshot may be when somebody asks.
 const (
 	publishWait = 40 * time.Millisecond
+	publishEach = 100 * time.Microsecond // longer, for each member
 	freshFor    = 500 * time.Millisecond
 )
 
-// publishSoon makes a new snapshot shortly.
+// publishSoon has whoever watches look again shortly: a snapshot takes time in
+// a large network, and is made for who asks.
 func (e *Engine) publishSoon() {
 	if e.publish != nil || e.stopping {
 		return
 	}
-	e.publish = time.AfterFunc(publishWait, func() { e.post(e.publishNow) })
+	wait := publishWait
+	for _, n := range e.nets {
+		wait += time.Duration(len(n.book.View().Members)) * publishEach
+	}
+	e.publish = time.AfterFunc(wait, func() {
+		e.post(func() {
+			if e.publish != nil {
+				e.publish, e.stale = nil, true
+				e.board.Outdate()
+			}
+		})
+	})
 }
 
 func (e *Engine) publishNow() {
@@ -36,6 +49,7 @@ func (e *Engine) publishNow() {
 		e.publish.Stop()
 		e.publish = nil
 	}
+	e.stale = false
 	e.published = time.Now()
 	e.board.Publish(e.status())
 }
@@ -48,7 +62,7 @@ func (s source) Snapshot() (*ipc.Status, uint64, <-chan struct{}) {
 	ctx, cancel := context.WithTimeout(s.e.ctx, time.Second)
 	defer cancel()
 	call(ctx, s.e, func() (struct{}, error) {
-		if s.e.publish != nil || time.Since(s.e.published) > freshFor {
+		if s.e.publish != nil || s.e.stale || time.Since(s.e.published) > freshFor {
 			s.e.publishNow()
 		}
 		return struct{}{}, nil

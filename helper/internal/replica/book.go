@@ -3,6 +3,7 @@ package replica
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -26,8 +27,65 @@ type Book struct {
 	changed func()
 	view    atomic.Pointer[roster.View]
 
-	mu  sync.Mutex
-	set *roster.Set
+	mu     sync.Mutex
+	set    *roster.Set
+	viewed time.Time   // when the set was evaluated last
+	due    *time.Timer // evaluates it; nil: it is as the view says
+}
+
+// An evaluation goes through all records: in a large set admissions, which
+// withdraw nothing from anybody, wait until some have come.
+const (
+	atOnceUpTo = 200 // records
+	gatherFor  = 100 * time.Millisecond
+	gatherEach = 100 * time.Microsecond // longer, for each record
+)
+
+// evaluate makes the view anew, now or soon; it tells whether that is done.
+// Callers hold mu.
+func (b *Book) evaluate(recs []*roster.Record, now time.Time) bool {
+	admissions := !slices.ContainsFunc(recs, func(r *roster.Record) bool { return r.Type != roster.TypeAdmit })
+	wait := gatherFor + time.Duration(b.set.Len())*gatherEach - now.Sub(b.viewed)
+	if b.set.Len() > atOnceUpTo && admissions && wait > 0 {
+		if b.due == nil {
+			b.due = time.AfterFunc(wait, b.settle)
+		}
+		return false
+	}
+	b.evaluateNow(now)
+	return true
+}
+
+func (b *Book) evaluateNow(now time.Time) {
+	if b.due != nil {
+		b.due.Stop()
+		b.due = nil
+	}
+	b.viewed = now
+	b.view.Store(b.set.View())
+}
+
+// settle evaluates what has waited.
+func (b *Book) settle() {
+	b.mu.Lock()
+	waited := b.due != nil
+	if waited {
+		b.evaluateNow(time.Now())
+	}
+	b.mu.Unlock()
+	if waited {
+		b.changed()
+	}
+}
+
+// lag is for how long the view may be behind what has been taken in.
+func (b *Book) lag() time.Duration {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.set.Len() <= atOnceUpTo {
+		return 0
+	}
+	return gatherFor + time.Duration(b.set.Len())*gatherEach
 }
 
 // NewBook wraps a set, whose records are stored already. changed is called,
@@ -54,9 +112,9 @@ func (b *Book) Add(raws [][]byte, from key.Public) (added [][]byte, err error) {
 			err = fmt.Errorf("%w: %w", ErrRefused, r.Err)
 		}
 	}
-	added, cerr := b.commit(now, from)
+	added, seen, cerr := b.commit(now, from)
 	b.mu.Unlock()
-	if len(added) > 0 {
+	if len(added) > 0 && seen {
 		b.changed()
 	}
 	if cerr != nil {
@@ -70,7 +128,11 @@ func (b *Book) Add(raws [][]byte, from key.Public) (added [][]byte, err error) {
 func (b *Book) Write(fn func(*roster.Set) error) (added [][]byte, err error) {
 	b.mu.Lock()
 	err = fn(b.set)
-	added, cerr := b.commit(time.Now(), key.Public{})
+	now := time.Now()
+	added, seen, cerr := b.commit(now, key.Public{})
+	if len(added) > 0 && !seen { // who has written reads
+		b.evaluateNow(now)
+	}
 	b.mu.Unlock()
 	if len(added) > 0 {
 		b.changed()
@@ -81,8 +143,9 @@ func (b *Book) Write(fn func(*roster.Set) error) (added [][]byte, err error) {
 	return added, err
 }
 
-// commit stores what the set has accepted since the last time.
-func (b *Book) commit(now time.Time, from key.Public) (added [][]byte, bad error) {
+// commit stores what the set has accepted since the last time; seen tells
+// whether the view has it already.
+func (b *Book) commit(now time.Time, from key.Public) (added [][]byte, seen bool, bad error) {
 	var recs []*roster.Record
 	for _, s := range b.set.Settled() {
 		switch {
@@ -94,7 +157,7 @@ func (b *Book) commit(now time.Time, from key.Public) (added [][]byte, bad error
 		}
 	}
 	if len(recs) == 0 {
-		return nil, bad
+		return nil, false, bad
 	}
 	if err := b.keeper.Keep(recs, now); err != nil {
 		// What could not be stored must not be acted on.
@@ -103,10 +166,9 @@ func (b *Book) commit(now time.Time, from key.Public) (added [][]byte, bad error
 			ids[i] = r.ID
 		}
 		b.set.Forget(ids...)
-		return nil, fmt.Errorf("store records: %w", err)
+		return nil, false, fmt.Errorf("store records: %w", err)
 	}
-	b.view.Store(b.set.View())
-	return added, bad
+	return added, b.evaluate(recs, now), bad
 }
 
 // Prune drops what has been cut for long enough and tells what is gone.
@@ -115,7 +177,7 @@ func (b *Book) Prune(now time.Time, own key.Public) []roster.ID {
 	defer b.mu.Unlock()
 	gone := b.set.Prune(now, own)
 	if len(gone) > 0 {
-		b.view.Store(b.set.View())
+		b.evaluateNow(now)
 	}
 	return gone
 }

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"io"
 	"slices"
+	"sync/atomic"
 	"time"
 
 	"kith.internal/helper/internal/frame"
@@ -29,6 +30,7 @@ const (
 	chunk       = 128 << 10 // bytes of records or IDs in one message
 	lingering   = 300 * time.Millisecond
 	settleAfter = 100 * time.Millisecond
+	gatherNews  = 50 * time.Millisecond
 	retryAfter  = 15 * time.Second // when records could not be stored
 	repeatAfter = 10 * time.Second // for an exchange that changed nothing
 	sanestClock = 100 * 365 * 24 * time.Hour
@@ -44,6 +46,7 @@ type link struct {
 	done    chan struct{}
 
 	theirs [32]byte // the last digest heard; guarded by Replica.mu
+	saying atomic.Bool
 
 	// Of the reading goroutine alone.
 	lastMine, lastTheirs [32]byte // digests at the last exchange
@@ -196,18 +199,66 @@ func (l *link) close(code uint64) {
 	l.session.Close(code)
 }
 
+// write sends what is queued. What is news to all goes at once, but where more
+// comes just after, that goes together: each message costs every member on its
+// way.
 func (l *link) write(st wire.Stream) {
 	defer st.Close()
-	for {
-		select {
-		case m := <-l.queue:
-			if err := frame.Write(st, m); err != nil {
-				l.close(codeClosing)
+	var m message
+	var news time.Time // when the last went out
+	for next := (*message)(nil); ; {
+		if next != nil {
+			m, next = *next, nil
+		} else {
+			select {
+			case m = <-l.queue:
+			case <-l.done:
 				return
 			}
-		case <-l.done:
+		}
+		if m.isNews() {
+			next = l.gather(&m, gatherNews-time.Since(news))
+			news = time.Now()
+		}
+		if err := frame.Write(st, m); err != nil {
+			l.close(codeClosing)
 			return
 		}
+	}
+}
+
+// gather adds to m the news that come while it waits, and are queued then. It
+// returns the first message that does not fit in.
+func (l *link) gather(m *message, wait time.Duration) (other *message) {
+	var end <-chan time.Time
+	if wait > 0 {
+		t := time.NewTimer(wait)
+		defer t.Stop()
+		end = t.C
+	}
+	for size := m.size(); ; {
+		var n message
+		if end != nil {
+			select {
+			case n = <-l.queue:
+			case <-end:
+				end = nil
+				continue
+			case <-l.done:
+				return nil
+			}
+		} else {
+			select {
+			case n = <-l.queue:
+			default:
+				return nil
+			}
+		}
+		if size += n.size(); !n.isNews() || size > chunk {
+			return &n
+		}
+		m.Records = slices.Concat(m.Records, n.Records)
+		m.Presence = slices.Concat(m.Presence, n.Presence)
 	}
 }
 
@@ -372,9 +423,19 @@ func (l *link) take(raws [][]byte) error {
 	}
 	if len(added) > 0 {
 		l.r.Push(added, l.id)
-		time.AfterFunc(settleAfter, l.sayDigest)
+		l.sayDigestSoon()
 	}
 	return nil
+}
+
+// sayDigestSoon says it once what has come meanwhile is in it.
+func (l *link) sayDigestSoon() {
+	if l.saying.CompareAndSwap(false, true) {
+		time.AfterFunc(settleAfter+l.r.cfg.Book.lag(), func() {
+			l.saying.Store(false)
+			l.sayDigest()
+		})
+	}
 }
 
 // sayDigest lets the neighbour notice what is still missing on either side.

@@ -30,6 +30,22 @@ type message struct {
 	Hops     uint8       `cbor:"10,keyasint,omitempty"` // how much further Who may go
 }
 
+// isNews tells whether the message is records and presence alone.
+func (m *message) isNews() bool {
+	return len(m.Records)+len(m.Presence) > 0 && m.Hello == nil && m.Digest == nil && m.Buckets == nil && m.IDs == nil &&
+		m.Epoch == nil && m.Who == nil && m.Notes == nil
+}
+
+// size is about how many bytes of news it has.
+func (m *message) size() (n int) {
+	for _, list := range [][][]byte{m.Records, m.Presence} {
+		for _, b := range list {
+			n += len(b)
+		}
+	}
+	return n
+}
+
 // hello opens a stream, from both sides.
 type hello struct {
 	Digest []byte `cbor:"1,keyasint"`

@@ -79,7 +79,7 @@ type Replica struct {
 	chosen   []key.Public        // whom we dial
 	random   key.Public          // the one of them that chance picked
 	links    map[key.Public]*link
-	dialling map[key.Public]bool
+	dialling map[key.Public]*dialling
 	brief    map[key.Public]int // links in a row that did not last
 	presence map[key.Public]heard
 	asked    map[key.Public]*asking
@@ -105,7 +105,7 @@ func New(cfg Config) *Replica {
 		members:  map[key.Public]bool{},
 		removed:  map[key.Public]bool{},
 		links:    map[key.Public]*link{},
-		dialling: map[key.Public]bool{},
+		dialling: map[key.Public]*dialling{},
 		brief:    map[key.Public]int{},
 		presence: map[key.Public]heard{},
 		asked:    map[key.Public]*asking{},
@@ -141,6 +141,12 @@ func (r *Replica) SetMembers(members, removed []key.Public) {
 	}
 	spare := r.spare()
 	chosen := slices.Clone(r.chosen)
+	for id, d := range r.dialling {
+		if !d.asked && !slices.Contains(chosen, id) {
+			d.cancel()
+			delete(r.dialling, id)
+		}
+	}
 	r.mu.Unlock()
 	for _, l := range spare {
 		l.finish()
@@ -230,24 +236,41 @@ func (r *Replica) PathUp(id key.Public) {
 	case l != nil:
 		l.sayDigest()
 	case want:
-		r.dial(id)
+		r.reach(id, true)
 	}
 }
 
-// dial opens a link unless there is one.
-func (r *Replica) dial(id key.Public) {
+// dialling is a dial under way. One that nobody asked for ends when its member
+// is chosen no longer: as many join at once, that is so soon.
+type dialling struct {
+	cancel func()
+	asked  bool
+}
+
+// dial opens a link with a chosen member unless there is one.
+func (r *Replica) dial(id key.Public) { r.reach(id, false) }
+
+func (r *Replica) reach(id key.Public, asked bool) {
 	r.mu.Lock()
-	if r.closed || r.dialling[id] || r.links[id] != nil || !r.members[id] {
+	if d := r.dialling[id]; d != nil {
+		d.asked = d.asked || asked
 		r.mu.Unlock()
 		return
 	}
-	r.dialling[id] = true
+	if r.closed || r.links[id] != nil || !r.members[id] {
+		r.mu.Unlock()
+		return
+	}
+	ctx, cancel := context.WithTimeout(r.ctx, dialTimeout)
+	d := &dialling{cancel, asked}
+	r.dialling[id] = d
 	r.wg.Go(func() {
-		ctx, cancel := context.WithTimeout(r.ctx, dialTimeout)
 		s, err := r.cfg.Wire.Dial(ctx, id)
 		cancel()
 		r.mu.Lock()
-		delete(r.dialling, id)
+		if r.dialling[id] == d {
+			delete(r.dialling, id)
+		}
 		r.mu.Unlock()
 		if err == nil {
 			r.run(id, s, true)
@@ -382,7 +405,7 @@ func (r *Replica) Note(to key.Public, note []byte) bool {
 }
 
 // Reach links with a member that is not chosen, for something to say to it.
-func (r *Replica) Reach(id key.Public) { r.dial(id) }
+func (r *Replica) Reach(id key.Public) { r.reach(id, true) }
 
 // stepped wakes who waits in Await.
 func (r *Replica) stepped() {

@@ -5,6 +5,7 @@ package simnet
 import (
 	"fmt"
 	"os"
+	"runtime"
 	"strconv"
 	"sync/atomic"
 	"testing"
@@ -12,6 +13,9 @@ import (
 
 	"kith.internal/helper/internal/wire/udp/udptest"
 )
+
+// joinAtOnce is how many join by one link at the same time.
+const joinAtOnce = 50
 
 // TestBenchCrowd has many engines, KITH_CROWD or 100, join in one process and
 // come to rest: DESIGN's budget for gossip is 1 kB a second and device.
@@ -28,30 +32,37 @@ func TestBenchCrowd(t *testing.T) {
 		s.Start()
 		s.Create("home")
 		relayOn(t, s)
-		hosts := []*Host{s}
+		hosts, wave := []*Host{s}, []*Host{}
 		link := s.Invite("", 0)
 		var home *Site
+		var bytes, sent atomic.Int64
+		n.udp.SetTap(func(_ string, d udptest.Datagram) {
+			sent.Add(1)
+			bytes.Add(int64(len(d.Payload)))
+		})
 		began := time.Now()
 		for i := range members - 1 {
 			if i%10 == 0 {
 				home = n.Home(fmt.Sprint("home", i))
 			}
-			h := n.Host(fmt.Sprint("h", i), home.LAN)
-			h.Start()
-			if err := h.Join(link); err != nil {
-				t.Fatalf("%s joins: %v", h.name, err)
+			wave = append(wave, n.Host(fmt.Sprint("h", i), home.LAN))
+			if len(wave) == joinAtOnce || i == members-2 {
+				joinAll(t, link, wave...)
+				hosts, wave = append(hosts, wave...), nil
 			}
-			hosts = append(hosts, h)
 		}
 		joined := time.Since(began)
 		settled := agree(t, time.Minute, hosts...)
+		first := sent.Load()
 		time.Sleep(2 * time.Minute)
-		var bytes atomic.Int64
-		n.udp.SetTap(func(_ string, d udptest.Datagram) { bytes.Add(int64(len(d.Payload))) })
+		bytes.Store(0)
 		const long = time.Minute
 		time.Sleep(long)
 		each := float64(bytes.Load()) / long.Seconds() / float64(members)
-		fmt.Printf("%d engines: joined one after another in %v, agreed %v later, then %.0f bytes a second each (budget 1,000)\n", members, joined, settled, each)
+		var m runtime.MemStats
+		runtime.ReadMemStats(&m)
+		fmt.Printf("%d engines: joined %d at a time in %v, agreed %v later, %d datagrams each until then, then %.0f bytes a second each (budget 1,000); %d MiB of heap\n",
+			members, joinAtOnce, joined, settled, first/int64(members), each, m.HeapInuse>>20)
 		if each > 1000 {
 			t.Errorf("a device sends %.0f bytes a second", each)
 		}

@@ -65,13 +65,14 @@ type nat struct {
 	lives   lifetimes
 	byInner map[tuple]*mapping
 	byOuter map[door][]*mapping
-	taken   map[tuple]*flow // by the router itself
+	byFlow  map[tuple]*mapping // by the outer address and the far end; it may be gone
+	taken   map[tuple]*flow    // by the router itself
 }
 
 func newNAT(n *Net, kind NAT) *nat {
 	t := &nat{
 		net: n, kind: kind, lives: lifetimes{kind.Unreplied, kind.Replied},
-		byInner: map[tuple]*mapping{}, byOuter: map[door][]*mapping{}, taken: map[tuple]*flow{},
+		byInner: map[tuple]*mapping{}, byOuter: map[door][]*mapping{}, byFlow: map[tuple]*mapping{}, taken: map[tuple]*flow{},
 	}
 	if t.lives.unreplied == 0 {
 		t.lives.unreplied = unrepliedLives
@@ -97,7 +98,7 @@ func (d Dependence) of(remote netip.AddrPort) netip.AddrPort {
 func (t *nat) out(d Datagram, outer netip.Addr) Datagram {
 	id := tuple{d.TCP(), d.From, t.kind.Mapping.of(d.To)}
 	m := t.byInner[id]
-	if m != nil && !t.alive(m) {
+	if m != nil && !m.flows[d.To].alive(m.tcp, t.lives) && !t.alive(m) {
 		t.remove(m)
 		m = nil
 	}
@@ -109,6 +110,7 @@ func (t *nat) out(d Datagram, outer netip.Addr) Datagram {
 	}
 	f := m.flows[d.To]
 	m.flows[d.To] = &flow{time.Now(), f.alive(id.tcp, t.lives) && f.replied}
+	t.byFlow[tuple{id.tcp, m.outer, d.To}] = m
 	d.From = m.outer
 	return d
 }
@@ -147,6 +149,17 @@ func (t *nat) free(d Datagram, outer netip.AddrPort) bool {
 // in translates what arrives at an outer address; false: nobody has asked.
 func (t *nat) in(d Datagram) (Datagram, bool) {
 	at := door{d.TCP(), d.To}
+	known := tuple{d.TCP(), d.To, d.From}
+	if m := t.byFlow[known]; m != nil && t.byInner[m.tuple] == m && m.flows[d.From].alive(m.tcp, t.lives) {
+		m.flows[d.From] = &flow{time.Now(), true}
+		d.To = m.inner
+		return d, true
+	}
+	delete(t.byFlow, known)
+	if t.kind.Mapping == AddressAndPortDependent && t.kind.Filtering == AddressAndPortDependent {
+		t.refuse(d)
+		return d, false
+	}
 	for _, m := range slices.Clone(t.byOuter[at]) {
 		if !t.alive(m) {
 			t.remove(m)
@@ -159,13 +172,21 @@ func (t *nat) in(d Datagram) (Datagram, bool) {
 		d.To = m.inner
 		return d, true
 	}
-	if t.kind.Accepts {
-		t.taken[tuple{d.TCP(), d.To, d.From}] = &flow{last: time.Now()}
-	}
+	t.refuse(d)
 	return d, false
 }
 
+// refuse notes what was not asked for, if the router takes it itself.
+func (t *nat) refuse(d Datagram) {
+	if t.kind.Accepts {
+		t.taken[tuple{d.TCP(), d.To, d.From}] = &flow{last: time.Now()}
+	}
+}
+
 func (t *nat) admits(m *mapping, from netip.AddrPort) bool {
+	if m.flows[from].alive(m.tcp, t.lives) {
+		return true
+	}
 	for remote, f := range m.flows {
 		if t.kind.Filtering.of(remote) == t.kind.Filtering.of(from) && f.alive(m.tcp, t.lives) {
 			return true
