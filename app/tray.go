@@ -71,7 +71,7 @@ func runTray(dir string, first desktop.Message, background bool, words *text.Cat
 	done := make(chan struct{})
 	tray.Run(func(t *tray.Tray) {
 		k.icon = t
-		go live.Run(k.ctx, live.Config{Watcher: k.helper, App: version, NoGL: k.noGL, Show: func(v model.View) {
+		go live.Run(k.ctx, live.Config{Watcher: k.helper, App: version, Menu: true, NoGL: k.noGL, Show: func(v model.View) {
 			k.do(func() { k.show(v) })
 		}})
 		go func() { defer close(done); k.loop() }()

@@ -22,6 +22,7 @@ type Watcher interface {
 type Config struct {
 	Watcher Watcher
 	App     string // this build's version
+	Menu    bool   // the Views are for a menu: without devices but exit nodes
 	// Show is called with each View that differs, from one goroutine.
 	Show func(model.View)
 	// Again shows the same View again that often, for texts such as "3 min
@@ -57,6 +58,9 @@ func Run(ctx context.Context, cfg Config) {
 	alarm := time.NewTimer(0)
 	defer alarm.Stop()
 	s := model.New(cfg.App)
+	if cfg.Menu {
+		s = s.ForMenu()
+	}
 	var shown *model.View
 	for {
 		force := false

@@ -11,12 +11,17 @@ import (
 	"kith.internal/ipc"
 )
 
-// devices lists the peers of all networks by name, then network.
-func devices(st ipc.Status) []Device {
+// devices lists the peers of all networks by name, then network; for a menu the
+// exit nodes among them, which nobody searches there.
+func devices(st ipc.Status, menu bool) []Device {
 	var rows []Device
 	for _, n := range st.Networks {
 		active := n.Active && st.State != ipc.StateOff
-		for _, p := range n.Peers {
+		for i := range n.Peers {
+			p := n.Peers[i]
+			if menu && !p.Exit && (n.Exit.Using == nil || *n.Exit.Using != p.Name) {
+				continue
+			}
 			d := Device{Net: n.ID, NetName: alias(n), Peer: p, Dot: DotOffline}
 			switch {
 			case n.Self.Role == ipc.RoleRemoved, !active:
@@ -27,7 +32,9 @@ func devices(st ipc.Status) []Device {
 			}
 			d.Relayed = p.Path == ipc.PathRelayed || p.Path == ipc.PathForwarded
 			d.Fresh = p.Active
-			d.Haystack = haystack(alias(n), p)
+			if !menu {
+				d.Haystack = haystack(alias(n), p)
+			}
 			rows = append(rows, d)
 		}
 	}

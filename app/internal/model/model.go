@@ -34,10 +34,18 @@ type State struct {
 	have    bool      // status holds a snapshot of the connection that is up
 	status  ipc.Status
 	noGL    bool
+	menu    bool // for a menu: Views have no devices but exit nodes
 }
 
 // New is the state at the start of an app of that version.
 func New(app string) State { return State{app: app} }
+
+// ForMenu is the State whose Views have of the devices only those that a menu
+// shows: of thousands, the exit nodes.
+func (s State) ForMenu() State {
+	s.menu = true
+	return s
+}
 
 // SetLink tells how the connection to the helper stands. service is the
 // helper's version where it is known.

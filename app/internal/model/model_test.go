@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
 
 	"kith.internal/app/internal/text"
 	"kith.internal/ipc"
@@ -298,6 +299,31 @@ func TestNotifierTellsOfAJoin(t *testing.T) {
 	list, _ := n.Step(up(status(network("home"))).View(t0), t0)
 	if len(list) != 1 || c.Say(list[0].Body) != "This device is in home now." {
 		t.Errorf("%+v", list)
+	}
+}
+
+// TestMenuHasExitNodesAlone: a menu is the same without the devices that it does
+// not show.
+func TestMenuHasExitNodesAlone(t *testing.T) {
+	st := withExit(ipc.ExitOn)
+	st.Networks[0].Peers = append(st.Networks[0].Peers, peer("phone", true), peer("tablet", false))
+	st.Networks[0].Peers[0].Exit = false // in use all the same
+	all, menu := up(st).View(t0), New("1.4").ForMenu().Take(st).View(t0)
+	var names []string
+	for _, d := range menu.Devices {
+		names = append(names, d.Peer.Name)
+	}
+	if !slices.Equal(names, []string{"cabin", "nas", "vps"}) {
+		t.Errorf("devices %v", names)
+	}
+	for _, v := range []*View{&all, &menu} {
+		v.Devices = nil
+		for i := range v.Exit.Nodes {
+			v.Exit.Nodes[i].Device.Haystack = ""
+		}
+	}
+	if d := cmp.Diff(all, menu, cmp.AllowUnexported(View{}), cmpopts.EquateComparable(netip.Addr{}, netip.AddrPort{}, netip.Prefix{})); d != "" {
+		t.Error(d)
 	}
 }
 

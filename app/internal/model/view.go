@@ -153,7 +153,7 @@ func (s State) View(now time.Time) View {
 		v.May = slices.Contains(s.status.May, ipc.RightOperate)
 		v.Nets = nets(s.status)
 		v.Machine = slices.Contains(s.status.May, ipc.RightMachine)
-		v.Devices = devices(s.status)
+		v.Devices = devices(s.status, s.menu)
 		v.Exit = exits(s.status, v.Devices)
 		v.Shares = shares(s.status)
 		v.Nearby = s.status.Nearby
