@@ -218,7 +218,7 @@ func (b *beyond) with(o *beyond) *beyond {
 }
 
 func (b *beyond) opens(a netip.Addr, proto uint8, port uint16) bool {
-	if b.public && !public(a) || within(b.never, a) {
+	if b.public && !public(a) || within(b.never, within4(a)) || within(b.never, a) {
 		return false
 	}
 	if b.internet.opens(proto, port) && public(a) {

@@ -93,7 +93,7 @@ func naive(p *Policy, w *World, in bool, src, dst netip.Addr, proto uint8, port 
 		gs := g.subject()
 		switch {
 		case in && nd == nil:
-			if g.Exit && public(near) && !within(w.Links, near) && allowed(gs, ns) {
+			if g.Exit && public(near) && !within(w.Links, within4(near)) && allowed(gs, ns) {
 				return true
 			}
 		case in:

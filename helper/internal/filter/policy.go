@@ -130,6 +130,24 @@ var notPublic = []netip.Prefix{
 	netip.MustParsePrefix("127.0.0.0/8"), netip.MustParsePrefix("169.254.0.0/16"), netip.MustParsePrefix("172.16.0.0/12"),
 	netip.MustParsePrefix("192.168.0.0/16"), netip.MustParsePrefix("224.0.0.0/3"),
 	netip.MustParsePrefix("::/96"), netip.MustParsePrefix("::ffff:0:0/96"), netip.MustParsePrefix("fc00::/7"), netip.MustParsePrefix("fe80::/9"), netip.MustParsePrefix("ff00::/8"),
+	netip.MustParsePrefix("64:ff9b:1::/48"), // what translates to IPv4 of local use (RFC 8215)
+}
+
+var (
+	nat64  = netip.MustParsePrefix("64:ff9b::/96") // RFC 6052
+	sixTo4 = netip.MustParsePrefix("2002::/16")    // RFC 3056
+)
+
+// within4 is the IPv4 address that an IPv6 one leads to by a translator or tunnel
+// of whoever is on the way, else a itself.
+func within4(a netip.Addr) netip.Addr {
+	switch b := a.As16(); {
+	case nat64.Contains(a):
+		return netip.AddrFrom4([4]byte(b[12:]))
+	case sixTo4.Contains(a):
+		return netip.AddrFrom4([4]byte(b[2:]))
+	}
+	return a
 }
 
 // unroutable is what no other device is asked to pass on.
@@ -143,7 +161,7 @@ var anyPublic = netip.MustParseAddr("198.51.100.1")
 
 // public tells whether an address is the internet's (RFC 6890), not a private
 // network's.
-func public(a netip.Addr) bool { return !within(notPublic, a) }
+func public(a netip.Addr) bool { return !within(notPublic, within4(a)) }
 
 // opens is the naive reading: what the policy lets from open on to.
 func (p *Policy) opens(from, to *subject) (sum Ports) {

@@ -153,6 +153,7 @@ func Open(ctx context.Context, s wire.Session, req Request) (*Hello, Answer, err
 func (h *Hello) Send(req Request) error {
 	h.mu.Lock()
 	defer h.mu.Unlock()
+	h.st.SetWriteDeadline(time.Now().Add(patience))
 	if err := frame.Write(h.st, req); err != nil {
 		return fmt.Errorf("ask the friend's device: %w", err)
 	}
