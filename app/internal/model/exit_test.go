@@ -97,15 +97,17 @@ func TestDerivedProblems(t *testing.T) {
 		}
 		return list
 	}
+	st.Health = []ipc.Health{health(ipc.HealthLANOnly, ipc.SeverityInfo, "")}
 	want := []string{
 		"tablet asks to join home. Compare the digits.",
 		"Ben accepted your share of nas. Compare the words.",
+		"No internet. Reaching 1 device on this network.", // hides none that asks
 	}
 	if d := cmp.Diff(want, said(st)); d != "" {
 		t.Error(d)
 	}
 	st.May = nil
-	if got := said(st); len(got) != 1 { // who may only look is asked for nothing
+	if got := said(st); len(got) != 2 { // who may only look is asked for nothing
 		t.Error(got)
 	}
 }

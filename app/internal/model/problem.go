@@ -60,6 +60,8 @@ func rank(p Problem) int {
 		r += 4
 	case ipc.HealthClock:
 		r += 3
+	case ipc.HealthLANOnly:
+		r -= 3 // who asks for a person goes first
 	case "readonly":
 		r -= 5
 	}
