@@ -21,6 +21,8 @@ const (
 	VerbDeviceRevoke   Verb = "device/revoke"      // DeviceRequest -> DeviceAnswer
 	VerbDeviceRenew    Verb = "device/renew"       // DeviceRequest -> DeviceAnswer: new WireGuard and control keys
 	VerbDeviceApprove  Verb = "device/approve"     // DeviceRequest -> DeviceAnswer
+	VerbDeviceRole     Verb = "device/role"        // RoleRequest -> RoleAnswer
+	VerbDeviceTag      Verb = "device/tag"         // TagRequest -> TagAnswer
 	VerbRelayOn        Verb = "relay/on"           // RelayRequest -> RelayAnswer
 	VerbRelayOff       Verb = "relay/off"          // NetworkRequest -> RelayAnswer
 	VerbForward        Verb = "forward"            // ForwardRequest -> ForwardAnswer
@@ -64,7 +66,7 @@ const (
 // Verbs are all verbs, in the order above.
 var Verbs = []Verb{
 	VerbVersion, VerbStatus, VerbWatch, VerbCreate, VerbInvite, VerbPreview, VerbJoin, VerbLeave, VerbUp, VerbDown,
-	VerbPing, VerbDeviceList, VerbDeviceRename, VerbDeviceRevoke, VerbDeviceRenew, VerbDeviceApprove,
+	VerbPing, VerbDeviceList, VerbDeviceRename, VerbDeviceRevoke, VerbDeviceRenew, VerbDeviceApprove, VerbDeviceRole, VerbDeviceTag,
 	VerbRelayOn, VerbRelayOff, VerbForward, VerbExitUse, VerbExitOff, VerbExitOffer, VerbExitApprove,
 	VerbRouteAdd, VerbRouteRemove, VerbRouteApprove, VerbRouteAccept, VerbPolicyShow, VerbPolicySet, VerbPolicyReach,
 	VerbShareCreate, VerbShareAccept, VerbShareList, VerbShareApprove, VerbShareRevoke, VerbShareRemove,

@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"kith.internal/ipc"
@@ -13,6 +14,8 @@ type deviceCmd struct {
 	Revoke  deviceRevokeCmd  `cmd:"" help:"Remove a device from the network."`
 	Renew   deviceRenewCmd   `cmd:"" help:"Give a device new WireGuard and control keys."`
 	Approve deviceApproveCmd `cmd:"" help:"Grant what a device asks for."`
+	Role    deviceRoleCmd    `cmd:"" help:"Say what a device may do: owner, admin, sponsor or plain."`
+	Tag     deviceTagCmd     `cmd:"" help:"Add tags to a device, or remove them."`
 }
 
 type deviceListCmd struct{}
@@ -102,6 +105,105 @@ type deviceApproveCmd struct {
 func (c *deviceApproveCmd) Run(a *app) error {
 	ans, err := a.client.DeviceApprove(a.ctx, ipc.DeviceRequest{Network: a.Network, Device: c.Device})
 	return a.afterChange(ans, err, "Granted what %s asked for.", "What %s asks for waits for another admin's word.")
+}
+
+type deviceRoleCmd struct {
+	Device string `arg:"" help:"The device: its name, full name or the start of its key."`
+	Role   string `arg:"" enum:"owner,admin,sponsor,plain,member" help:"Its role from now on."`
+	Phrase bool   `help:"Use the root phrase: asked for, or read from standard input."`
+}
+
+func (c *deviceRoleCmd) Help() string {
+	return `owner: may do everything. The root phrase makes one, and takes it back.
+admin: admits, removes, gives roles, and sets names, tags, policy, routes and shares.
+sponsor: lets devices in that have an invite, for a relay that is always on.
+plain, or member: none of that.
+
+What a device did under a role before stands. Only who is above a device can lower its role.`
+}
+
+func (c *deviceRoleCmd) Run(a *app) (err error) {
+	req := ipc.RoleRequest{Network: a.Network, Device: c.Device, Role: ipc.Role(c.Role)}
+	if c.Role == "member" {
+		req.Role = ipc.RolePlain
+	}
+	if c.Phrase || req.Role == ipc.RoleOwner {
+		if req.Phrase, err = a.readPhrase(); err != nil {
+			return err
+		}
+	}
+	ans, err := a.client.DeviceRole(a.ctx, req)
+	switch {
+	case err != nil:
+		return err
+	case a.JSON:
+		return a.json(ans)
+	}
+	fmt.Fprintf(a.out, "The role of %s is %s now.\n", clean(ans.Device), ans.Role)
+	a.printDropped(ans.Dropped)
+	if len(ans.Demoted) > 0 {
+		fmt.Fprintf(a.out, "These have a lesser role now, too: %s.\n", clean(strings.Join(ans.Demoted, ", ")))
+	}
+	return nil
+}
+
+type deviceTagCmd struct {
+	Device string   `arg:"" help:"The device: its name, full name or the start of its key."`
+	Tags   []string `arg:"" help:"+TAG adds one, -TAG removes one."`
+}
+
+// tagsLast moves the +TAG and -TAG of "device tag" to the end, where none is read
+// as a flag.
+func tagsLast(args []string) []string {
+	at := slices.Index(args, "tag")
+	if at < 1 || args[at-1] != "device" {
+		return args
+	}
+	rest := args[at+1:]
+	device := slices.IndexFunc(rest, func(s string) bool { return !strings.HasPrefix(s, "-") })
+	for device > 0 && slices.Contains([]string{"-n", "--network", "--socket"}, rest[device-1]) { // it is the flag's
+		next := slices.IndexFunc(rest[device+1:], func(s string) bool { return !strings.HasPrefix(s, "-") })
+		if next < 0 {
+			return args
+		}
+		device += 1 + next
+	}
+	if device < 0 {
+		return args
+	}
+	tag := func(s string) bool { return len(s) > 1 && (s[0] == '+' || s[0] == '-' && s[1] != '-') }
+	flags := slices.DeleteFunc(slices.Clone(rest[device+1:]), tag)
+	tags := slices.DeleteFunc(slices.Clone(rest[device+1:]), func(s string) bool { return !tag(s) })
+	if len(tags) == 0 {
+		return args
+	}
+	return slices.Concat(args[:at+1], rest[:device+1], flags, []string{"--"}, tags)
+}
+
+func (c *deviceTagCmd) Run(a *app) error {
+	req := ipc.TagRequest{Network: a.Network, Device: c.Device, Add: []string{}, Remove: []string{}}
+	for _, t := range c.Tags {
+		switch {
+		case strings.HasPrefix(t, "+"):
+			req.Add = append(req.Add, t[1:])
+		case strings.HasPrefix(t, "-"):
+			req.Remove = append(req.Remove, t[1:])
+		default:
+			return ipc.Errorf(ipc.CodeUsage, "%.70q is neither +TAG nor -TAG", t)
+		}
+	}
+	ans, err := a.client.DeviceTag(a.ctx, req)
+	switch {
+	case err != nil:
+		return err
+	case a.JSON:
+		return a.json(ans)
+	case len(ans.Tags) == 0:
+		fmt.Fprintf(a.out, "%s has no tags now.\n", clean(ans.Device))
+	default:
+		fmt.Fprintf(a.out, "The tags of %s are %s now.\n", clean(ans.Device), clean(strings.Join(ans.Tags, ", ")))
+	}
+	return nil
 }
 
 func (a *app) afterChange(ans ipc.DeviceAnswer, err error, done, pending string) error {

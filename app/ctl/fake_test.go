@@ -106,6 +106,13 @@ func (f *fake) serve(t *testing.T) string {
 	handle(f, s, ipc.VerbDeviceRevoke, func(r ipc.DeviceRequest) ipc.DeviceAnswer {
 		return ipc.DeviceAnswer{Device: r.Device, Dropped: []string{"tablet", "tv"}}
 	})
+	handle(f, s, ipc.VerbDeviceRole, func(r ipc.RoleRequest) ipc.RoleAnswer {
+		if r.Role == ipc.RolePlain {
+			return ipc.RoleAnswer{Device: r.Device, Role: r.Role, Dropped: []string{"tv"}, Demoted: []string{"desk", "den"}}
+		}
+		return ipc.RoleAnswer{Device: r.Device, Role: r.Role, Dropped: []string{}, Demoted: []string{}}
+	})
+	handle(f, s, ipc.VerbDeviceTag, func(r ipc.TagRequest) ipc.TagAnswer { return ipc.TagAnswer{Device: r.Device, Tags: r.Add} })
 	handle(f, s, ipc.VerbRelayOn, func(r ipc.RelayRequest) ipc.RelayAnswer {
 		if f.pending {
 			return ipc.RelayAnswer{Relay: ipc.Relay{Pending: true}}

@@ -74,7 +74,7 @@ func run(ctx context.Context, args []string, e env) (code int) {
 	if len(args) == 0 {
 		args = []string{"--help"}
 	}
-	kctx, err := k.Parse(args)
+	kctx, err := k.Parse(tagsLast(args))
 	if err != nil {
 		return a.report(usage(err))
 	}

@@ -141,6 +141,11 @@ func TestRequests(t *testing.T) {
 		{"ping nas -c 9 --until-direct --network home", "", ipc.PingRequest{Network: "home", Host: "nas", Count: 9, UntilDirect: true}},
 		{"device rename storage", "", ipc.DeviceRequest{Name: "storage"}},
 		{"device rename nas storage", "", ipc.DeviceRequest{Device: "nas", Name: "storage"}},
+		{"device role nas owner -n home", phrase, ipc.RoleRequest{Network: "home", Device: "nas", Role: ipc.RoleOwner, Phrase: phrase}},
+		{"device role nas member --phrase", phrase, ipc.RoleRequest{Device: "nas", Role: ipc.RolePlain, Phrase: phrase}},
+		{"device tag nas -nas -b -network", "", ipc.TagRequest{Device: "nas", Add: []string{}, Remove: []string{"nas", "b", "network"}}},
+		{"--network home device tag nas -b +tag", "", ipc.TagRequest{Network: "home", Device: "nas", Add: []string{"tag"}, Remove: []string{"b"}}},
+		{"device tag -n home nas +a -b +c", "", ipc.TagRequest{Network: "home", Device: "nas", Add: []string{"a", "c"}, Remove: []string{"b"}}},
 		{"recover --cut a --cut b --yes", strings.ReplaceAll(phrase, " ", "\n"), ipc.RecoverRequest{Phrase: phrase, Cut: []string{"a", "b"}}},
 		{"recover --show -n home", "", ipc.RecoverRequest{Network: "home", Show: true, Cut: []string{}}},
 	}

@@ -118,6 +118,16 @@ func (c *Client) DeviceApprove(ctx context.Context, r ipc.DeviceRequest) (ipc.De
 	return call[ipc.DeviceAnswer](ctx, c, ipc.VerbDeviceApprove, r, c.opts.Timeout)
 }
 
+// DeviceRole gives a device another role.
+func (c *Client) DeviceRole(ctx context.Context, r ipc.RoleRequest) (ipc.RoleAnswer, error) {
+	return call[ipc.RoleAnswer](ctx, c, ipc.VerbDeviceRole, r, c.opts.Timeout)
+}
+
+// DeviceTag changes a device's tags.
+func (c *Client) DeviceTag(ctx context.Context, r ipc.TagRequest) (ipc.TagAnswer, error) {
+	return call[ipc.TagAnswer](ctx, c, ipc.VerbDeviceTag, r, c.opts.Timeout)
+}
+
 // RelayOn makes this device a relay, or asks for it.
 func (c *Client) RelayOn(ctx context.Context, r ipc.RelayRequest) (ipc.RelayAnswer, error) {
 	return call[ipc.RelayAnswer](ctx, c, ipc.VerbRelayOn, r, c.opts.Timeout)

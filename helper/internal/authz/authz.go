@@ -37,6 +37,8 @@ var levels = map[ipc.Verb]level{
 	ipc.VerbDeviceRevoke:   operate,
 	ipc.VerbDeviceRenew:    operate,
 	ipc.VerbDeviceApprove:  operate,
+	ipc.VerbDeviceRole:     operate,
+	ipc.VerbDeviceTag:      operate,
 	ipc.VerbRelayOn:        operate, // opens ports
 	ipc.VerbRelayOff:       operate,
 	ipc.VerbForward:        operate,

@@ -72,6 +72,8 @@ func TestAuthorize(t *testing.T) {
 		ipc.VerbDeviceRevoke:   act,
 		ipc.VerbDeviceRenew:    act,
 		ipc.VerbDeviceApprove:  act,
+		ipc.VerbDeviceRole:     act,
+		ipc.VerbDeviceTag:      act,
 		ipc.VerbRelayOn:        act,
 		ipc.VerbRelayOff:       act,
 		ipc.VerbForward:        act,

@@ -52,6 +52,7 @@ func TestNetnsCallerWithoutPermission(t *testing.T) {
 	for _, verb := range [][]string{
 		{"create", "x"}, {"invite"}, {"join", "kith://join/AAAA"}, {"leave", "--yes"}, {"up"}, {"down"}, {"ping", "nas"},
 		{"device", "rename", "nas", "x"}, {"device", "revoke", "nas", "--yes"}, {"device", "renew"}, {"device", "approve", "nas"},
+		{"device", "role", "nas", "admin"}, {"device", "tag", "nas", "+x"},
 		{"recover", "--show"}, {"operator", "add", "nobody"}, {"operator", "remove", "nobody"}, {"diag"},
 	} {
 		a.refuse(as(verb...), ipc.ExitPermission, "kith:")

@@ -103,9 +103,7 @@ func (e *Engine) DeviceRevoke(ctx context.Context, _ server.Caller, req ipc.Devi
 		err := n.write(func(au *roster.Author) error {
 			r, err := au.Remove(k, roster.RemoveOptions{Readmit: true})
 			if err == nil {
-				for _, m := range r.Drops {
-					a.Dropped = append(a.Dropped, m.Name)
-				}
+				a.Dropped = namesOf(r.Drops)
 			}
 			return err
 		})

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"time"
 
-	"kith.internal/helper/internal/key"
 	"kith.internal/helper/internal/roster"
 	"kith.internal/helper/internal/store"
 	"kith.internal/ipc"
@@ -231,13 +230,9 @@ func (n *network) dropPhrase(ctx context.Context) error {
 // recover grants this device ownership by the root key and cuts the owners
 // named.
 func (n *network) recover(req ipc.RecoverRequest) (ipc.RecoverAnswer, error) {
-	root, err := roster.ParsePhrase(req.Phrase)
+	root, err := n.rootKey(req.Phrase)
 	if err != nil {
-		return ipc.RecoverAnswer{}, writeError(err)
-	}
-	v := n.book.View()
-	if root.Public() != v.Root {
-		return ipc.RecoverAnswer{}, ipc.Errorf(ipc.CodePhrase, "these words are not the root phrase of %s", n.name())
+		return ipc.RecoverAnswer{}, err
 	}
 	q := roster.Recovery{Owner: n.self}
 	for _, c := range req.Cut {
@@ -251,20 +246,11 @@ func (n *network) recover(req ipc.RecoverRequest) (ipc.RecoverAnswer, error) {
 		return ipc.RecoverAnswer{}, err
 	}
 	var removal *roster.Removal
-	added, err := n.book.Write(func(set *roster.Set) error {
-		removal, err = roster.NewAuthor(set, root, time.Now).Recover(q)
-		return err
-	})
-	if n.on != nil {
-		n.on.replica.Push(added, key.Public{})
-	}
+	err = n.writeAs(root, func(a *roster.Author) error { removal, err = a.Recover(q); return err })
 	if err != nil {
-		return ipc.RecoverAnswer{}, writeError(err)
+		return ipc.RecoverAnswer{}, err
 	}
-	a := ipc.RecoverAnswer{Schema: ipc.Schema, Owner: true}
-	for _, m := range removal.Drops {
-		a.Dropped = append(a.Dropped, m.Name)
-	}
+	a := ipc.RecoverAnswer{Schema: ipc.Schema, Owner: true, Dropped: namesOf(removal.Drops)}
 	if len(req.Cut) > 0 {
 		if err := n.renewEpoch(); err != nil {
 			return a, err

@@ -173,9 +173,12 @@ func (e *Engine) deviceName(asked string) (name string, chosen bool, err error) 
 }
 
 // write makes records of this device's own, stores them and sends them.
-func (n *network) write(fn func(*roster.Author) error) error {
+func (n *network) write(fn func(*roster.Author) error) error { return n.writeAs(n.device, fn) }
+
+// writeAs is write by a key that may be the root's.
+func (n *network) writeAs(by key.Private, fn func(*roster.Author) error) error {
 	added, err := n.book.Write(func(set *roster.Set) error {
-		return fn(roster.NewAuthor(set, n.device, time.Now))
+		return fn(roster.NewAuthor(set, by, time.Now))
 	})
 	if n.on != nil {
 		n.on.replica.Push(added, key.Public{})
