@@ -44,6 +44,7 @@ var window = map[Key]Entry{
 	"button.mklink":   {Text: "Make a link", About: "button in the invite dialog"},
 	"button.leave":    {Text: "Leave…", About: "button"},
 	"button.rename":   {Text: "Rename…", About: "button"},
+	"button.role":     {Text: "Role and tags…", About: "button in device details"},
 	"button.remove":   {Text: "Remove…", About: "button"},
 	"button.approve":  {Text: "Approve", About: "button: grant what a device asks for"},
 	"button.again":    {Text: "Check again", About: "button on Diagnostics"},
@@ -78,6 +79,14 @@ var window = map[Key]Entry{
 	"detail.role":      {Text: "Role", About: "label in details"},
 	"detail.os":        {Text: "System", About: "label in details"},
 	"detail.key":       {Text: "Key", About: "label in details: the device key"},
+
+	"roles.title":      {Text: "Role and tags of {device}", About: "dialog"},
+	"role.may.owner":   {Text: "May do everything. Only the root phrase makes an owner, and takes it back.", About: "what the role Owner means"},
+	"role.may.admin":   {Text: "Lets devices in, removes them, gives roles, and sets names, rules, routes and shares.", About: "what the role Admin means"},
+	"role.may.sponsor": {Text: "Lets devices in that have an invite, also while no admin is online: for a relay that is always on.", About: "what the role Sponsor means"},
+	"role.may.plain":   {Text: "Uses the network and changes nothing for others.", About: "what the role Member means"},
+	"roles.phrase":     {Text: "Root phrase: the 24 words", About: "field"},
+	"roles.tags":       {Text: "Such as server, media", About: "field for a device's tags"},
 
 	"rename.title":    {Text: "Rename {device}", About: "dialog"},
 	"rename.new":      {Text: "New name", About: "field"},

@@ -43,6 +43,7 @@ var deWindow = map[Key]Entry{
 	"button.mklink":   {Text: "Link erzeugen"},
 	"button.leave":    {Text: "Verlassen…"},
 	"button.rename":   {Text: "Umbenennen…"},
+	"button.role":     {Text: "Rolle und Tags…"},
 	"button.remove":   {Text: "Entfernen…"},
 	"button.approve":  {Text: "Genehmigen"},
 	"button.again":    {Text: "Erneut prüfen"},
@@ -77,6 +78,14 @@ var deWindow = map[Key]Entry{
 	"detail.role":      {Text: "Rolle"},
 	"detail.os":        {Text: "System"},
 	"detail.key":       {Text: "Schlüssel"},
+
+	"roles.title":      {Text: "Rolle und Tags von {device}"},
+	"role.may.owner":   {Text: "Darf alles. Nur mit den Wurzelwörtern wird ein Gerät Inhaber oder verliert diese Rolle."},
+	"role.may.admin":   {Text: "Nimmt Geräte auf, entfernt sie, vergibt Rollen und legt Namen, Regeln, Routen und Freigaben fest."},
+	"role.may.sponsor": {Text: "Nimmt Geräte mit einer Einladung auf, auch wenn kein Admin online ist: für ein Relay, das immer läuft."},
+	"role.may.plain":   {Text: "Nutzt das Netzwerk und ändert für andere nichts."},
+	"roles.phrase":     {Text: "Die 24 Wurzelwörter"},
+	"roles.tags":       {Text: "Etwa server, media"},
 
 	"rename.title":    {Text: "{device} umbenennen"},
 	"rename.new":      {Text: "Neuer Name"},

@@ -32,6 +32,7 @@ type details struct {
 	share  *widget.Button
 	reach  *widget.Button
 	rename *widget.Button
+	role   *widget.Button
 	remove *widget.Button
 	acts   *fyne.Container
 	dev    model.Device
@@ -52,12 +53,13 @@ func newDetails(s *Shell) *details {
 	d.share = widget.NewButton(s.say("button.share"), func() { s.showShare(d.dev) })
 	d.reach = widget.NewButton(s.say("button.access"), func() { s.showReach(d.dev) })
 	d.rename = widget.NewButton(s.say("button.rename"), func() { s.askRename(d.dev) })
+	d.role = widget.NewButton(s.say("button.role"), func() { s.askRole(d.dev) })
 	d.remove = widget.NewButton(s.say("button.remove"), func() { s.askRemove(d.dev) })
 	d.remove.Importance = widget.DangerImportance
 	hint := faint(s.say("devices.pick"))
 	hint.Alignment = fyne.TextAlignCenter
 	d.hint = container.NewCenter(container.New(fixedWidth(200), hint))
-	d.acts = container.New(flow{}, d.exit, d.share, d.reach, d.rename, d.remove)
+	d.acts = container.New(flow{}, d.exit, d.share, d.reach, d.rename, d.role, d.remove)
 	d.rows = container.NewVBox(
 		d.name, container.New(flow{}, copyName, copyAddr), container.NewBorder(nil, nil, nil, container.NewCenter(d.way), d.why),
 		d.line.raster, d.pinger.box, d.grid)
@@ -102,6 +104,7 @@ func (d *details) set(dev model.Device) {
 	show(d.share, admin)
 	show(d.reach, v.May && own)
 	show(d.rename, admin)
+	show(d.role, admin)
 	show(d.remove, admin)
 	d.acts.Refresh()
 	d.hint.Hide()

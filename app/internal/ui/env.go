@@ -22,6 +22,8 @@ type Helper interface {
 	DeviceList(ctx context.Context, network string) (ipc.DeviceList, error)
 	DeviceRename(ctx context.Context, r ipc.DeviceRequest) (ipc.DeviceAnswer, error)
 	DeviceRevoke(ctx context.Context, r ipc.DeviceRequest) (ipc.DeviceAnswer, error)
+	DeviceRole(ctx context.Context, r ipc.RoleRequest) (ipc.RoleAnswer, error)
+	DeviceTag(ctx context.Context, r ipc.TagRequest) (ipc.TagAnswer, error)
 	Portal(ctx context.Context, r ipc.PortalRequest) (ipc.PortalAnswer, error)
 	DeviceRenew(ctx context.Context, r ipc.DeviceRequest) (ipc.DeviceAnswer, error)
 	DeviceApprove(ctx context.Context, r ipc.DeviceRequest) (ipc.DeviceAnswer, error)

@@ -65,6 +65,14 @@ func (f *fake) DeviceRevoke(_ context.Context, r ipc.DeviceRequest) (ipc.DeviceA
 	return ipc.DeviceAnswer{Dropped: f.dropped}, f.call("revoke %s", r.Device)
 }
 
+func (f *fake) DeviceRole(_ context.Context, r ipc.RoleRequest) (ipc.RoleAnswer, error) {
+	return ipc.RoleAnswer{Device: r.Device, Role: r.Role, Dropped: f.dropped}, f.call("role %s %s %q", r.Device, r.Role, r.Phrase)
+}
+
+func (f *fake) DeviceTag(_ context.Context, r ipc.TagRequest) (ipc.TagAnswer, error) {
+	return ipc.TagAnswer{Device: r.Device, Tags: r.Add}, f.call("tag %s +%v -%v", r.Device, r.Add, r.Remove)
+}
+
 func (f *fake) DeviceApprove(_ context.Context, r ipc.DeviceRequest) (ipc.DeviceAnswer, error) {
 	return ipc.DeviceAnswer{}, f.call("approve %s", r.Device)
 }

@@ -67,6 +67,72 @@ func TestDevices(t *testing.T) {
 	b.see("6 devices")
 }
 
+// form is the dialog's choice of roles, and its fields by what stands in them.
+func (b *bench) form() (roles *widget.RadioGroup, fields map[string]*keyEntry) {
+	fields = map[string]*keyEntry{}
+	for _, top := range b.win.Canvas().Overlays().List() {
+		walk(top, func(o fyne.CanvasObject) {
+			switch w := o.(type) {
+			case *widget.RadioGroup:
+				roles = w
+			case *keyEntry:
+				fields[w.PlaceHolder] = w
+			}
+		})
+	}
+	return roles, fields
+}
+
+func TestRoleAndTags(t *testing.T) {
+	b := newBench(t)
+	st := status(3)
+	st.Networks[0].Peers[0].Tags = []string{"media", "old"}
+	b.take(st)
+	b.devices().list.Select(0)
+	const phrase, tags = "Root phrase: the 24 words", "Such as server, media"
+	for _, c := range []struct {
+		role, phrase, tags string
+		want               string
+	}{
+		{"Member", "", "media, old", ""},
+		{"Admin", "", "media old", `role key-host-0000 admin ""`},
+		{"Member", "", "Server, media", "tag key-host-0000 +[server] -[old]"},
+		{"Sponsor", "", "", `tag key-host-0000 +[] -[media old];role key-host-0000 sponsor ""`},
+		{"Owner", " Some\n words ", "media old", `role key-host-0000 owner "some words"`},
+	} {
+		b.fake.calls = nil
+		b.click("Role and tags…")
+		roles, fields := b.form()
+		if roles.Selected != "Member" || fields[phrase] != nil {
+			t.Errorf("it begins with %s, asks for the phrase: %t", roles.Selected, fields[phrase] != nil)
+		}
+		roles.SetSelected(c.role)
+		_, fields = b.form()
+		if e := fields[phrase]; (e != nil) != (c.phrase != "") {
+			t.Errorf("%s: the phrase's field is there: %t", c.role, e != nil)
+		} else if e != nil {
+			e.SetText(c.phrase)
+		}
+		fields[tags].SetText(c.tags)
+		b.click("OK")
+		if got := strings.Join(b.fake.calls, ";"); got != c.want {
+			t.Errorf("%s: %s, want %s", c.role, got, c.want)
+		}
+		if roles, _ := b.form(); roles != nil {
+			t.Fatalf("%s: the dialog stays", c.role)
+		}
+	}
+	b.fake.err = ipc.Errorf(ipc.CodeNotAdmin, "no")
+	b.click("Role and tags…")
+	roles, _ := b.form()
+	roles.SetSelected("Admin")
+	b.click("OK")
+	b.see("Lets devices in, removes them")
+	if roles, _ := b.form(); roles == nil {
+		t.Error("the dialog is gone after a refusal")
+	}
+}
+
 func TestPlainDeviceMayNotRemove(t *testing.T) {
 	b := newBench(t)
 	st := status(2)
