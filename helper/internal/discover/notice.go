@@ -6,6 +6,8 @@ import (
 	"net/netip"
 	"slices"
 	"time"
+
+	"kith.internal/helper/internal/osnet/netmon"
 )
 
 // A notice is what all on a LAN may read, members or not: the version byte 2,
@@ -49,6 +51,24 @@ func (a *Announcer) SetNotices(say []Notice) {
 	a.poke()
 }
 
+// SayOnce says something in clear, now.
+func (a *Announcer) SayOnce(body []byte) {
+	if len(body) == 0 || len(body) > MaxNotice {
+		return
+	}
+	a.mu.Lock()
+	ifaces := a.ifaces
+	a.mu.Unlock()
+	a.say(body, ifaces)
+}
+
+func (a *Announcer) say(body []byte, ifaces []netmon.Interface) {
+	b := append([]byte{noticeVersion}, body...)
+	for _, i := range ifaces {
+		a.sent(i, a.m.Send(b, i.Index))
+	}
+}
+
 // HearNotices sets who is told of notices; fn is called one at a time and must
 // neither block nor call the Announcer.
 func (a *Announcer) HearNotices(fn func(HeardNotice)) {
@@ -78,10 +98,7 @@ func (a *Announcer) shout() (wait time.Duration, ok bool) {
 		if len(body) == 0 || len(body) > MaxNotice {
 			continue
 		}
-		b := append([]byte{noticeVersion}, body...)
-		for _, i := range ifaces {
-			a.sent(i, a.m.Send(b, i.Index))
-		}
+		a.say(body, ifaces)
 	}
 	return wait, true
 }

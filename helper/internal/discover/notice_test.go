@@ -59,6 +59,12 @@ func TestNotices(t *testing.T) {
 		a.SetNotices(nil)
 		time.Sleep(100 * time.Millisecond)
 		take()
+		a.SayOnce([]byte("bye"))
+		a.SayOnce(make([]byte, MaxNotice+1))
+		time.Sleep(100 * time.Millisecond)
+		if got := take(); len(got) != 1 || string(got[0].Body) != "bye" {
+			t.Errorf("once: %v", got)
+		}
 		time.Sleep(time.Minute)
 		if got := take(); len(got) != 0 {
 			t.Errorf("taken back, and heard: %v", got)

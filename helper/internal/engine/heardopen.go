@@ -67,6 +67,10 @@ func (e *Engine) heardNotice(from netip.Addr, said *join.Notice, hash [32]byte) 
 	}
 	now := time.Now()
 	h := e.heard[hash]
+	if said.Left == 0 {
+		e.heardClosed(from, h, hash)
+		return
+	}
 	if h == nil {
 		same := 0
 		for _, o := range e.heard {
@@ -92,6 +96,15 @@ func (e *Engine) heardNotice(from netip.Addr, said *join.Notice, hash [32]byte) 
 		if h.join != nil {
 			h.join.wire.AddCandidates(said.Device, a)
 		}
+	}
+}
+
+// heardClosed forgets an opening, by the word of who said it. A join under way is
+// told by its session.
+func (e *Engine) heardClosed(from netip.Addr, h *heardOpening, hash [32]byte) {
+	if h != nil && h.join == nil && slices.ContainsFunc(h.addrs, func(a netip.AddrPort) bool { return a.Addr() == from }) {
+		delete(e.heard, hash)
+		e.publishSoon()
 	}
 }
 

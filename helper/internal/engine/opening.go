@@ -32,6 +32,7 @@ const (
 type opening struct {
 	key   key.Private // said to all on the LAN
 	id    key.Public
+	said  join.Notice // as the LAN hears it; the zero value: it has not yet
 	until time.Time
 	slots chan struct{}
 
@@ -81,8 +82,34 @@ func (n *network) closeNearby(o *opening) {
 	for _, a := range o.asking {
 		a.say(word{err: errNearbyClosed})
 	}
+	n.e.sayClosed(o.said, farewells)
 	n.dropNearby(o)
 	n.e.apply()
+}
+
+// A farewell can be lost; without one an opening is forgotten after heardFor.
+const (
+	farewells     = 3
+	farewellEvery = 1500 * time.Millisecond
+)
+
+// sayClosed tells the LANs that an opening is closed, some times.
+func (e *Engine) sayClosed(m join.Notice, times int) {
+	m.Left = 0
+	b, err := m.Encode()
+	if m.Port == 0 || err != nil {
+		return
+	}
+	e.announcer.SayOnce(b)
+	if times > 1 {
+		time.AfterFunc(farewellEvery, func() {
+			e.post(func() {
+				if !e.stopping {
+					e.sayClosed(m, times-1)
+				}
+			})
+		})
+	}
 }
 
 var errNearbyClosed = ipc.Errorf(ipc.CodeNearbyClosed, "the network is not open to this LAN any more")
@@ -274,6 +301,7 @@ func (n *network) openingNotice(o *opening) discover.Notice {
 		Key: o.key, Network: n.id, Device: n.self, Control: n.on.keys.Control.Public(),
 		Name: n.name(), By: n.book.View().NameOf(n.self), Port: n.on.conn.Port(),
 	}
+	o.said = m
 	return discover.Notice{Say: func() []byte {
 		m := m
 		if m.Left = time.Until(o.until); m.Left < time.Second {

@@ -278,7 +278,6 @@ func TestNotice(t *testing.T) {
 		"a device's name":    func(n *Notice) { n.By = "x\u202e" },
 		"a long name":        func(n *Notice) { n.By += string(bytes.Repeat([]byte("b"), 64)) },
 		"no port":            func(n *Notice) { n.Port = 0 },
-		"over":               func(n *Notice) { n.Left = 0 },
 		"for ever":           func(n *Notice) { n.Left = 18 * time.Hour },
 	} {
 		n := aNotice()

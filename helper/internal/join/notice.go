@@ -24,7 +24,7 @@ type Notice struct {
 	Name    string // the network's
 	By      string // the admin's device's
 	Port    uint16
-	Left    time.Duration // in whole seconds
+	Left    time.Duration // in whole seconds; 0: it has been closed
 }
 
 type notice struct {
@@ -64,7 +64,7 @@ func ParseNotice(b []byte) (*Notice, error) {
 		return nil, fmt.Errorf("read a notice: %w", err)
 	}
 	left := time.Duration(m.Left) * time.Second
-	if m.Port == 0 || left <= 0 || left > OpenFor {
+	if m.Port == 0 || left > OpenFor {
 		return nil, errors.New("read a notice: no port, or no such time")
 	}
 	return &Notice{

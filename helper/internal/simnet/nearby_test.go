@@ -363,6 +363,58 @@ func TestSimNearbyMay(t *testing.T) {
 	})
 }
 
+// TestSimNearbyFarewell: who sees an opening hears at once that it is closed, by
+// hand, by down and by a stop in order; from nobody but who had said it.
+func TestSimNearbyFarewell(t *testing.T) {
+	for name, end := range map[string]func(a *Host){
+		"closed": func(a *Host) {
+			a.Engine.NearbyOpen(a.tb.Context(), server.Caller{}, ipc.NearbyOpenRequest{Close: true})
+		},
+		"down": func(a *Host) { a.Engine.Down(a.tb.Context(), server.Caller{}, ipc.NetworkRequest{}) },
+		"stop": func(a *Host) { a.Stop() },
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				_, l, a, b := opened(t)
+				m := a.net.Host("m", l)
+				air := m.udp.Multicast()
+				defer air.Close()
+				ifaces := m.udp.Interfaces()
+				if err := air.Join(ifaces); err != nil {
+					t.Fatal(err)
+				}
+				buf := make([]byte, 2048)
+				n, _, _, err := air.Read(buf)
+				for err == nil && (n < 100 || buf[0] != 2) {
+					n, _, _, err = air.Read(buf)
+				}
+				said, err := admit.ParseNotice(buf[1:n])
+				if err != nil {
+					t.Fatal(err)
+				}
+				said.Left = 0
+				body, err := said.Encode()
+				if err != nil {
+					t.Fatal(err)
+				}
+				if err := air.Send(append([]byte{2}, body...), ifaces[len(ifaces)-1].Index); err != nil {
+					t.Fatal(err)
+				}
+				time.Sleep(time.Second)
+				if len(b.Status().Nearby.Networks) != 1 {
+					t.Error("a stranger's farewell counts")
+				}
+				end(a)
+				b.Until(time.Second, "b hears that it is closed", func() bool { return len(b.Status().Nearby.Networks) == 0 })
+				time.Sleep(5 * time.Second)
+				if got := b.Status().Nearby.Networks; len(got) != 0 {
+					t.Errorf("it is back: %+v", got)
+				}
+			})
+		})
+	}
+}
+
 // TestSimNearbyFlood: a host that says thousands of openings fills a few places
 // of the list, and leaves the others; what it says with bad names none.
 func TestSimNearbyFlood(t *testing.T) {
