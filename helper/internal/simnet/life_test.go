@@ -2,6 +2,7 @@ package simnet
 
 import (
 	"errors"
+	"fmt"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -261,5 +262,34 @@ func TestSimMove(t *testing.T) {
 		a.Until(15*time.Second, "b is offline", func() bool { p, _ := a.Peer("b"); return !p.Online })
 		b.Move(home)
 		answered(t, b, "a", time.Second)
+	})
+}
+
+// TestSimWatch: whoever watches is told that there is something new, though
+// nobody has asked for it meanwhile, each time.
+func TestSimWatch(t *testing.T) {
+	row(t, func(t *testing.T, n *Net) {
+		l := n.LAN("lan")
+		a, b := n.Host("a", l), n.Host("b", l)
+		found(t, a, b)
+		time.Sleep(time.Minute)
+		for i := range 3 {
+			st, rev, newer := a.Engine.Source().Snapshot()
+			name := fmt.Sprintf("b%d", i)
+			rename(t, a, st.Networks[0].Peers[0].Name, name)
+			limit := time.After(5 * time.Second)
+			for st.Networks[0].Peers[0].Name != name {
+				select {
+				case <-newer:
+				case <-limit:
+					t.Fatalf("nobody tells of %s", name)
+				}
+				before := rev
+				if st, rev, newer = a.Engine.Source().Snapshot(); rev < before {
+					t.Errorf("revision %d after %d", rev, before)
+				}
+			}
+			time.Sleep(time.Hour)
+		}
 	})
 }
