@@ -175,14 +175,17 @@ func TestTwoHundredClientsThatDoNotRead(t *testing.T) {
 		mustDial(t, r, byte(i))
 	}
 	frame := make([]byte, 1400)
-	// The kernel takes a little; then all that is sent costs something older.
-	for lost := uint64(0); lost < clients*each; {
+	// The kernel takes a little; then all that is sent costs something older. On a
+	// busy machine links end meanwhile (after 30 s): they take nothing any more.
+	for lost := uint64(0); lost < clients*each*9/10; {
 		lost = 0
 		for i := range clients {
 			l := r.link(byte(i))
 			before := l.Dropped()
 			for range each {
-				l.Write([][]byte{frame})
+				if l.Write([][]byte{frame}) != nil {
+					lost++
+				}
 			}
 			lost += l.Dropped() - before
 		}
