@@ -1,6 +1,7 @@
 package ui
 
 import (
+	"errors"
 	"strings"
 	"testing"
 	"time"
@@ -185,6 +186,18 @@ func TestJoin(t *testing.T) {
 	b.see("This device is in home now. Its name is laptop.home.internal.")
 	if last := b.fake.calls[len(b.fake.calls)-1]; last != "join kith://join/ok " {
 		t.Error(last)
+	}
+}
+
+// TestNoClipboard: what cannot be copied is shown instead.
+func TestNoClipboard(t *testing.T) {
+	b := newBench(t)
+	b.take(status(1))
+	b.env.Copy = func(string) error { return errors.New("no clipboard") }
+	b.devices().list.Select(0)
+	b.devices().copyName()
+	if got := strings.Join(strings.Fields(b.toast.Text), ""); !strings.Contains(got, "host-0000.home.internal") || strings.HasPrefix(got, "Copied") {
+		t.Errorf("it says %q", b.toast.Text)
 	}
 }
 
