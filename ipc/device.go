@@ -1,5 +1,54 @@
 package ipc
 
+import (
+	"net/netip"
+	"time"
+)
+
+// Device is one row of "kith device list": members first, then those waiting
+// for approval.
+type Device struct {
+	Name    string      `json:"name"`
+	FQDN    string      `json:"fqdn"`
+	IPv4    *netip.Addr `json:"ipv4"`
+	IPv6    *netip.Addr `json:"ipv6"`
+	Role    Role        `json:"role"`
+	Tags    []string    `json:"tags"`
+	Key     string      `json:"key"`
+	Self    bool        `json:"self"`
+	Online  bool        `json:"online"`
+	Added   *time.Time  `json:"added"`
+	AddedBy string      `json:"added_by"` // device name, or "root"
+	Expires *time.Time  `json:"expires"`
+	Pending *Request    `json:"pending"` // what it asks an admin for, null for none
+}
+
+// Request is what a device asks an admin for.
+type Request struct {
+	Kind  string `json:"kind"`  // "rename", "renew", "relay", "exit", "route"
+	Value string `json:"value"` // the new name; where the relay is found; the route
+}
+
+type DeviceList struct {
+	Schema  int      `json:"schema"`
+	Devices []Device `json:"devices"`
+}
+
+type DeviceRequest struct {
+	Network string `json:"network"`
+	Device  string `json:"device"` // name, FQDN or key prefix; "" is this device where that makes sense
+	Name    string `json:"name"`   // the new name, for rename
+}
+
+// DeviceAnswer says what became of a change to a device.
+type DeviceAnswer struct {
+	Schema  int    `json:"schema"`
+	Device  string `json:"device"`  // its name now
+	Pending bool   `json:"pending"` // asked for; an admin has to approve
+	// Dropped names the devices that a revocation took along.
+	Dropped []string `json:"dropped"`
+}
+
 // RoleRequest gives a device another role: RoleOwner, RoleAdmin, RoleSponsor or
 // RolePlain. To make an owner, or change an owner's role, takes the root phrase.
 type RoleRequest struct {
