@@ -138,32 +138,6 @@ func (s *Store) Records(network [32]byte) ([]Record, error) {
 	return out, err
 }
 
-// ClassifyRecords moves records to a class, all or none; at says when. Unknown
-// ones are passed over.
-func (s *Store) ClassifyRecords(network [32]byte, class Class, at time.Time, ids ...[32]byte) error {
-	return s.inNetwork(network, func(b bucket) error {
-		all := b.sub(nameRecords)
-		for _, id := range ids {
-			old, err := all.get(id[:])
-			if err != nil {
-				return err
-			}
-			if old == nil {
-				continue
-			}
-			r, order, err := decodeRecord(id[:], old)
-			if err != nil {
-				return err
-			}
-			r.Class, r.Since = class, at
-			if err := all.put(id[:], r.encode(order)); err != nil {
-				return err
-			}
-		}
-		return nil
-	})
-}
-
 // RemoveRecords forgets records; unknown ones are passed over.
 func (s *Store) RemoveRecords(network [32]byte, ids ...[32]byte) error {
 	return s.inNetwork(network, func(b bucket) error {

@@ -166,16 +166,15 @@ func TestRecords(t *testing.T) {
 	s := withNetwork(t)
 	// IDs descend while arrivals ascend: the order of arrival is kept.
 	must(t, s.PutRecords(net1, record(9)))
-	must(t, s.PutRecords(net1, record(5), record(1)))
+	five := record(5)
+	five.Class, five.Since = Cut, t0.Add(2*time.Hour)
+	must(t, s.PutRecords(net1, five, record(1)))
 	again := record(9)
 	again.Arrival, again.Raw, again.Verified = t0.Add(time.Hour), []byte("x"), true
 	must(t, s.PutRecords(net1, again))
-	cutAt := t0.Add(2 * time.Hour)
-	must(t, s.ClassifyRecords(net1, Cut, cutAt, fill[[32]byte](5), fill[[32]byte](77)))
 	s = reopened(t, s)
-	want := []Record{record(9), record(5), record(1)}
+	want := []Record{record(9), five, record(1)}
 	want[0].Verified = true
-	want[1].Class, want[1].Since = Cut, cutAt
 	if d := cmp.Diff(want, value(s.Records(net1))(t), diffs); d != "" {
 		t.Error(d)
 	}
