@@ -83,6 +83,8 @@ type nearbyJoinCmd struct {
 	Name   string   `arg:"" optional:"" help:"The network, or its ID in kith nearby list; the only one otherwise."`
 	Device string   `help:"The name of this device there; the host's otherwise." placeholder:"NAME"`
 	Wait   duration `help:"How long to wait for an admin; until the network closes otherwise." placeholder:"DURATION"`
+
+	Confirm bool `help:"Join only once kith nearby approve ID has been said on this device too."`
 }
 
 func (c *nearbyJoinCmd) Run(a *app) error {
@@ -91,9 +93,9 @@ func (c *nearbyJoinCmd) Run(a *app) error {
 	told := make(chan struct{})
 	go func() {
 		defer close(told)
-		a.tellDigits(ctx)
+		a.tellDigits(ctx, c.Confirm)
 	}()
-	ans, err := a.client.NearbyJoin(a.ctx, ipc.NearbyJoinRequest{ID: c.Name, Device: c.Device, Wait: c.Wait.seconds()})
+	ans, err := a.client.NearbyJoin(a.ctx, ipc.NearbyJoinRequest{ID: c.Name, Device: c.Device, Wait: c.Wait.seconds(), Confirm: c.Confirm})
 	cancel()
 	<-told
 	switch {
@@ -107,7 +109,7 @@ func (c *nearbyJoinCmd) Run(a *app) error {
 }
 
 // tellDigits says the digits to compare, once there are any.
-func (a *app) tellDigits(ctx context.Context) {
+func (a *app) tellDigits(ctx context.Context, confirm bool) {
 	tick := time.NewTicker(200 * time.Millisecond)
 	defer tick.Stop()
 	for {
@@ -118,6 +120,9 @@ func (a *app) tellDigits(ctx context.Context) {
 		for _, n := range ans.Networks {
 			if n.Digits != nil {
 				a.note("%s shows these digits on %s if all is well: %s. Its admin approves with kith nearby approve.", clean(n.Name), clean(n.By), *n.Digits)
+				if confirm {
+					a.note("Say the same here: kith nearby approve %s, or with --refuse if they differ.", clean(n.ID))
+				}
 				return
 			}
 		}
