@@ -11,7 +11,6 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
-	"sync"
 	"testing"
 	"time"
 
@@ -121,10 +120,6 @@ func (a alive) WithAttrs(attrs []slog.Attr) slog.Handler {
 	return alive{a.Handler.WithAttrs(attrs), a.b}
 }
 func (a alive) WithGroup(name string) slog.Handler { return alive{a.Handler.WithGroup(name), a.b} }
-
-// kept keeps WireGuard's peers from the garbage collector: their finalizers
-// drain channels, which is fatal outside the bubble that made them.
-var kept sync.Map
 
 // copyDir copies the files of a directory, as they are at this instant.
 func copyDir(from, to string) error {

@@ -43,8 +43,8 @@ type Peer struct {
 	Hold bool
 }
 
-// Keeper is a TUN in a fake clock's bubble. It is given each WireGuard peer, to
-// hold on to it: a peer's finalizer drains channels, which only the bubble may.
+// Keeper is a TUN in a fake clock's bubble. It is given each WireGuard peer, since
+// a peer's finalizers drain channels, which only the bubble may.
 type Keeper interface{ Keep(peer any) }
 
 // Stats is what the device knows of a session.

@@ -24,19 +24,9 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-var (
-	keptMu sync.Mutex
-	kept   []any // peers must outlive their bubble
-)
-
-// bubbleTUN holds on to WireGuard's peers.
 type bubbleTUN struct{ *tuntest.TUN }
 
-func (bubbleTUN) Keep(p any) {
-	keptMu.Lock()
-	defer keptMu.Unlock()
-	kept = append(kept, p)
-}
+func (bubbleTUN) Keep(peer any) { tuntest.NoFinalizers(peer) }
 
 // end is a tunnel on a wire that carries packets to the other end at once.
 type end struct {

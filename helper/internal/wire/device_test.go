@@ -6,15 +6,15 @@ import (
 	"fmt"
 	"net/netip"
 	"slices"
-	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"golang.zx2c4.com/wireguard/device"
-	"golang.zx2c4.com/wireguard/tun/tuntest"
+	wgtest "golang.zx2c4.com/wireguard/tun/tuntest"
 
 	"kith.internal/helper/internal/key"
+	"kith.internal/helper/internal/osnet/tun/tuntest"
 	"kith.internal/helper/internal/wire/udp/udptest"
 )
 
@@ -23,12 +23,12 @@ type guard struct {
 	n   *node
 	ip  netip.Addr
 	key key.ExchangePrivate
-	tun *tuntest.ChannelTUN
+	tun *wgtest.ChannelTUN
 	dev *device.Device
 }
 
 func newGuard(n *node, ip string) *guard {
-	g := &guard{n: n, ip: netip.MustParseAddr(ip), key: key.NewExchange(), tun: tuntest.NewChannelTUN()}
+	g := &guard{n: n, ip: netip.MustParseAddr(ip), key: key.NewExchange(), tun: wgtest.NewChannelTUN()}
 	g.dev = device.NewDevice(g.tun.TUN(), n.wire.Bind(), device.NewLogger(device.LogLevelError, n.name+": "))
 	g.set("private_key=%s\n", hex.EncodeToString(g.key[:]))
 	if err := g.dev.Up(); err != nil {
@@ -44,16 +44,12 @@ func (g *guard) set(format string, args ...any) {
 	}
 }
 
-// kept keeps WireGuard's peers from the garbage collector: their finalizers
-// drain channels, which is fatal outside the bubble that made them.
-var kept sync.Map
-
 // configure adds the peer to the device.
 func (g *guard) configure(of *guard) {
 	g.n.t.Helper()
 	pub := of.key.Public()
 	g.set("public_key=%s\nendpoint=%s\nreplace_allowed_ips=true\nallowed_ip=%s/32\n", hex.EncodeToString(pub[:]), g.n.wire.Endpoint(of.n.id()), of.ip)
-	kept.Store(g.dev.LookupPeer(device.NoisePublicKey(pub)), true)
+	tuntest.NoFinalizers(g.dev.LookupPeer(device.NoisePublicKey(pub)))
 	g.n.wire.SetConfigured(of.n.id(), true)
 }
 
@@ -66,7 +62,7 @@ func (g *guard) forget(of *guard) {
 func (g *guard) stop() { g.dev.Close() }
 
 // echoTo is a packet from one device to another.
-func echoTo(to, from *guard) []byte { return tuntest.Ping(to.ip, from.ip) }
+func echoTo(to, from *guard) []byte { return wgtest.Ping(to.ip, from.ip) }
 
 // ping sends a packet and returns how long it took to arrive, a negative time
 // if it has not within the limit.
