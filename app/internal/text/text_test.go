@@ -17,16 +17,24 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// constants reads the string constants of a Go file whose names start with
+// constants reads the string constants of package ipc whose names start with
 // prefix.
-func constants(t *testing.T, file, prefix string) map[string]string {
+func constants(t *testing.T, prefix string) map[string]string {
 	t.Helper()
-	f, err := parser.ParseFile(token.NewFileSet(), filepath.Join("..", "..", "..", "ipc", file), nil, 0)
+	files, err := filepath.Glob(filepath.Join("..", "..", "..", "ipc", "*.go"))
 	if err != nil {
 		t.Fatal(err)
 	}
+	var decls []ast.Decl
+	for _, file := range files {
+		f, err := parser.ParseFile(token.NewFileSet(), file, nil, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		decls = append(decls, f.Decls...)
+	}
 	found := map[string]string{}
-	for _, d := range f.Decls {
+	for _, d := range decls {
 		g, ok := d.(*ast.GenDecl)
 		if !ok || g.Tok != token.CONST {
 			continue
@@ -50,34 +58,34 @@ func constants(t *testing.T, file, prefix string) map[string]string {
 		}
 	}
 	if len(found) < 3 {
-		t.Fatalf("only %d constants %s* in %s", len(found), prefix, file)
+		t.Fatalf("only %d constants %s*", len(found), prefix)
 	}
 	return found
 }
 
 func TestEveryCodeHasWords(t *testing.T) {
 	c := English()
-	for name, code := range constants(t, "error.go", "Code") {
+	for name, code := range constants(t, "Code") {
 		if !c.Has(ErrorKey(code)) {
 			t.Errorf("%s: no message %s", name, ErrorKey(code))
 		}
 	}
-	for name, code := range constants(t, "types.go", "Health") {
+	for name, code := range constants(t, "Health") {
 		if !c.Has(HealthKey(code)) {
 			t.Errorf("%s: no message %s", name, HealthKey(code))
 		}
 	}
-	for name, code := range constants(t, "types.go", "Role") {
+	for name, code := range constants(t, "Role") {
 		if !c.Has(Key("role." + code)) {
 			t.Errorf("%s: no message role.%s", name, code)
 		}
 	}
-	for name, code := range constants(t, "types.go", "Why") {
+	for name, code := range constants(t, "Why") {
 		if !c.Has(Key("whynot." + code)) {
 			t.Errorf("%s: no message whynot.%s", name, code)
 		}
 	}
-	for name, code := range constants(t, "types.go", "Join") {
+	for name, code := range constants(t, "Join") {
 		if !c.Has(Key("join." + code)) {
 			t.Errorf("%s: no message join.%s", name, code)
 		}
