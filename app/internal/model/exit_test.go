@@ -98,10 +98,12 @@ func TestDerivedProblems(t *testing.T) {
 		return list
 	}
 	st.Health = []ipc.Health{health(ipc.HealthLANOnly, ipc.SeverityInfo, "")}
+	n.Shares = append(n.Shares, ipc.Share{ID: "t", Name: "media", Direction: "in", State: ipc.ShareActive, Devices: []ipc.SharedDevice{
+		{Name: "media", Online: true, Path: ipc.PathLAN}, {Name: "attic", Online: true, Path: ipc.PathDirect}}})
 	want := []string{
 		"tablet asks to join home. Compare the digits.",
 		"Ben accepted your share of nas. Compare the words.",
-		"No internet. Reaching 1 device on this network.", // hides none that asks
+		"No internet. Reaching 2 devices on this network.", // hides none that asks
 	}
 	if d := cmp.Diff(want, said(st)); d != "" {
 		t.Error(d)

@@ -116,12 +116,20 @@ func problem(h ipc.Health, nets []ipc.Network) Problem {
 	return p
 }
 
-// reachedHere counts the devices that are reached on this machine's own networks.
+// reachedHere counts the devices, friends' among them, that are reached on this
+// machine's own networks.
 func reachedHere(nets []ipc.Network) (near int) {
 	for _, n := range nets {
 		for i := range n.Peers {
 			if n.Active && n.Peers[i].Online && n.Peers[i].Path == ipc.PathLAN {
 				near++
+			}
+		}
+		for _, sh := range n.Shares {
+			for _, d := range sh.Devices {
+				if n.Active && sh.Direction == "in" && sh.State == ipc.ShareActive && d.Online && d.Path == ipc.PathLAN {
+					near++
+				}
 			}
 		}
 	}
