@@ -17,13 +17,13 @@ fi
 machines=("${setups[@]}")
 # shellcheck source=bed.sh
 . "$here/bed.sh"
-net=${tag}net hub=
+net=${tag}net hub= web=
 declare -A number
 
 # layers makes what the setups stand on.
 layers() {
   tree
-  layer dns "$base" dnsmasq-base bind9-dnsutils
+  layer dns "$base" dnsmasq-base bind9-dnsutils curl
   local s
   for s in "${setups[@]}"; do
     case $s in
@@ -59,6 +59,9 @@ world() {
   upstream=$!
   ip netns exec "$net" "$bin/kithd" run --state-dir "$work/hub" --socket "$work/hub.sock" --dns off >"$work/hub.log" 2>&1 &
   hub=$!
+  ip netns exec "$net" perl -MIO::Socket::INET -e 'my $s = IO::Socket::INET->new(LocalPort => 80, Listen => 9, ReuseAddr => 1) or die $!;
+    while (my $c = $s->accept) { sysread $c, my $b, 4096; print $c "HTTP/1.0 200 OK\r\n\r\nfrom the hub\n"; close $c }' &
+  web=$!
   within 60 kith_hub status >/dev/null || { cat "$work/hub.log"; exit 1; }
   kith_hub create home --device hub --phrase-file "$work/phrase" >"$work/create.log" 2>&1 || { cat "$work/create.log"; exit 1; }
 }
@@ -67,7 +70,7 @@ kith_hub() { ip netns exec "$net" env KITH_SOCKET="$work/hub.sock" "$bin/kith" "
 # shellcheck disable=SC2317
 end() {
   local p
-  for p in "$hub" "${upstream:-}"; do [ -n "$p" ] && kill "$p" 2>/dev/null && wait "$p" 2>/dev/null; done
+  for p in "$hub" "$web" "${upstream:-}"; do [ -n "$p" ] && kill "$p" 2>/dev/null && wait "$p" 2>/dev/null; done
   for m in net/root/mnt net/root/dev net/root; do mountpoint -q "$work/$m" && umount -l "$work/$m"; done
   ip netns del "$net" 2>/dev/null
   cleanup
@@ -153,6 +156,8 @@ names() {
   check "$m$when: by short name" within 60 says "^$hub4 " on "$m" getent ahostsv4 hub
   check "$m$when: the name of an address" within 60 says hub.home.internal on "$m" getent hosts "$hub4"
   check "$m$when: dig" within 60 digs "$m" hub.home.internal "$hub4"
+  check "$m$when: ping" within 60 on "$m" ping -q -c 1 -W 5 hub.home.internal
+  check "$m$when: curl" within 60 says '^from the hub$' on "$m" curl -s --max-time 10 http://hub.home.internal/
   check "$m$when: the public rest" within 60 public "$m"
   check "$m$when: the LAN's own search domain" within 60 says '^203\.0\.113\.8 ' on "$m" getent ahostsv4 intra
 }

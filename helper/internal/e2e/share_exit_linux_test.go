@@ -14,8 +14,8 @@ import (
 // with public addresses, and a desk in its network.
 type sharedExits struct {
 	*exitWorld
-	owner, desk *node
-	office      []netip.Addr // on e1's LANs
+	desk   *node
+	office []netip.Addr // on e1's LANs
 }
 
 func newSharedExits(t *testing.T) *sharedExits {
