@@ -71,19 +71,21 @@ func (h *homes) stop() {
 
 // TestBirthday: behind a NAT that gives each far end another port a device is
 // met all the same, nine times in ten, and what that costs is bounded. One try in
-// fifty is to fail, so that ten are too few to tell.
+// fifty is to fail, so that ten are too few to tell. Two that are both behind such
+// a NAT meet by luck alone, once in some hundred tries.
 func TestBirthday(t *testing.T) {
 	masquerade, symmetric := udptest.Masquerade, udptest.Symmetric
 	for _, c := range []struct {
 		name string
 		nats [2]*udptest.NAT
 		runs int
-		want int // of them that get there
+		want int // of them that get there, at least
+		most int // and at most
 	}{
-		{"a port-preserving NAT", [2]*udptest.NAT{&symmetric, &masquerade}, 40, 36},
-		{"the other way around", [2]*udptest.NAT{&masquerade, &symmetric}, 40, 36},
-		{"a stateful firewall", [2]*udptest.NAT{&symmetric, nil}, 40, 36},
-		{"both are such", [2]*udptest.NAT{&symmetric, &symmetric}, 10, 0},
+		{"a port-preserving NAT", [2]*udptest.NAT{&symmetric, &masquerade}, 40, 36, 40},
+		{"the other way around", [2]*udptest.NAT{&masquerade, &symmetric}, 40, 36, 40},
+		{"a stateful firewall", [2]*udptest.NAT{&symmetric, nil}, 40, 36, 40},
+		{"both are such", [2]*udptest.NAT{&symmetric, &symmetric}, 10, 0, 2},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			met := 0
@@ -126,8 +128,8 @@ func TestBirthday(t *testing.T) {
 					}
 				})
 			}
-			if met < c.want || c.want == 0 && met > 0 {
-				t.Errorf("%d of %d met directly, want %d", met, c.runs, c.want)
+			if met < c.want || met > c.most {
+				t.Errorf("%d of %d met directly, want %d to %d", met, c.runs, c.want, c.most)
 			}
 		})
 	}
