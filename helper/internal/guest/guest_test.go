@@ -238,6 +238,42 @@ func TestAcceptOnce(t *testing.T) {
 	}
 }
 
+// TestAcceptance: an acceptance holds for one link, network, share, issuer, door
+// and label alone.
+func TestAcceptance(t *testing.T) {
+	link, network, sid := key.New(), roster.ID{1}, NewSID()
+	issuer, door := key.New().Public(), key.New().Public()
+	raw, err := Accept(link, network, sid, issuer, door, "annas")
+	if err != nil {
+		t.Fatal(err)
+	}
+	tests := map[string]func(a *Acceptance, l *key.Public, n *roster.ID, s *SID){
+		"another link":    func(_ *Acceptance, l *key.Public, _ *roster.ID, _ *SID) { *l = key.New().Public() },
+		"another network": func(_ *Acceptance, _ *key.Public, n *roster.ID, _ *SID) { n[31] ^= 1 },
+		"another share":   func(_ *Acceptance, _ *key.Public, _ *roster.ID, s *SID) { *s = NewSID() },
+		"another issuer":  func(a *Acceptance, _ *key.Public, _ *roster.ID, _ *SID) { a.Issuer = key.New().Public() },
+		"another door":    func(a *Acceptance, _ *key.Public, _ *roster.ID, _ *SID) { a.Door = key.New().Public() },
+		"another label":   func(a *Acceptance, _ *key.Public, _ *roster.ID, _ *SID) { a.Label = "anna" },
+	}
+	check := func(spoil func(*Acceptance, *key.Public, *roster.ID, *SID)) bool {
+		a, err := DecodeAcceptance(raw)
+		if err != nil {
+			t.Fatal(err)
+		}
+		l, n, s := link.Public(), network, sid
+		spoil(a, &l, &n, &s)
+		return a.Verify(l, n, s)
+	}
+	if !check(func(*Acceptance, *key.Public, *roster.ID, *SID) {}) {
+		t.Error("it does not hold")
+	}
+	for name, spoil := range tests {
+		if check(spoil) {
+			t.Errorf("it holds for %s", name)
+		}
+	}
+}
+
 func TestView(t *testing.T) {
 	b := newBoard(t)
 	v := b.set.View()
