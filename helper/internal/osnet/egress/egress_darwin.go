@@ -14,11 +14,13 @@ import (
 	"kith.internal/helper/internal/osnet/sysctl"
 )
 
-// darwin leads by the routing socket. It has no guard.
+// darwin leads by the routing socket, and guards by pf.
 type darwin struct {
-	mu  sync.Mutex // guards what follows
-	fd  int
-	seq int
+	mu     sync.Mutex // guards what follows
+	fd     int
+	seq    int
+	loaded *string // pf's rules; nil: not known
+	token  string  // of our reference to pf
 }
 
 // New takes hold of this machine's routing.
@@ -30,14 +32,15 @@ func New(sysctl.Journal) (Egress, error) {
 	return newSplit(d), nil
 }
 
-// Cleanup removes what leads nowhere: the rest went with its interface.
+// Cleanup removes the guard and what leads nowhere: the rest went with its
+// interface.
 func Cleanup(sysctl.Journal) error {
 	d, err := open()
 	if err != nil {
 		return err
 	}
 	defer d.Close()
-	var errs []error
+	errs := []error{loadPF("")}
 	for _, p := range halves {
 		errs = append(errs, d.remove(p, 0))
 	}
@@ -80,13 +83,6 @@ func (d *darwin) remove(p netip.Prefix, index int) error {
 		return nil
 	}
 	return err
-}
-
-func (*darwin) guard(c Config) error {
-	if c.Block {
-		return errors.New("on macOS programs that bind to an interface are not held back")
-	}
-	return nil
 }
 
 // send sends one message: index 0 is a route that drops, on the loopback.

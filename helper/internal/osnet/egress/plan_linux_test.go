@@ -67,20 +67,30 @@ func TestPlan(t *testing.T) {
 			if table, on := c.guard(host); on {
 				b.WriteString(table.String())
 			}
-			path := filepath.Join("testdata", name+".golden")
-			if *update {
-				if err := os.WriteFile(path, []byte(b.String()), 0o644); err != nil {
-					t.Fatal(err)
-				}
-			}
-			want, err := os.ReadFile(path)
-			if err != nil {
-				t.Fatal(err)
-			}
-			if d := cmp.Diff(string(want), b.String()); d != "" {
-				t.Errorf("-want +got:\n%s", d)
+			golden(t, name+".golden", b.String())
+			if c.Block {
+				golden(t, name+".pf", c.pf())
+			} else if rules := c.pf(); rules != "" {
+				t.Errorf("pf blocks: %s", rules)
 			}
 		})
+	}
+}
+
+func golden(t *testing.T, name, got string) {
+	t.Helper()
+	path := filepath.Join("testdata", name)
+	if *update {
+		if err := os.WriteFile(path, []byte(got), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if d := cmp.Diff(string(want), got); d != "" {
+		t.Errorf("%s (-want +got):\n%s", name, d)
 	}
 }
 
