@@ -65,6 +65,16 @@ func (n *network) formerControl(k store.Keys) *key.ExchangePrivate {
 	return &former.Control
 }
 
+// expectKeys has the wire understand keys that this device has asked for: the
+// admin that has granted them uses them at once, also to tell us of it.
+func (n *network) expectKeys() {
+	for _, k := range n.secrets.Keys {
+		if n.on != nil && k.N > n.on.keys.N {
+			n.on.wire.Expect(k.Control)
+		}
+	}
+}
+
 func dropAsk(asks []replica.Ask, kind string) []replica.Ask {
 	var out []replica.Ask
 	for _, a := range asks {
@@ -96,6 +106,7 @@ func (n *network) renew() (pending bool, err error) {
 	if err != nil {
 		return false, writeError(err)
 	}
+	n.expectKeys()
 	wg, control := k.WireGuard.Public(), k.Control.Public()
 	pop := roster.SignPop(n.id, n.device, wg, control, k.N)
 	if n.book.View().Caps(n.self)&roster.CapAdmit != 0 {

@@ -174,6 +174,7 @@ func (n *network) start() {
 		return
 	}
 	n.on = on
+	n.expectKeys()
 	n.e.lookForPortal()
 	n.e.tellLocal()
 	n.learnCached()

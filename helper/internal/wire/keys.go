@@ -19,10 +19,10 @@ func newOwnKey(k key.ExchangePrivate) *ownKey {
 	return &ownKey{private: k, public: k.Public(), mask: maskKeyOf(k.Public())}
 }
 
-// ownKeys are the key in force and the one before it, nil if there is none: a
-// peer that has not heard of the new one yet is still understood, and answered
-// in kind.
-type ownKeys [2]*ownKey
+// ownKeys are the key in force, the one before it and the one that may follow, nil
+// where there is none: a peer that has not heard of a new one yet, or has before
+// we have, is understood, and answered in kind.
+type ownKeys [3]*ownKey
 
 // theirs is a peer's control key and what is derived from it.
 type theirs struct {
@@ -78,7 +78,7 @@ func (w *Wire) sealedBy(b []byte) (*peer, *ownKey) {
 	d := w.dir.Load()
 	for _, own := range w.keys.Load() {
 		if own == nil {
-			break
+			continue
 		}
 		if p := d.bySeal[own.mask.apply(tag(b[:tagLen]), b[tagLen:outerLen])]; p != nil {
 			return p, own
@@ -92,16 +92,30 @@ func (w *Wire) sealedBy(b []byte) (*peer, *ownKey) {
 func (w *Wire) Rekey(control key.ExchangePrivate) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	before := w.keys.Load()[0]
+	keys := w.keys.Load()
+	before, next := keys[0], keys[2]
 	if before.public == control.Public() {
 		return
+	}
+	if next == nil || next.public != control.Public() {
+		next = newOwnKey(control)
 	}
 	w.eachContact(func(p *peer) {
 		if p.c.boot != 0 {
 			p.speaks.CompareAndSwap(nil, before)
 		}
 	})
-	w.keys.Store(&ownKeys{newOwnKey(control), before})
+	w.keys.Store(&ownKeys{next, before})
+}
+
+// Expect has the wire understand a control key of ours that others may use
+// before Rekey: whoever admits it does, and is to tell us so.
+func (w *Wire) Expect(control key.ExchangePrivate) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	keys := *w.keys.Load()
+	keys[2] = newOwnKey(control)
+	w.keys.Store(&keys)
 }
 
 // renew takes the peer's new control key: paths and sessions stay. Callers hold
