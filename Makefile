@@ -20,9 +20,6 @@ PURE       = $(shell $(GO) list ./... | grep -v -E '$(FYNE)')
 PUREWIN    = $(shell GOOS=windows CGO_ENABLED=0 $(GO) list -e ./... | grep -v -E '$(FYNE)')
 PUREMAC    = $(shell GOOS=darwin CGO_ENABLED=0 $(GO) list -e ./... | grep -v -E '$(FYNE)|/app/internal/tray$$')
 FUZZTIME   ?= 3s
-# simnet's tests by the beginnings of their names: under the race detector each
-# part has a process of its own, since the detector breaks down in large ones.
-SIMNET     := SimGossip 'Sim[A-FH-M]' 'Sim[N-Z]' Bad 'Path[0A-Z]' 'Path[12]' '(Po|[^SBP])'
 
 .PHONY: help deps testdeps go-version build run demo test e2e unit race netns gui vet lint vuln fuzz-short bench bench-roster bench-wire bench-stub bench-dns bench-join bench-iperf bench-idle bench-paths bench-relay bench-nat bench-filter bench-crowd screenshots clean
 
@@ -72,7 +69,7 @@ unit: testdeps ## unit and simnet tests
 
 race: testdeps ## unit and simnet tests under the race detector
 	@.ci/race -skip '^TestNetns' $(filter-out %/helper/internal/simnet,$(PURE))
-	@for tests in $(SIMNET); do .ci/race -run "^Test$$tests" ./helper/internal/simnet || exit 1; done
+	@GOMAXPROCS=1 .ci/race -skip '^TestNetns' ./helper/internal/simnet # timers of a fake clock: see .ci/race
 
 netns: testdeps $(BIN)/kithd $(BIN)/kith ## tests with real TUNs in network namespaces (root)
 	$(NICE) $(GO) test -p 1 -count=1 -timeout 60m -run '^TestNetns' $(PURE)
