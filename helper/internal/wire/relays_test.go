@@ -147,19 +147,26 @@ func (s *star) linkBed(dialed *atomic.Int32, refuse bool) func(context.Context, 
 	}
 }
 
+// withoutUDP restarts the first end, where nothing gets through but links to the
+// relays, and counts those.
+func (s *star) withoutUDP(refuse bool) (n *node, dialed *atomic.Int32) {
+	dialed = new(atomic.Int32)
+	s.segs[[2]int{0, 0}].SetLoss(1)
+	n = s.ends[0]
+	n.wire.Close()
+	n.dialLink = s.linkBed(dialed, refuse)
+	n.start()
+	n.wire.SetPeers(s.peers(n))
+	return n, dialed
+}
+
 // TestLinkDialled: where UDP does not work the relay is linked to, and packets
 // flow over the link; when UDP is back the link is closed.
 func TestLinkDialled(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newStar(t, 2, 1)
 		defer s.stop()
-		var dialed atomic.Int32
-		s.segs[[2]int{0, 0}].SetLoss(1)
-		n := s.ends[0]
-		n.wire.Close()
-		n.dialLink = s.linkBed(&dialed, false)
-		n.start()
-		n.wire.SetPeers(s.peers(n))
+		n, dialed := s.withoutUDP(false)
 		a, b := newGuard(n, "192.0.2.1"), newGuard(s.ends[1], "192.0.2.2")
 		defer a.stop()
 		defer b.stop()
@@ -213,13 +220,7 @@ func TestLinkAtOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newStar(t, 1, 1)
 		defer s.stop()
-		var dialed atomic.Int32
-		s.segs[[2]int{0, 0}].SetLoss(1)
-		n := s.ends[0]
-		n.wire.Close()
-		n.dialLink = s.linkBed(&dialed, false)
-		n.start()
-		n.wire.SetPeers(s.peers(n))
+		n, dialed := s.withoutUDP(false)
 		n.wire.Link(s.relays[0].id())
 		time.Sleep(linkAfter / 4)
 		if dialed.Load() != 1 {
@@ -234,13 +235,7 @@ func TestLinkRefused(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newStar(t, 1, 1)
 		defer s.stop()
-		var dialed atomic.Int32
-		s.segs[[2]int{0, 0}].SetLoss(1)
-		n := s.ends[0]
-		n.wire.Close()
-		n.dialLink = s.linkBed(&dialed, true)
-		n.start()
-		n.wire.SetPeers(s.peers(n))
+		n, dialed := s.withoutUDP(true)
 		time.Sleep(10 * time.Minute)
 		if got := dialed.Load(); got < 8 || got > 20 {
 			t.Errorf("%d links dialled in ten minutes", got)
