@@ -113,36 +113,31 @@ func (s *Server) keep(ctx context.Context, l *listener, serve func() error) {
 
 // isFree tells whether the socket could be opened.
 func (s *Server) isFree(ctx context.Context, l *listener) bool {
-	if l.network == "udp" {
-		pc, err := s.cfg.Sockets.ListenUDP(ctx, l.addr)
-		if err == nil {
-			pc.Close()
-		}
-		return err == nil
-	}
-	ln, err := s.cfg.Sockets.ListenTCP(ctx, l.addr)
+	sock, _, err := s.bind(ctx, l)
 	if err == nil {
-		ln.Close()
+		sock.Close()
 	}
 	return err == nil
 }
 
 // open returns the socket's serving loop, or nil and leaves the error in l.
 func (s *Server) open(ctx context.Context, l *listener) func() error {
-	if l.network == "udp" {
-		pc, err := s.cfg.Sockets.ListenUDP(ctx, l.addr)
-		if err == nil && l.hold(pc) {
-			return func() error { return s.serveUDP(pc) }
-		}
-		l.fail(openError(l, err))
-		return nil
-	}
-	ln, err := s.cfg.Sockets.ListenTCP(ctx, l.addr)
-	if err == nil && l.hold(ln) {
-		return func() error { return s.serveTCP(ctx, ln) }
+	sock, serve, err := s.bind(ctx, l)
+	if err == nil && l.hold(sock) {
+		return serve
 	}
 	l.fail(openError(l, err))
 	return nil
+}
+
+// bind opens the socket and returns the loop that serves it.
+func (s *Server) bind(ctx context.Context, l *listener) (sock interface{ Close() error }, serve func() error, err error) {
+	if l.network == "udp" {
+		pc, err := s.cfg.Sockets.ListenUDP(ctx, l.addr)
+		return pc, func() error { return s.serveUDP(pc) }, err
+	}
+	ln, err := s.cfg.Sockets.ListenTCP(ctx, l.addr)
+	return ln, func() error { return s.serveTCP(ctx, ln) }, err
 }
 
 func openError(l *listener, err error) error {
