@@ -177,13 +177,11 @@ func (c *exitListCmd) Run(a *app) error {
 	return nil
 }
 
-// sharedExits is the exit nodes that friends share with this device, each once.
+// sharedExits is the exit nodes that friends share with this device.
 func sharedExits(n ipc.Network) (out []exitRow) {
-	for _, s := range n.Shares {
-		for _, d := range s.Devices {
-			if s.Direction == "in" && d.Exit && !slices.ContainsFunc(out, func(r exitRow) bool { return r.FQDN == d.FQDN }) {
-				out = append(out, exitRow{s.Network, d.Name + "." + s.Network, d.FQDN, d.Online, d.Using, d.Path, d.LatencyMS})
-			}
+	for _, d := range sharedDevices(n) {
+		if d.Exit {
+			out = append(out, exitRow{d.Network, d.called(), d.FQDN, d.Online, d.Using, d.Path, d.LatencyMS})
 		}
 	}
 	return out

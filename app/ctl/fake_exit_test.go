@@ -55,7 +55,7 @@ func exiting(state ipc.ExitState) ipc.Status {
 	n := &st.Networks[0]
 	n.Exit = ipc.Exit{Using: new("nas"), State: state, LANAllowed: true, AllowLAN: []netip.Prefix{netip.MustParsePrefix("192.168.1.0/24")}, Recent: []string{"vps", "nas"}}
 	n.Routes = exitRoutes()
-	n.Shares = shares()
+	n.Shares, n.Shields = shares(), true
 	for i := range n.Peers {
 		n.Peers[i].Exit = n.Peers[i].Name == "nas" || n.Peers[i].Name == "vps"
 	}

@@ -166,6 +166,11 @@ func (a *app) afterSwitch(st ipc.Status, err error) error {
 		return a.json(st)
 	}
 	fmt.Fprintln(a.out, headline(st))
+	for _, n := range st.Networks {
+		if n.Active && n.Shields {
+			fmt.Fprintf(a.out, "%s: %s.\n", clean(n.Alias), shieldsUp)
+		}
+	}
 	a.printHealth(st.Health)
 	return nil
 }

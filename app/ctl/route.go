@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"net/netip"
+	"slices"
 
 	"kith.internal/ipc"
 )
@@ -52,7 +53,13 @@ type routeAcceptCmd struct {
 }
 
 func (c *routeAcceptCmd) Run(a *app) error {
-	return a.printRoutes(a.client.RouteAccept(a.ctx, ipc.RouteRequest{Network: a.Network, Prefix: c.Prefix, Off: c.Off}))
+	ans, err := a.client.RouteAccept(a.ctx, ipc.RouteRequest{Network: a.Network, Prefix: c.Prefix, Off: c.Off})
+	listed := slices.ContainsFunc(ans.Routes, func(r ipc.Route) bool { return r.Prefix == c.Prefix && r.Accepted })
+	if err == nil && !c.Off && !listed && !a.JSON {
+		fmt.Fprintf(a.out, "%s is accepted, and in use once its device is there.\n", c.Prefix)
+		return nil
+	}
+	return a.printRoutes(ans, err)
 }
 
 type routeListCmd struct{}

@@ -51,8 +51,8 @@ func (c *shareCreateCmd) Run(a *app) error {
 		return a.json(ans)
 	}
 	fmt.Fprintln(a.out, clean(ans.Link))
-	a.note("One friend can accept this link until %s, and reach %s at %s. Treat it like a password.",
-		a.clockOr(ans.Share.AcceptBy, "its end"), clean(shared(ans.Share)), ports(ans.Share))
+	a.note("One friend can accept this link until %s, and %s. Treat it like a password.",
+		a.clockOr(ans.Share.AcceptBy, "its end"), offers(ans.Share))
 	return nil
 }
 
@@ -65,16 +65,26 @@ func shared(s ipc.Share) string {
 	return or(strings.Join(names, ", "), s.Name)
 }
 
+// offers says what a share lets a friend do.
+func offers(s ipc.Share) string {
+	if s.Exit && len(s.Ports) == 1 && s.Ports[0] == "none" {
+		return "use " + clean(shared(s)) + " as an exit node"
+	}
+	return "reach " + clean(shared(s)) + " at " + ports(s)
+}
+
 func ports(s ipc.Share) string {
 	out := strings.Join(s.Ports, ", ")
-	switch out {
-	case "all":
+	switch {
+	case out == "all":
 		out = "all ports"
-	case "none":
+	case out == "none" && s.Exit:
+		out = ""
+	case out == "none":
 		out = "no ports"
 	}
 	if s.Exit {
-		out += ", as an exit node"
+		out = strings.TrimPrefix(out+", as an exit node", ", ")
 	}
 	if s.Both {
 		out += ", both ways"

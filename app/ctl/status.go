@@ -122,9 +122,15 @@ func (a *app) printNetwork(n ipc.Network) {
 	if n.Relay.Pending {
 		fmt.Fprintln(a.out, "  Relay: waits for an admin's word")
 	}
+	if n.Shields {
+		fmt.Fprintln(a.out, "  "+shieldsUp)
+	}
+	friends := sharedDevices(n)
 	if len(n.Peers) == 0 {
 		fmt.Fprintln(a.out, "  No other devices yet. Let one in with kith invite")
-		return
+		if len(friends) == 0 {
+			return
+		}
 	}
 	fmt.Fprintln(a.out)
 	t := table{indent: "  "}
@@ -132,8 +138,45 @@ func (a *app) printNetwork(n ipc.Network) {
 	for _, p := range n.Peers {
 		t.row(a.peerCells(p)...)
 	}
+	for _, d := range friends {
+		t.row(sharedCells(d)...)
+	}
 	t.print(a.out)
 }
+
+// sharedDevice is a friend's device that this one may reach.
+type sharedDevice struct {
+	Network string `json:"network"` // the friend's, as this device calls it
+	ipc.SharedDevice
+}
+
+// sharedDevices is those that friends share with this device, each once.
+func sharedDevices(n ipc.Network) (out []sharedDevice) {
+	for _, s := range n.Shares {
+		if s.Direction != "in" || s.State != ipc.ShareActive {
+			continue
+		}
+		for _, d := range s.Devices {
+			if !slices.ContainsFunc(out, func(o sharedDevice) bool { return o.FQDN == d.FQDN }) {
+				out = append(out, sharedDevice{s.Network, d})
+			}
+		}
+	}
+	return out
+}
+
+// called is a friend's device's name with its network's.
+func (d sharedDevice) called() string { return d.Name + "." + d.Network }
+
+func sharedCells(d sharedDevice) []string {
+	state := "offline"
+	if d.Online {
+		state = "online"
+	}
+	return []string{d.called(), state, path(ipc.Peer{Path: d.Path, Via: d.Via}), latency(d.LatencyMS), text(d.IPv4), text(d.IPv6)}
+}
+
+const shieldsUp = "Shields are up: nothing comes in here but answers; kith up --shields=off ends that"
 
 func (a *app) peerCells(p ipc.Peer) []string {
 	return []string{p.Name, a.presence(p), path(p), latency(p.LatencyMS), text(p.IPv4), text(p.IPv6), whyNot(p.Why)}
@@ -223,23 +266,25 @@ func (c *peersCmd) Run(a *app) error {
 	if err != nil {
 		return err
 	}
-	rows := []peerRow{}
+	rows, friends := []peerRow{}, []sharedDevice{}
 	for _, n := range nets {
 		for _, p := range n.Peers {
 			rows = append(rows, peerRow{n.Alias, p})
 		}
+		friends = append(friends, sharedDevices(n)...)
 	}
 	if a.JSON {
 		return a.json(struct {
-			Schema int       `json:"schema"`
-			Peers  []peerRow `json:"peers"`
-		}{ipc.Schema, rows})
+			Schema int            `json:"schema"`
+			Peers  []peerRow      `json:"peers"`
+			Shared []sharedDevice `json:"shared"`
+		}{ipc.Schema, rows, friends})
 	}
 	switch {
 	case len(nets) == 0:
 		a.note("This device is in no network. Create one with kith create NAME or join with kith join -")
 		return nil
-	case len(rows) == 0:
+	case len(rows)+len(friends) == 0:
 		a.note("No other devices yet. Let one in with kith invite")
 		return nil
 	}
@@ -253,6 +298,9 @@ func (c *peersCmd) Run(a *app) error {
 		cells := append([]string{r.Network}, a.peerCells(r.Peer)...)
 		why := cells[len(cells)-1]
 		t.row(append(cells[:len(cells)-1], text(r.Endpoint), bytesOf(r.RxBytes), bytesOf(r.TxBytes), why)...)
+	}
+	for _, d := range friends {
+		t.row(append(append([]string{d.Network}, sharedCells(d)...), "-", "-", "-")...)
 	}
 	t.print(a.out)
 	return nil

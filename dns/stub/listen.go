@@ -175,13 +175,13 @@ func (l *listener) failure() error {
 }
 
 func (l *listener) close() {
+	l.cancel() // first: what then breaks was meant to
 	l.mu.Lock()
+	defer l.mu.Unlock()
 	l.gone = true
 	if l.sock != nil {
 		l.sock.Close()
 	}
-	l.mu.Unlock()
-	l.cancel()
 }
 
 func (s *Server) changed() {

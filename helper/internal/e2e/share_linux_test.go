@@ -407,7 +407,7 @@ func TestNetnsShareFirst(t *testing.T) {
 	anna.kithIn(nas.share("nas", "--port", "80/tcp"), "share", "accept", "-", "--label", "anna")
 	s := anna.received()
 	anna.gets("http://"+s.FQDN+"/", "hello", patience)
-	if w := anna.network(); w.Self.Role != ipc.RoleOwner || s.FQDN != "nas.home-2.internal" {
+	if w := anna.network(); w.Self.Role != ipc.RoleOwner || s.FQDN != "nas.home.internal" || w.Name != "mine" {
 		t.Errorf("%+v; %+v", w.Self, s)
 	}
 }

@@ -21,8 +21,14 @@ import (
 )
 
 // firstNetwork is what the network is called that is founded for who accepts a
-// share and has none.
-const firstNetwork = "home"
+// share and has none: not as the friend's, so that NAME.home.internal leads
+// where the friend says.
+func firstNetwork(friends string) string {
+	if friends == "home" {
+		return "mine"
+	}
+	return "home"
+}
 
 // parseShare reads a link that should be a share's.
 func parseShare(text string) (*link.Share, error) {
@@ -60,7 +66,7 @@ func (e *Engine) ShareAccept(ctx context.Context, _ server.Caller, req ipc.Share
 			if err != nil {
 				return begun{}, err
 			}
-			if _, err := e.create(ctx, ipc.CreateRequest{Name: firstNetwork}, device); err != nil {
+			if _, err := e.create(ctx, ipc.CreateRequest{Name: firstNetwork(l.NetworkName)}, device); err != nil {
 				return begun{}, err
 			}
 		}

@@ -277,7 +277,7 @@ func (e *Engine) RouteApprove(ctx context.Context, _ server.Caller, req ipc.Rout
 		}
 		var found []*roster.Member
 		for _, m := range n.book.View().Members {
-			offered := slices.Contains(n.learnt[m.Key].Routes, req.Prefix) || m.Key == n.self && slices.Contains(n.routesOffered(), req.Prefix)
+			offered := slices.Contains(m.Routes, req.Prefix) || slices.Contains(n.learnt[m.Key].Routes, req.Prefix) || m.Key == n.self && slices.Contains(n.routesOffered(), req.Prefix)
 			if offered && (req.Device == "" || req.Device == m.Name) {
 				found = append(found, m)
 			}
