@@ -3,6 +3,7 @@ package engine
 import (
 	"fmt"
 	"net/netip"
+	"slices"
 	"strings"
 	"time"
 
@@ -128,14 +129,18 @@ func (o *outlook) portMap() ipc.Check {
 		Fix: "Turn on UPnP or NAT-PMP in the router.",
 	}
 	var words []string
+	odd := false
 	for _, g := range o.gateways {
 		words = append(words, g.words())
+		odd = odd || len(g.Complaints) > 0
 	}
 	if len(words) > 0 {
 		c.Detail = strings.Join(words, "; ")
 	}
 	switch {
 	case len(o.report.Mapped) > 0:
+	case odd:
+		c.OK, c.Fix = false, "The router's answers make no sense, and Kith does without; an update of the router may mend it."
 	case o.hard():
 		c.OK = false
 	case len(words) == 0 && o.report.IPv4.NAT == wire.NATNone:
@@ -265,6 +270,9 @@ func (g Gateway) words() string {
 	switch {
 	case len(g.Mapped) > 0:
 		s += g.Method + " gives " + joinAddrs(g.Mapped)
+		if slices.ContainsFunc(g.Mapped, func(a netip.AddrPort) bool { return a.Addr().Is4() && a.Addr().IsPrivate() }) {
+			s += ", a private address: there is another NAT, or it is none of the router's"
+		}
 	case g.Why != "":
 		s += g.Why
 	default:

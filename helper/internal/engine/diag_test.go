@@ -69,7 +69,11 @@ func TestOutlook(t *testing.T) {
 		{"mapping refused", outlook{
 			report:   wire.NetReport{IPv4: behind(wire.NATEasy)},
 			gateways: with(func(g *Gateway) { g.Why, g.Complaints = "NAT-PMP: not authorised", []string{"answers from elsewhere"} }),
-		}, ipc.CheckPortMap, na, "10.0.0.1 on eth0: NAT-PMP: not authorised (answers from elsewhere)"},
+		}, ipc.CheckPortMap, fail, "10.0.0.1 on eth0: NAT-PMP: not authorised (answers from elsewhere)"},
+		{"mapped privately", outlook{
+			report:   wire.NetReport{IPv4: behind(wire.NATEasy), Mapped: seen},
+			gateways: with(func(g *Gateway) { g.Method, g.Mapped = "PCP", []netip.AddrPort{netip.MustParseAddrPort("10.9.9.9:99")} }),
+		}, ipc.CheckPortMap, ok, "10.0.0.1 on eth0: PCP gives 10.9.9.9:99, a private address: there is another NAT, or it is none of the router's"},
 		{"mapping needed", outlook{
 			report:   wire.NetReport{IPv4: behind(wire.NATHard)},
 			gateways: with(func(g *Gateway) { g.Why = "no answer" }),

@@ -25,9 +25,25 @@ type link struct {
 	complain func(k ComplaintKind, format string, args ...any)
 }
 
+// flaw is what keeps a datagram from being the answer.
+type flaw struct {
+	kind   ComplaintKind
+	detail string
+}
+
+// readable makes a flaw of what could not be read.
+func readable[T any](b []byte) func(T, bool) (T, *flaw) {
+	return func(t T, ok bool) (T, *flaw) {
+		if !ok {
+			return t, &flaw{Malformed, fmt.Sprintf("%d bytes", len(b))}
+		}
+		return t, nil
+	}
+}
+
 // ask sends a request to the gateway until parse takes an answer. What comes
 // from anywhere else does not count.
-func ask[T any](ctx context.Context, l *link, request []byte, parse func([]byte) (T, bool)) (answer T, err error) {
+func ask[T any](ctx context.Context, l *link, request []byte, parse func([]byte) (T, *flaw)) (answer T, err error) {
 	conn, err := l.net.UDP(l.local, l.index)
 	if err != nil {
 		return answer, err
@@ -49,16 +65,17 @@ func ask[T any](ctx context.Context, l *link, request []byte, parse func([]byte)
 				errs++
 				continue
 			}
-			t, ok := parse(buf[:n])
-			if !ok {
-				continue
-			}
-			if addr := bare(from.Addr()); addr != l.gateway || from.Port() != to.Port() {
+			t, wrong := parse(buf[:n])
+			addr := bare(from.Addr())
+			switch here := addr == l.gateway && from.Port() == to.Port(); {
+			case here && wrong == nil:
+				took <- t
+				return
+			case here:
+				l.complain(wrong.kind, "%s", wrong.detail)
+			case wrong == nil:
 				l.complain(FromElsewhere, "%v", netip.AddrPortFrom(addr, from.Port()))
-				continue
 			}
-			took <- t
-			return
 		}
 	}()
 	defer func() {

@@ -156,7 +156,9 @@ func (g *igd) outside(ctx context.Context, w wan) (netip.Addr, error) {
 	}
 	a, err := netip.ParseAddr(strings.TrimSpace(s))
 	if err != nil || !a.Is4() || !usable(a) {
-		// So it says, too, when it has no connection.
+		if !a.IsUnspecified() { // so it says where it has no connection
+			g.complain(Implausible, "%q", short(s))
+		}
 		return netip.Addr{}, &implausible{netip.AddrPort{}, fmt.Sprintf("%q is no address of a host", short(s))}
 	}
 	return a, nil

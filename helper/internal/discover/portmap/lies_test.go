@@ -29,14 +29,15 @@ func TestLies(t *testing.T) {
 		{"PCP: outside port 0", func(r *router) { r.pcp, r.twist = true, put(42, 0, 0) }, Implausible},
 		{"PCP: lease 0", func(r *router) { r.pcp, r.twist = true, put(4, 0, 0, 0, 0) }, BadLease},
 		{"PCP: lease of a second", func(r *router) { r.pcp, r.twist = true, put(4, 0, 0, 0, 1) }, BadLease},
-		{"PCP: a request for an answer", func(r *router) { r.pcp, r.twist = true, put(1, 1) }, -1},
-		{"PCP: cut", func(r *router) { r.pcp, r.twist = true, func(_, a []byte) []byte { return a[:len(a)-4] } }, -1},
+		{"PCP: a request for an answer", func(r *router) { r.pcp, r.twist = true, put(1, 1) }, Malformed},
+		{"PCP: cut", func(r *router) { r.pcp, r.twist = true, func(_, a []byte) []byte { return a[:len(a)-4] } }, Malformed},
 		{"PCP: from elsewhere", func(r *router) { r.pcp, r.from = true, netip.MustParseAddrPort("192.168.1.2:5351") }, FromElsewhere},
 		{"PCP: from another port", func(r *router) { r.pcp, r.from = true, netip.MustParseAddrPort("192.168.1.1:5352") }, FromElsewhere},
 		{"PCP: from another network", func(r *router) { r.pcp, r.from = true, netip.MustParseAddrPort("[2001:db8::1]:5351") }, FromElsewhere},
 		{"NAT-PMP: another port inside", func(r *router) { r.pmp, r.twist = true, put(8, 0, 80) }, WrongMapping},
 		{"NAT-PMP: outside port 0", func(r *router) { r.pmp, r.twist = true, put(10, 0, 0) }, Implausible},
 		{"NAT-PMP: lease 0", func(r *router) { r.pmp, r.twist = true, put(12, 0, 0, 0, 0) }, BadLease},
+		{"NAT-PMP: cut", func(r *router) { r.pmp, r.twist = true, func(_, a []byte) []byte { return a[:len(a)-1] } }, Malformed},
 		{"NAT-PMP: from elsewhere", func(r *router) { r.pmp, r.from = true, netip.MustParseAddrPort("192.168.1.2:5351") }, FromElsewhere},
 		{"outside: nothing", func(r *router) { r.pcp, r.outside = true, netip.MustParseAddr("0.0.0.0") }, Implausible},
 		{"outside: loopback", func(r *router) { r.pmp, r.outside = true, netip.MustParseAddr("127.0.0.1") }, Implausible},
@@ -58,9 +59,11 @@ func TestLies(t *testing.T) {
 		}, TooLarge},
 		{"UPnP: no XML", func(r *router) { r.upnp = device(); r.upnp.description = "hello" }, Malformed},
 		{"UPnP: too deep", func(r *router) { r.upnp = device(); r.upnp.description = strings.Repeat("<a>", 40000) }, Malformed},
+		{"UPnP: sends us on", func(r *router) { r.upnp = device(); r.upnp.status = 302 }, Redirected},
+		{"UPnP: answers actions with no XML", func(r *router) { r.upnp = device(); r.upnp.action = "<s:Envelope>" + strings.Repeat("<", 50) }, Malformed},
 		{"UPnP: drips", func(r *router) { r.upnp = device(); r.upnp.stall = time.Second }, -1},
 		{"UPnP: no address", func(r *router) { r.upnp = device(); r.upnp.outside = "0.0.0.0" }, -1},
-		{"UPnP: nonsense for an address", func(r *router) { r.upnp = device(); r.upnp.outside = "evil.example" }, -1},
+		{"UPnP: nonsense for an address", func(r *router) { r.upnp = device(); r.upnp.outside = "evil.example" }, Implausible},
 		{"UPnP: grants and does nothing", func(r *router) { r.upnp = device(); r.upnp.forgets = true }, WrongMapping},
 		{"silence", func(*router) {}, -1},
 	} {
@@ -91,6 +94,28 @@ func TestLies(t *testing.T) {
 			}, one(c.set))
 		})
 	}
+}
+
+// TestLongLease: a time that no gateway can mean is taken, and not trusted.
+func TestLongLease(t *testing.T) {
+	with(t, func(b bed) {
+		b.Set([]uint16{port})
+		b.after(10 * time.Second)
+		g := b.gateway()
+		if len(g.Mappings) != 1 || time.Until(g.Mappings[0].Expires) > maxLease {
+			b.Errorf("mappings: %+v", g.Mappings)
+		}
+		if len(g.Complaints) != 1 || g.Complaints[0].Kind != LongLease {
+			b.Errorf("complaints: %+v", g.Complaints)
+		}
+	}, one(func(r *router) {
+		r.pcp, r.twist = true, func(q, a []byte) []byte {
+			if is(q, pcpMap) {
+				copy(a[4:], []byte{0xff, 0xff, 0xff, 0xff})
+			}
+			return a
+		}
+	}))
 }
 
 func TestRefusals(t *testing.T) {

@@ -3,6 +3,7 @@ package portmap
 import (
 	"context"
 	"encoding/binary"
+	"fmt"
 	"net/netip"
 	"time"
 )
@@ -67,7 +68,7 @@ func (*natpmp) name() Method { return NATPMP }
 
 // probe asks for the outside address.
 func (p *natpmp) probe(ctx context.Context) error {
-	r, err := ask(ctx, p.link, []byte{0, pmpAddress}, func(b []byte) (pmpAnswer, bool) { return parsePMP(b, pmpAddress) })
+	r, err := ask(ctx, p.link, []byte{0, pmpAddress}, func(b []byte) (pmpAnswer, *flaw) { return readable[pmpAnswer](b)(parsePMP(b, pmpAddress)) })
 	if err == nil {
 		err = p.judge(r)
 	}
@@ -121,12 +122,11 @@ func (p *natpmp) shut(ctx context.Context, l lease) error {
 }
 
 func (p *natpmp) request(ctx context.Context, b []byte, internal uint16) (pmpAnswer, error) {
-	return ask(ctx, p.link, b, func(b []byte) (pmpAnswer, bool) {
-		r, ok := parsePMP(b, pmpMapUDP)
-		if ok && r.code == 0 && r.internal != internal {
-			p.complain(WrongMapping, "port %d instead of %d", r.internal, internal)
-			return r, false
+	return ask(ctx, p.link, b, func(b []byte) (pmpAnswer, *flaw) {
+		r, wrong := readable[pmpAnswer](b)(parsePMP(b, pmpMapUDP))
+		if wrong == nil && r.code == 0 && r.internal != internal {
+			wrong = &flaw{WrongMapping, fmt.Sprintf("port %d instead of %d", r.internal, internal)}
 		}
-		return r, ok
+		return r, wrong
 	})
 }

@@ -5,6 +5,7 @@ import (
 	"crypto/hmac"
 	"crypto/sha256"
 	"encoding/binary"
+	"fmt"
 	"net/netip"
 	"time"
 )
@@ -122,7 +123,7 @@ func (p *pcp) nonce(internal uint16) (n nonce) {
 
 // probe asks whether the gateway speaks PCP.
 func (p *pcp) probe(ctx context.Context) error {
-	r, err := ask(ctx, p.link, pcpRequest(pcpAnnounce, 0, p.local, 0), func(b []byte) (pcpAnswer, bool) { return parsePCP(b, pcpAnnounce) })
+	r, err := ask(ctx, p.link, pcpRequest(pcpAnnounce, 0, p.local, 0), func(b []byte) (pcpAnswer, *flaw) { return readable[pcpAnswer](b)(parsePCP(b, pcpAnnounce)) })
 	if err != nil {
 		return err
 	}
@@ -177,15 +178,11 @@ func (p *pcp) shut(ctx context.Context, l lease) error {
 func (p *pcp) request(ctx context.Context, internal uint16, lifetime time.Duration, suggested netip.AddrPort) (pcpAnswer, error) {
 	n := p.nonce(internal)
 	b := pcpMapRequest(p.local, n, uint32(lifetime/time.Second), internal, suggested)
-	return ask(ctx, p.link, b, func(b []byte) (pcpAnswer, bool) {
-		r, ok := parsePCP(b, pcpMap)
-		if !ok || r.code == pcpUnsupported {
-			return r, ok
+	return ask(ctx, p.link, b, func(b []byte) (pcpAnswer, *flaw) {
+		r, wrong := readable[pcpAnswer](b)(parsePCP(b, pcpMap))
+		if wrong == nil && r.code != pcpUnsupported && (r.nonce != n || r.protocol != protocolUDP || r.internal != internal) {
+			wrong = &flaw{WrongMapping, fmt.Sprintf("protocol %d, port %d instead of %d", r.protocol, r.internal, internal)}
 		}
-		if r.nonce != n || r.protocol != protocolUDP || r.internal != internal {
-			p.complain(WrongMapping, "protocol %d, port %d instead of %d", r.protocol, r.internal, internal)
-			return r, false
-		}
-		return r, true
+		return r, wrong
 	})
 }

@@ -147,6 +147,9 @@ func (s *session) open(ctx context.Context, m method, port uint16, old lease) (l
 		_ = m.shut(ctx, l)
 		return lease{}, fmt.Errorf("port %d was granted for %v only", port, l.lasts)
 	}
+	if l.lasts > oddLease {
+		s.note(LongLease, "%v", l.lasts)
+	}
 	l.lasts = min(l.lasts, maxLease)
 	return l, nil
 }

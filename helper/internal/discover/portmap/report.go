@@ -62,8 +62,12 @@ const (
 	Implausible
 	// BadLease: it granted a time too short to be of use.
 	BadLease
+	// LongLease: it granted more time than is asked for or trusted.
+	LongLease
 	// ForeignURL: its UPnP description points to another host.
 	ForeignURL
+	// Redirected: it sent us on from its UPnP.
+	Redirected
 	// TooLarge: it sent more than such an answer can need.
 	TooLarge
 	// Malformed: its answer could not be read.
@@ -76,8 +80,8 @@ const (
 
 func (k ComplaintKind) String() string {
 	return [...]string{
-		"answers come from another address", "answers are about other mappings", "outside address is impossible", "lease is too short",
-		"description points to another host", "answer is too large", "answer is malformed", "forgot its mappings",
+		"answers come from another address", "answers are about other mappings", "outside address is impossible", "lease is too short", "lease is too long",
+		"description points to another host", "redirects", "answer is too large", "answer is malformed", "forgot its mappings",
 	}[k]
 }
 

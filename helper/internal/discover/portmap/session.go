@@ -14,6 +14,7 @@ const (
 	leaseTime  = time.Hour        // asked for
 	minLease   = 30 * time.Second // worth having
 	maxLease   = 2 * time.Hour    // trusted
+	oddLease   = 24 * time.Hour   // a gateway that grants more is odd (RFC 6887 §7.2)
 	minRenewal = 15 * time.Second
 	checkEvery = 5 * time.Minute
 	recheckGap = 10 * time.Second // between two that are asked for

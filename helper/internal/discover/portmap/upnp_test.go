@@ -29,6 +29,8 @@ type upnpDevice struct {
 	permanent   bool   // takes no other leases
 	forgets     bool   // grants and does nothing
 	fault       int    // of AddPortMapping
+	status      int    // of the description; 0: 200
+	action      string // the answer to each action; "": a good one
 	stall       time.Duration
 	onlyAll     bool // answers no search but one for all
 }
@@ -73,6 +75,12 @@ func (d *upnpDevice) serve(r *router, client netip.Addr, c net.Conn) {
 		status, answer = d.act(r, client, req.Header.Get("Soapaction"), string(body))
 	} else if answer == "" {
 		answer = describe("", d.service, "/ctl")
+	}
+	switch {
+	case req.Method == http.MethodPost && d.action != "":
+		status, answer = 200, d.action
+	case req.Method == http.MethodGet && d.status != 0:
+		status = d.status
 	}
 	resp := http.Response{StatusCode: status, ProtoMajor: 1, ProtoMinor: 1, ContentLength: int64(len(answer)), Body: io.NopCloser(bytes.NewReader([]byte(answer))), Close: true}
 	if d.stall > 0 {

@@ -3,6 +3,7 @@ package portmap
 import (
 	"bytes"
 	"context"
+	"encoding/xml"
 	"errors"
 	"fmt"
 	"io"
@@ -69,7 +70,13 @@ func (f fence) RoundTrip(r *http.Request) (*http.Response, error) {
 		f.complain(TooLarge, "over %d bytes from %s", maxBody, r.URL.Host)
 		return nil, errTooLarge
 	}
+	if resp.StatusCode/100 == 3 {
+		f.complain(Redirected, "%s", r.URL.Host)
+	}
 	body = plainXML(body)
+	if r.Method == http.MethodPost && !isXML(body) {
+		f.complain(Malformed, "answer to an action")
+	}
 	resp.Body, resp.ContentLength = io.NopCloser(bytes.NewReader(body)), int64(len(body))
 	return resp, nil
 }
@@ -105,6 +112,20 @@ func plainXML(b []byte) []byte {
 		out[i] = rune(c)
 	}
 	return []byte(string(out))
+}
+
+// isXML tells whether something is a document that ends where it should.
+func isXML(b []byte) bool {
+	d := xml.NewDecoder(bytes.NewReader(b))
+	for elements := 0; ; {
+		t, err := d.RawToken()
+		if err != nil {
+			return errors.Is(err, io.EOF) && elements > 0
+		}
+		if _, ok := t.(xml.StartElement); ok {
+			elements++
+		}
+	}
 }
 
 // short bounds what a gateway says before it is kept or shown.
