@@ -236,6 +236,45 @@ func TestBadFrames(t *testing.T) {
 	}
 }
 
+// loop sends the frames that come through a host back to where they came from,
+// and counts them.
+type loop struct {
+	mu     sync.Mutex
+	from   []netip.AddrPort
+	looped int
+}
+
+func (l *loop) start(h *Host) {
+	in := func(b []byte, at netip.AddrPort) (netip.AddrPort, bool) {
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		if framed(b) {
+			l.from = append(l.from, at)
+		}
+		return at, true
+	}
+	out := func(b []byte, to netip.AddrPort) (netip.AddrPort, bool) {
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		if framed(b) && len(l.from) > 0 {
+			to, l.from = l.from[0], l.from[1:]
+			l.looped++
+		}
+		return to, true
+	}
+	h.bad.in.Store(&in)
+	h.bad.out.Store(&out)
+}
+
+func (l *loop) check(t *testing.T) {
+	t.Helper()
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.looped == 0 {
+		t.Error("no frame went back")
+	}
+}
+
 // TestBadLoop: a relay sends frames back to where they came from, besides
 // dropping them.
 func TestBadLoop(t *testing.T) {
@@ -245,56 +284,57 @@ func TestBadLoop(t *testing.T) {
 		})
 		time.Sleep(30 * time.Second)
 		onPath(t, a, b, 2*time.Second, ipc.PathRelayed)
-		var mu sync.Mutex
-		var from []netip.AddrPort
-		looped := 0
-		in := func(b []byte, at netip.AddrPort) (netip.AddrPort, bool) {
-			mu.Lock()
-			defer mu.Unlock()
-			if framed(b) {
-				from = append(from, at)
-			}
-			return at, true
-		}
-		out := func(b []byte, to netip.AddrPort) (netip.AddrPort, bool) {
-			mu.Lock()
-			defer mu.Unlock()
-			if framed(b) && len(from) > 0 {
-				to, from = from[0], from[1:]
-				looped++
-			}
-			return to, true
-		}
-		during(t, a, b, 3*time.Second, func() { s.bad.in.Store(&in); s.bad.out.Store(&out) })
-		if looped == 0 {
-			t.Error("no frame went back")
-		}
+		var l loop
+		during(t, a, b, 3*time.Second, func() { l.start(s) })
+		l.check(t)
 		a.blames(ipc.HealthRelayLies, "s")
 	})
 }
 
-// TestBadForwarder: of two members on both LANs one passes pings on alone.
+// TestBadForwarder: of two members on both LANs one does not pass on what it
+// should.
 func TestBadForwarder(t *testing.T) {
-	row(t, func(t *testing.T, n *Net) {
-		la, lb := n.LAN("a's"), n.LAN("b's")
-		m := []*Host{n.Host("m1", la, lb), n.Host("m2", la, lb)}
-		a, b := n.Host("a", la), n.Host("b", lb)
-		found(t, m[0], m[1], a)
-		join(t, m[0], b)
-		onPath(t, a, b, 5*time.Second, ipc.PathForwarded)
-		out := func(b []byte, to netip.AddrPort) (netip.AddrPort, bool) { return to, !framed(b) }
-		var bad *Host
-		during(t, a, b, 3*time.Second, func() {
-			p, _ := a.Peer("b")
-			bad = m[0]
-			if p.Via != nil && *p.Via == "m2" {
-				bad = m[1]
-			}
-			bad.bad.out.Store(&out)
+	var l loop
+	tests := []struct {
+		name string
+		bad  func(m *Host)
+	}{
+		{"drops all but pings", func(m *Host) {
+			out := func(b []byte, to netip.AddrPort) (netip.AddrPort, bool) { return to, !framed(b) }
+			m.bad.out.Store(&out)
+		}},
+		{"sends back", func(m *Host) { l.start(m) }},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			row(t, func(t *testing.T, n *Net) {
+				la, lb := n.LAN("a's"), n.LAN("b's")
+				m := []*Host{n.Host("m1", la, lb), n.Host("m2", la, lb)}
+				a, b := n.Host("a", la), n.Host("b", lb)
+				found(t, m[0], m[1], a)
+				join(t, m[0], b)
+				onPath(t, a, b, 5*time.Second, ipc.PathForwarded)
+				var bad *Host
+				during(t, a, b, 3*time.Second, func() {
+					p, _ := a.Peer("b")
+					bad = m[0]
+					if p.Via != nil && *p.Via == "m2" {
+						bad = m[1]
+					}
+					tt.bad(bad)
+				})
+				a.blames(ipc.HealthForwardDrops, bad.name)
+				onPath(t, a, b, time.Second, ipc.PathForwarded)
+				if p, _ := a.Peer("b"); p.Via == nil || *p.Via == bad.name {
+					t.Errorf("still via %s", bad.name)
+				}
+				bad.bad.in.Store(nil)
+				bad.bad.out.Store(nil)
+				a.forgives(ipc.HealthForwardDrops, 70*time.Minute)
+			})
 		})
-		a.blames(ipc.HealthForwardDrops, bad.name)
-		onPath(t, a, b, time.Second, ipc.PathForwarded)
-	})
+	}
+	l.check(t)
 }
 
 // TestBadSTUN: a configured server tells an address that is not ours.
