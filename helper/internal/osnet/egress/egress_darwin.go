@@ -7,6 +7,7 @@ import (
 	"net/netip"
 	"os"
 	"sync"
+	"syscall"
 
 	rt "golang.org/x/net/route"
 	"golang.org/x/sys/unix"
@@ -23,8 +24,12 @@ type darwin struct {
 	token  string  // of our reference to pf
 }
 
-// New takes hold of this machine's routing.
+// New takes hold of this machine's routing. Sockets that are opened before it the
+// guard does not know as ours.
 func New(sysctl.Journal) (Egress, error) {
+	if err := syscall.Setegid(pfGroup); err != nil {
+		return nil, fmt.Errorf("change the group of this process: %w", err)
+	}
 	d, err := open()
 	if err != nil {
 		return nil, err

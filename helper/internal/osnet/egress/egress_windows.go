@@ -7,26 +7,26 @@ import (
 	"sync"
 
 	"golang.org/x/sys/windows"
-	"golang.zx2c4.com/wireguard/windows/tunnel/firewall"
 	"golang.zx2c4.com/wireguard/windows/tunnel/winipcfg"
 
 	"kith.internal/helper/internal/osnet/sysctl"
 )
 
-// win leads by the IP Helper API, and guards by the filters of WireGuard's own
-// client (Windows Filtering Platform). These are of a dynamic session: they end
-// with the process.
+// win leads by the IP Helper API, and guards by the Windows Filtering Platform.
 type win struct {
-	mu   sync.Mutex // guards what follows
-	luid uint64     // that the guard lets pass; 0: there is no guard
+	mu      sync.Mutex // guards what follows
+	filters *filters   // nil until there is something to set
+	guarded wfpGuard
 }
 
 // New takes hold of this machine's routing.
 func New(sysctl.Journal) (Egress, error) { return newSplit(&win{}), nil }
 
-// Cleanup finds nothing to undo: routes go with the adapter, filters with the
-// process.
-func Cleanup(sysctl.Journal) error { return nil }
+// Cleanup removes the guard: routes go with the adapter.
+func Cleanup(sysctl.Journal) error {
+	w := &win{}
+	return errors.Join(w.guard(Config{}), w.Close())
+}
 
 func (w *win) lead(p netip.Prefix, index, before int) error {
 	if index != 0 {
@@ -67,47 +67,27 @@ func unspecified(p netip.Prefix) netip.Addr {
 	return netip.IPv4Unspecified()
 }
 
-var errOneWay = errors.New("on Windows the guard cannot make exceptions for the LAN or for signing in")
-
-// guard lets one adapter pass: the exit's, or, while there is none, that of any
-// network of ours.
 func (w *win) guard(c Config) error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	off := func() {
-		if w.luid != 0 {
-			firewall.DisableFirewall()
-			w.luid = 0
+	if w.filters == nil {
+		f, err := openFilters()
+		if err != nil {
+			return err
 		}
+		w.filters = f
 	}
-	if !c.Block {
-		off()
-		return nil
-	}
-	if len(c.AllowLAN) > 0 || c.Portal {
-		off()
-		return errOneWay
-	}
-	index := c.Index
-	if c.TUN == "" && len(c.Own) > 0 {
-		index = c.Own[0].Index
-	}
-	if index == 0 {
-		return errors.New("no adapter of ours is up")
-	}
-	luid, err := winipcfg.LUIDFromIndex(uint32(index))
-	if err != nil {
-		return fmt.Errorf("find the adapter: %w", err)
-	}
-	if w.luid == uint64(luid) {
-		return nil
-	}
-	off()
-	if err := firewall.EnableFirewall(uint64(luid), false, nil); err != nil {
-		return err
-	}
-	w.luid = uint64(luid)
-	return nil
+	return w.guarded.set(w.filters, c)
 }
 
-func (*win) Close() error { return nil }
+// Close leaves the filters standing.
+func (w *win) Close() error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.filters == nil {
+		return nil
+	}
+	err := w.filters.Close()
+	w.filters = nil
+	return err
+}

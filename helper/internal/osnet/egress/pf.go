@@ -5,9 +5,12 @@ import (
 	"strings"
 )
 
+// pfGroup is a group that no program but ours runs in: pf knows our sockets, once
+// opened, by their owner and group. It needs no name and no entry anywhere.
+const pfGroup = 27496
+
 // pf is the guard in the language of pf.conf(5), empty for none. It has no state:
-// what comes in is not its business, and answers to it leave in clear. Our own
-// sockets are known by their owner alone, so that all of root's pass with them.
+// what comes in is not its business, and answers to it leave in clear.
 func (c Config) pf() string {
 	if !c.Block {
 		return ""
@@ -19,7 +22,7 @@ func (c Config) pf() string {
 	for _, o := range c.Own {
 		pass("on %s all", o.Name)
 	}
-	pass("proto { tcp udp } all user root")
+	pass("proto { tcp udp } all user root group %d", pfGroup)
 	// What a link needs: see alive.
 	pass("inet proto udp from any port 68 to any port 67")
 	pass("inet6 proto udp from %s port 546 to any port 547", linkLocal6)

@@ -15,14 +15,6 @@ import (
 
 var update = flag.Bool("update", false, "write the golden files")
 
-func prefixes(list ...string) []netip.Prefix {
-	var out []netip.Prefix
-	for _, s := range list {
-		out = append(out, netip.MustParsePrefix(s))
-	}
-	return out
-}
-
 // TestPlan holds what would be set against golden files.
 func TestPlan(t *testing.T) {
 	own := []Interface{{"kith0", 7, prefixes("100.80.0.0/16", "fd12::/48")}, {"kith1", 8, prefixes("fd13::/48")}}
@@ -68,11 +60,22 @@ func TestPlan(t *testing.T) {
 				b.WriteString(table.String())
 			}
 			golden(t, name+".golden", b.String())
-			if c.Block {
-				golden(t, name+".pf", c.pf())
-			} else if rules := c.pf(); rules != "" {
-				t.Errorf("pf blocks: %s", rules)
+			filters, err := c.wfp()
+			if err != nil {
+				t.Fatal(err)
 			}
+			if !c.Block {
+				if rules := c.pf(); rules != "" || len(filters) > 0 {
+					t.Errorf("a guard without a block: %s %s", rules, filters)
+				}
+				return
+			}
+			golden(t, name+".pf", c.pf())
+			b.Reset()
+			for _, f := range filters {
+				fmt.Fprintln(&b, f)
+			}
+			golden(t, name+".wfp", b.String())
 		})
 	}
 }
