@@ -51,7 +51,7 @@ type keeper struct {
 // runTray is the tray process until it quits.
 func runTray(dir string, first desktop.Message, background bool, words *text.Catalogue, log *slog.Logger) (int, error) {
 	debug.SetGCPercent(40) // a small heap that hardly ever grows
-	k := &keeper{dir: dir, words: words, log: log, helper: client.New(client.Options{}), post: make(chan func(), 64), noGL: make(chan bool, 1)}
+	k := &keeper{dir: dir, words: words, log: log, helper: client.New(client.Options{Keep: model.MenuPeer}), post: make(chan func(), 64), noGL: make(chan bool, 1)}
 	k.ctx, k.cancel = context.WithCancel(context.Background())
 	defer k.cancel()
 	in, err := desktop.Claim(dir, roleTray, func(m desktop.Message) { k.do(func() { k.message(m) }) })

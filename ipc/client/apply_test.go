@@ -43,10 +43,10 @@ func TestEventsWantEachRevision(t *testing.T) {
 		{"a new snapshot", snap + `{"rev":9,"snapshot":{"schema":1}}` + "\n" + `{"rev":10}` + "\n", 3, io.ErrUnexpectedEOF},
 		{"no snapshot", `{"rev":1}` + "\n", 0, errOutOfStep},
 		{"cut short", snap + `{"rev":5`, 1, io.ErrUnexpectedEOF},
-		{"cut at the end", snap + `{"rev":5,"state":"running"}`, 1, io.ErrUnexpectedEOF},
+		{"without a last end of line", snap + `{"rev":5,"state":"running"}`, 2, io.ErrUnexpectedEOF},
 	}
 	for _, tt := range tests {
-		e := events{lines: newLineReader(strings.NewReader(tt.in))}
+		e := events{in: newStream(strings.NewReader(tt.in), nil)}
 		n := 0
 		var err error
 		for {
@@ -87,7 +87,7 @@ func FuzzEvents(f *testing.F) {
 		f.Add([]byte(s))
 	}
 	f.Fuzz(func(t *testing.T, in []byte) {
-		e := events{lines: newLineReader(bytes.NewReader(in))}
+		e := events{in: newStream(bytes.NewReader(in), nil)}
 		var before *ipc.Status
 		var was []byte
 		for {

@@ -39,6 +39,9 @@ type Options struct {
 	Socket  string        // "" is KITH_SOCKET, else the default
 	Trust   []string      // users (UIDs, SIDs) that may serve it besides root and ourselves
 	Timeout time.Duration // for one answer; 0 is DefaultTimeout
+	// Keep is called for each device that Watch reads and may clear what its
+	// caller has no use for, but the key; nil keeps all.
+	Keep func(*ipc.Peer)
 }
 
 // Client is safe for concurrent use. All its errors hold an *ipc.Error.

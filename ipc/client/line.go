@@ -9,7 +9,7 @@ import (
 )
 
 // lineReader reads lines of any length up to maxAnswer and keeps no large
-// buffer between them: a watcher idles for days after one large snapshot.
+// buffer between them.
 type lineReader struct {
 	r *bufio.Reader
 }

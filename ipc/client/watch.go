@@ -2,10 +2,8 @@ package client
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"iter"
 	"time"
 
@@ -86,7 +84,7 @@ func (c *Client) follow(ctx context.Context, yield func(Update) bool) (up bool, 
 		return false, err
 	}
 	defer resp.Body.Close()
-	in := events{lines: newLineReader(resp.Body)}
+	in := events{in: newStream(resp.Body, c.opts.Keep)}
 	for {
 		st, err := in.next()
 		if err != nil {
@@ -117,26 +115,19 @@ func (c *Client) why(ctx context.Context, err error) Update {
 	return u
 }
 
-// events decodes a stream of events into states.
+// events turns a stream of events into states.
 type events struct {
-	lines *lineReader
-	st    ipc.Status
-	rev   uint64
+	in  *stream
+	st  ipc.Status
+	rev uint64
 }
 
 // next returns a state of its own, sharing with earlier ones what did not
 // change.
 func (e *events) next() (*ipc.Status, error) {
-	line, err := e.lines.next()
+	ev, err := e.in.next()
 	if err != nil {
-		if errors.Is(err, io.EOF) {
-			err = io.ErrUnexpectedEOF
-		}
 		return nil, err
-	}
-	var ev ipc.Event
-	if err := json.Unmarshal(line, &ev); err != nil {
-		return nil, ipc.Errorf(ipc.CodeInternal, "the helper's event makes no sense: %w", err)
 	}
 	if ev.Snapshot == nil && ev.Rev != e.rev+1 {
 		return nil, fmt.Errorf("%w: revision %d after %d", errOutOfStep, ev.Rev, e.rev)

@@ -47,6 +47,24 @@ func (s State) ForMenu() State {
 	return s
 }
 
+// MenuPeer clears what no menu shows of a device: of thousands, the tray keeps
+// little more than whether they are there.
+func MenuPeer(p *ipc.Peer) {
+	if p.Exit {
+		return
+	}
+	few := ipc.Peer{Name: p.Name, Key: p.Key, Online: p.Online}
+	if p.Path == ipc.PathLAN {
+		few.Path = ipc.PathLAN // not the string that was read
+	}
+	for _, r := range []ipc.Role{ipc.RoleOwner, ipc.RoleAdmin} {
+		if p.Role == r {
+			few.Role = r
+		}
+	}
+	*p = few
+}
+
 // SetLink tells how the connection to the helper stands. service is the
 // helper's version where it is known.
 func (s State) SetLink(l Link, service string, now time.Time) State {

@@ -66,6 +66,14 @@ func change(s State, f func(*ipc.Status)) State {
 	return up(st)
 }
 
+// sharing is a network of this device alone that a friend shares one with.
+func sharing(online bool) ipc.Network {
+	n := network("home")
+	n.Shares = []ipc.Share{{ID: "s", Name: "media", Network: "oak", Direction: "in", State: ipc.ShareActive,
+		Devices: []ipc.SharedDevice{{Name: "media", FQDN: "media.oak.internal", Online: online, Path: ipc.PathDirect}}}}
+	return n
+}
+
 type seen struct {
 	Icon   Icon
 	Title  string
@@ -103,6 +111,8 @@ func TestStates(t *testing.T) {
 		{"no networks", up(status()), t0, seen{IconOff, "No networks yet", "", "", SwitchNone}},
 		{"running", with(), t0, seen{IconOn, on, "", "", SwitchDisconnect}},
 		{"alone", up(status(network("home"))), t0, seen{IconOn, "Connected — no other devices yet", "", "", SwitchDisconnect}},
+		{"a friend's device alone", up(status(sharing(true))), t0, seen{IconOn, "Connected — 2 of 2 devices", "", "", SwitchDisconnect}},
+		{"a friend's device alone, offline", up(status(sharing(false))), t0, seen{IconOn, "Connected — 1 of 2 devices", "", "", SwitchDisconnect}},
 		{"off", change(with(), func(st *ipc.Status) { st.State = ipc.StateOff }), t0, seen{IconOff, "Disconnected", "", "", SwitchConnect}},
 		{"starting", change(with(), func(st *ipc.Status) { st.State = ipc.StateStarting }), t0, seen{IconConnecting, "Connecting…", "", "", SwitchDisconnect}},
 		{"stopping", change(with(), func(st *ipc.Status) { st.State = ipc.StateStopping }), t0, seen{IconConnecting, "Disconnecting…", "", "", SwitchNone}},

@@ -202,7 +202,7 @@ func (s State) head(v *View) {
 	case ipc.StateError:
 		v.Icon, v.Title = IconProblem, text.M("state.error")
 	default:
-		v.Icon, v.Title, v.Switch = running(v.Nets, v.Joining)
+		v.Icon, v.Title, v.Switch = running(v.Nets, shared(s.status), v.Joining)
 	}
 	if s.status.State == ipc.StateRunning || s.status.State == ipc.StateStarting {
 		v.exit()
@@ -244,8 +244,19 @@ func (v *View) exit() {
 	}
 }
 
-func running(nets []Net, joining []Join) (Icon, text.Msg, Switch) {
+// running is the head of a helper that runs; friends are the devices that others
+// share, which count as one's own do.
+func running(nets []Net, friends []Device, joining []Join) (Icon, text.Msg, Switch) {
 	active, up, total, gone := 0, 0, 0, 0
+	for _, d := range friends {
+		if d.Dot == DotUnknown {
+			continue // of a network that is off
+		}
+		total++
+		if d.Dot == DotOnline {
+			up++
+		}
+	}
 	for _, n := range nets {
 		if n.Removed {
 			gone++
