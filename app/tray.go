@@ -39,6 +39,7 @@ type keeper struct {
 	clip    desktop.Clipboard
 	front   bool
 	alarm   *time.Timer
+	calm    *time.Timer // after the last change
 	noGL    chan bool
 
 	window  *exec.Cmd // running, or nil
@@ -47,6 +48,9 @@ type keeper struct {
 	alone   bool // no tray icons here: the window's end is the app's
 	restart bool
 }
+
+// settled is how long after a change what it took is given back.
+const settled = 2 * time.Second
 
 // runTray is the tray process until it quits.
 func runTray(dir string, first desktop.Message, background bool, words *text.Catalogue, log *slog.Logger) (int, error) {
@@ -68,6 +72,8 @@ func runTray(dir string, first desktop.Message, background bool, words *text.Cat
 	})
 	k.alarm = time.AfterFunc(time.Hour, func() { k.do(func() { k.tell() }) })
 	k.alarm.Stop()
+	k.calm = time.AfterFunc(settled, desktop.GiveBack)
+	defer k.calm.Stop()
 	done := make(chan struct{})
 	tray.Run(func(t *tray.Tray) {
 		k.icon = t
@@ -120,6 +126,7 @@ func (k *keeper) loop() {
 func (k *keeper) show(v model.View) {
 	k.view = v
 	k.icon.Show(tray.LookOf(k.words, v, time.Now()))
+	k.calm.Reset(settled)
 	k.tell()
 }
 

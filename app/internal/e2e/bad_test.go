@@ -135,6 +135,16 @@ func TestFlood(t *testing.T) {
 	if !alive(cmd.Process.Pid) || !alive(win) {
 		t.Error("a process died")
 	}
+	h.net(func(n *ipc.Network) { n.Peers[7].Online = !n.Peers[7].Online }) // one more: what the flood took is given back
+	rss := status(t, cmd.Process.Pid, "VmRSS")
+	for end := time.Now().Add(patience); rss > trayBudget && time.Now().Before(end); {
+		<-time.After(time.Second)
+		rss = status(t, cmd.Process.Pid, "VmRSS")
+	}
+	t.Logf("tray process with 5,000 devices: VmRSS %d kB (anonymous %d kB)", rss, status(t, cmd.Process.Pid, "RssAnon"))
+	if rss > trayBudget {
+		t.Errorf("VmRSS %d kB is over 30 MiB", rss)
+	}
 }
 
 // windowPid is the window process.

@@ -301,6 +301,9 @@ func wakes(t *testing.T, pid int) (n int) {
 	return n
 }
 
+// trayBudget is what the tray process may hold, in kB.
+const trayBudget = 30 << 10
+
 // TestIdle holds the tray process to its budget.
 func TestIdle(t *testing.T) {
 	b := newBed(t, false)
@@ -319,7 +322,7 @@ func TestIdle(t *testing.T) {
 	woke := wakes(t, cmd.Process.Pid) - before
 	rss := status(t, cmd.Process.Pid, "VmRSS")
 	t.Logf("tray process: VmRSS %d kB (anonymous %d kB), %d wake-ups in %v", rss, status(t, cmd.Process.Pid, "RssAnon"), woke, quiet)
-	if rss > 30<<10 {
+	if rss > trayBudget {
 		t.Errorf("VmRSS %d kB is over 30 MiB", rss)
 	}
 	if woke > 10 {

@@ -175,7 +175,7 @@ func (s *Shell) showInvite(net model.Net) {
 
 // linkCard is a link, its QR code and what to know about it.
 func (s *Shell) linkCard(address, until, secret string) fyne.CanvasObject {
-	link := value(address)
+	link := selectable(address, fyne.TextWrapBreak)
 	link.TextStyle.Monospace = true
 	link.SizeName = theme.SizeNameCaptionText
 	box := container.NewVBox()

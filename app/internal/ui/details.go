@@ -36,7 +36,7 @@ type details struct {
 	remove *widget.Button
 	acts   *fyne.Container
 	dev    model.Device
-	drawn  []string
+	drawn  []line
 }
 
 func newDetails(s *Shell) *details {
@@ -121,67 +121,80 @@ func (d *details) toggleExit() {
 	d.s.exitUse(model.ExitNode{Device: d.dev})
 }
 
-// lines are label and value in turn; unknown ones are left out.
-func (d *details) lines(dev model.Device) (kv []string) {
+// line is a label with its value.
+type line struct {
+	label, value string
+	made         func(string) settable // how the value breaks
+}
+
+// settable is a text that can be another.
+type settable interface {
+	fyne.CanvasObject
+	SetText(string)
+}
+
+// lines are what is known of a device.
+func (d *details) lines(dev model.Device) (lines []line) {
 	c, p := d.s.env.Text, dev.Peer
-	add := func(k text.Key, v string) {
+	add := func(k text.Key, v string, made func(string) settable) {
 		if v != "" {
-			kv = append(kv, c.S(k), text.Clean(v))
+			lines = append(lines, line{c.S(k), text.Clean(v), made})
 		}
 	}
-	add("detail.name", p.FQDN)
+	add("detail.name", p.FQDN, nameValue)
 	if dev.Shared != "" {
-		add("detail.shared", dev.SharedBy)
+		add("detail.shared", dev.SharedBy, nameValue)
 	}
-	add("detail.network", dev.NetName)
+	add("detail.network", dev.NetName, nameValue)
 	if p.IPv4 != nil {
-		add("detail.ipv4", p.IPv4.String())
+		add("detail.ipv4", p.IPv4.String(), codeValue)
 	}
 	if p.IPv6 != nil {
-		add("detail.ipv6", p.IPv6.String())
+		add("detail.ipv6", p.IPv6.String(), codeValue)
 	}
-	add("detail.path", model.Path(c, dev, d.s.env.Now()))
+	add("detail.path", model.Path(c, dev, d.s.env.Now()), wordsValue)
 	if p.Endpoint != nil {
-		add("detail.endpoint", p.Endpoint.String())
+		add("detail.endpoint", p.Endpoint.String(), codeValue)
 	}
 	if p.LastHandshake != nil {
-		add("detail.handshake", c.Ago(d.s.env.Now().Sub(*p.LastHandshake)))
+		add("detail.handshake", c.Ago(d.s.env.Now().Sub(*p.LastHandshake)), wordsValue)
 	}
 	if p.RxBytes != nil && p.TxBytes != nil {
-		add("detail.traffic", c.S("detail.bytes", "down", bytesOf(*p.RxBytes), "up", bytesOf(*p.TxBytes)))
+		add("detail.traffic", c.S("detail.bytes", "down", bytesOf(*p.RxBytes), "up", bytesOf(*p.TxBytes)), wordsValue)
 	}
 	if p.OS != nil {
-		add("detail.os", *p.OS)
+		add("detail.os", *p.OS, wordsValue)
 	}
-	add("detail.tags", strings.Join(p.Tags, ", "))
+	add("detail.tags", strings.Join(p.Tags, ", "), wordsValue)
 	if p.Role != "" {
-		add("detail.role", model.RoleWord(c, p.Role))
+		add("detail.role", model.RoleWord(c, p.Role), wordsValue)
 	}
-	add("detail.by", p.AddedBy)
-	add("detail.key", p.Key)
-	return kv
+	add("detail.by", p.AddedBy, nameValue)
+	add("detail.key", p.Key, codeValue)
+	return lines
 }
 
 // fillGrid touches only what differs, so that a selection in a value lives.
-func (d *details) fillGrid(kv []string) {
-	if len(kv) == len(d.drawn) {
-		for i := range kv {
-			if kv[i] != d.drawn[i] {
-				d.grid.Objects[i].(*widget.Label).SetText(kv[i])
+func (d *details) fillGrid(lines []line) {
+	same := len(lines) == len(d.drawn)
+	for i := range lines {
+		same = same && lines[i].label == d.drawn[i].label
+	}
+	if same {
+		for i := range lines {
+			if lines[i].value != d.drawn[i].value {
+				d.grid.Objects[2*i+1].(settable).SetText(lines[i].value)
 			}
 		}
-		d.drawn = kv
+		d.drawn = lines
 		return
 	}
-	d.drawn = kv
+	d.drawn = lines
 	d.grid.Objects = nil
-	for i, t := range kv {
-		l := value(t)
-		if i%2 == 0 {
-			l = widget.NewLabel(t)
-			l.Importance = widget.LowImportance
-		}
-		d.grid.Objects = append(d.grid.Objects, l)
+	for _, l := range lines {
+		label := widget.NewLabel(l.label)
+		label.Importance = widget.LowImportance
+		d.grid.Objects = append(d.grid.Objects, label, l.made(l.value))
 	}
 	d.grid.Refresh()
 }

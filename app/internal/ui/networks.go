@@ -135,12 +135,12 @@ func (n *networks) card(net model.Net) fyne.CanvasObject {
 		buttons.Add(invite)
 	}
 	buttons.Add(leave)
-	self := value(net.SelfFQDN)
+	self := wordsValue(net.SelfFQDN)
 	copyIt := widget.NewButtonWithIcon(s.say("button.copyname"), theme.ContentCopyIcon(), func() { s.copy(net.SelfFQDN) })
 	copyIt.Importance = widget.LowImportance
 	body := container.NewVBox(container.NewBorder(nil, nil, nil, copyIt, self))
 	if a := joined(net.IPv4, net.IPv6); a != "" {
-		addrs := value(a)
+		addrs := selectable(a, fyne.TextWrapBreak)
 		addrs.Importance = widget.LowImportance
 		body.Add(addrs)
 	}

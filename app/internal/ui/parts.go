@@ -103,14 +103,6 @@ func para(words string) *widget.Label {
 	return l
 }
 
-// value is text that can be selected.
-func value(words string) *widget.Label {
-	l := widget.NewLabel(words)
-	l.Wrapping = fyne.TextWrapBreak
-	l.Selectable = true
-	return l
-}
-
 // short cuts a text for the corner.
 func short(s string) string {
 	if r := []rune(s); len(r) > 48 {
