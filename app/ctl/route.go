@@ -44,7 +44,12 @@ type routeApproveCmd struct {
 }
 
 func (c *routeApproveCmd) Run(a *app) error {
-	return a.printRoutes(a.client.RouteApprove(a.ctx, ipc.RouteRequest{Network: a.Network, Prefix: c.Prefix, Device: c.Device}))
+	ans, err := a.client.RouteApprove(a.ctx, ipc.RouteRequest{Network: a.Network, Prefix: c.Prefix, Device: c.Device})
+	if err == nil && len(ans.Routes) == 0 && !a.JSON {
+		fmt.Fprintf(a.out, "%s is approved; its device is away.\n", c.Prefix)
+		return nil
+	}
+	return a.printRoutes(ans, err)
 }
 
 type routeAcceptCmd struct {
@@ -56,7 +61,7 @@ func (c *routeAcceptCmd) Run(a *app) error {
 	ans, err := a.client.RouteAccept(a.ctx, ipc.RouteRequest{Network: a.Network, Prefix: c.Prefix, Off: c.Off})
 	listed := slices.ContainsFunc(ans.Routes, func(r ipc.Route) bool { return r.Prefix == c.Prefix && r.Accepted })
 	if err == nil && !c.Off && !listed && !a.JSON {
-		fmt.Fprintf(a.out, "%s is accepted, and in use once its device is there.\n", c.Prefix)
+		fmt.Fprintf(a.out, "%s is accepted, and in use once its device is back.\n", c.Prefix)
 		return nil
 	}
 	return a.printRoutes(ans, err)

@@ -157,8 +157,11 @@ func sharedDevices(n ipc.Network) (out []sharedDevice) {
 			continue
 		}
 		for _, d := range s.Devices {
-			if !slices.ContainsFunc(out, func(o sharedDevice) bool { return o.FQDN == d.FQDN }) {
+			i := slices.IndexFunc(out, func(o sharedDevice) bool { return o.FQDN == d.FQDN })
+			if i < 0 {
 				out = append(out, sharedDevice{s.Network, d})
+			} else if d.Exit {
+				out[i].Exit = true // by one share of several
 			}
 		}
 	}

@@ -1,8 +1,10 @@
 package engine
 
 import (
+	"bytes"
 	"context"
 	"errors"
+	"maps"
 	"slices"
 	"sync"
 	"time"
@@ -188,7 +190,8 @@ func (c *caller) knock(ctx context.Context, q store.VisitShare) error {
 // path at once.
 func (s *stay) introduced(id key.Public) { s.known[id] = true }
 
-// visit says hello for each share and stays until the session ends.
+// visit says hello for each share, also for those that come meanwhile, and stays
+// until the last stream ends.
 func (c *caller) visit(ctx context.Context, shares []store.VisitShare) error {
 	dial, cancel := context.WithTimeout(ctx, helloWithin)
 	s, err := c.s.wire.Dial(dial, c.id)
@@ -199,18 +202,48 @@ func (c *caller) visit(ctx context.Context, shares []store.VisitShare) error {
 	defer s.Close(0)
 	stop := context.AfterFunc(ctx, func() { s.Close(0) })
 	defer stop()
-	var wg sync.WaitGroup
-	errs := make([]error, len(shares))
-	for i, q := range shares {
-		wg.Go(func() { errs[i] = c.hello(ctx, s, q) })
+	type end struct {
+		sid guest.SID
+		err error
 	}
-	wg.Wait()
-	for _, err := range errs {
-		if err == nil {
-			return nil
+	ended := make(chan end)
+	running := map[guest.SID]bool{}
+	said := map[guest.SID][]byte{} // the pass that was shown last
+	greet := func(list []store.VisitShare) {
+		for _, q := range list {
+			if running[q.Share] || bytes.Equal(said[q.Share], q.Pass) {
+				continue
+			}
+			running[q.Share], said[q.Share] = true, q.Pass
+			go func() { ended <- end{q.Share, c.hello(ctx, s, q)} }()
 		}
 	}
-	return errs[0]
+	greet(shares)
+	again := time.NewTicker(refusedFor)
+	defer again.Stop()
+	answered := false
+	for len(running) > 0 {
+		select {
+		case e := <-ended:
+			delete(running, e.sid)
+			if e.err == nil {
+				answered = true
+			} else if err == nil {
+				err = e.err
+			}
+			continue
+		case <-again.C:
+			maps.DeleteFunc(said, func(sid guest.SID, _ []byte) bool { return !running[sid] })
+		case <-c.again:
+		}
+		if todo, err := c.errand(ctx); err == nil {
+			greet(todo.shares)
+		} // else the streams end with ctx
+	}
+	if answered {
+		return nil
+	}
+	return err
 }
 
 // hello is one share's stream, to its end. An error is a verdict, or that the

@@ -242,3 +242,34 @@ func TestSimShareGuestOff(t *testing.T) {
 		}
 	})
 }
+
+// TestSimShareSecond: a second share of a device that is reached already counts
+// there within seconds.
+func TestSimShareSecond(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		nas, anna, phone := sharing(t)
+		mustAccept(t, anna, nas.share(ipc.ShareRequest{Devices: []string{"nas"}, Ports: []string{"80/tcp"}}))
+		phone.Reach(sharedNAS, 2*time.Second)
+		anna.Reach(sharedNAS, 2*time.Second)
+		time.Sleep(time.Hour) // the streams of the first share are open
+		mustAccept(t, anna, nas.share(ipc.ShareRequest{Devices: []string{"nas"}, Ports: []string{"22/tcp"}}))
+		nas.Until(10*time.Second, "both devices come by both shares", func() bool {
+			come := 0
+			for _, s := range nas.Status().Networks[0].Shares {
+				come += len(s.Guests)
+			}
+			return come == 4
+		})
+		for _, h := range []*Host{anna, phone} {
+			h.Until(10*time.Second, "the owner's side answers for both", func() bool {
+				used := 0
+				for _, s := range h.Status().Networks[0].Shares {
+					if s.LastUsed != nil && s.Why == nil {
+						used++
+					}
+				}
+				return used == 2
+			})
+		}
+	})
+}
