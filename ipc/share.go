@@ -24,6 +24,7 @@ type Share struct {
 	Guests    []Guest        `json:"guests"` // of one given: who comes
 	MaxGuests int            `json:"max_guests"`
 	LastUsed  *time.Time     `json:"last_used"`
+	Refused   []Refusal      `json:"refused"` // of one given: who was not let in lately, the latest first
 	// Why is why one received does not work now; its args: network, the own one.
 	Why     *Code             `json:"why"`
 	WhyArgs map[string]string `json:"why_args,omitempty"`
@@ -51,6 +52,19 @@ type Guest struct {
 	IPv6     *netip.Addr `json:"ipv6"`
 	Online   bool        `json:"online"`
 	LastSeen *time.Time  `json:"last_seen"`
+}
+
+// Refusal is who held a share's link, or a key that came by it, and was not let
+// in, and why. Those that differ in the key alone are one, with the latest.
+type Refusal struct {
+	At     time.Time `json:"at"`     // the last time
+	Code   Code      `json:"code"`   // why
+	Text   string    `json:"text"`   // the same in English, of this network's own words
+	Label  string    `json:"label"`  // what it calls itself, unverified; "" where it did not come to that
+	Key    string    `json:"key"`    // the beginning of its key; "" likewise
+	Link   bool      `json:"link"`   // it wanted to accept the link; else it showed a pass
+	Device string    `json:"device"` // which device of one's own refused it
+	Count  int       `json:"count"`
 }
 
 // ShareState is how far a share has come.

@@ -18,13 +18,18 @@ func shares() []ipc.Share {
 		Devices: []ipc.SharedDevice{{Name: "nas", IPv6: &addr, Online: true, Path: ipc.PathLAN}}, Ports: []string{"80/tcp", "445/tcp"},
 		Expires: &until, LastUsed: new(now.Add(-time.Hour)), Guests: []ipc.Guest{{Label: "phone"}, {Label: "tablet"}}, MaxGuests: 16,
 	}
+	given.Refused = []ipc.Refusal{
+		{At: now.Add(-time.Minute), Code: ipc.CodeLinkUsed, Text: "the share was accepted by somebody already", Label: "eve", Key: "0011223344", Link: true, Device: "nas", Count: 3},
+		{At: now.Add(-2 * time.Hour), Code: ipc.CodePassInvalid, Text: "pass: malformed: 40 bytes", Device: "desk", Count: 1},
+	}
 	confirm := given
+	confirm.Refused = nil
 	confirm.ID, confirm.State, confirm.Label, confirm.Words, confirm.Guests = "fedcba98", ipc.ShareConfirm, "bob", []string{"zoo", "able", "cat", "door"}, nil
 	confirm.LastUsed, confirm.Expires, confirm.Ports, confirm.Both, confirm.Exit = nil, nil, []string{"all"}, true, true
 	pending := given
-	pending.ID, pending.State, pending.Label, pending.Guests, pending.AcceptBy = "11111111", ipc.SharePending, "", nil, &by
+	pending.ID, pending.State, pending.Label, pending.Guests, pending.Refused, pending.AcceptBy = "11111111", ipc.SharePending, "", nil, nil, &by
 	in := given
-	in.ID, in.Direction, in.Network, in.FQDN, in.Guests = "22222222", "in", "home-2", "nas.home-2.internal", nil
+	in.ID, in.Direction, in.Network, in.FQDN, in.Guests, in.Refused = "22222222", "in", "home-2", "nas.home-2.internal", nil, nil
 	in.Devices = []ipc.SharedDevice{{Name: "nas", FQDN: "nas.home-2.internal", IPv6: &addr, IPv4: new(netip.MustParseAddr("100.80.3.4")), Path: ipc.PathRelayed, Exit: true}}
 	in.Exit = true
 	gone := in

@@ -164,6 +164,9 @@ func (c *shareListCmd) Run(a *app) error {
 		if len(s.Words) > 0 {
 			a.note("%s: the words to compare are: %s", s.ID[:min(8, len(s.ID))], clean(strings.Join(s.Words, " ")))
 		}
+		for _, r := range s.Refused {
+			a.note("%s: %s", s.ID[:min(8, len(s.ID))], clean(a.refusal(r)))
+		}
 		if s.Why != nil {
 			a.note("%s: %s", s.ID[:min(8, len(s.ID))], clean(shareWhy(s)))
 		}
@@ -194,6 +197,22 @@ func shareWhy(s ipc.Share) string {
 		return "it does not work now (" + string(*s.Why) + ")"
 	}
 	return strings.ReplaceAll(text, "{network}", s.WhyArgs["network"])
+}
+
+// refusal says who was not let in, and why.
+func (a *app) refusal(r ipc.Refusal) string {
+	who, times := or(r.Label, "somebody"), ""
+	if r.Key != "" {
+		who += " (key " + r.Key + ")"
+	}
+	did := "came to"
+	if r.Link {
+		did = "tried to accept it at"
+	}
+	if r.Count > 1 {
+		times = fmt.Sprintf(", %d times", r.Count)
+	}
+	return fmt.Sprintf("%s %s %s%s, last %s; refused: %s", who, did, r.Device, times, a.clock(r.At), r.Text)
 }
 
 // whatOf names what is shared; of a friend's by the names that lead there.
@@ -262,14 +281,14 @@ func (c *shareApproveCmd) Run(a *app) error {
 type shareRevokeCmd struct {
 	confirmed
 	Share string `arg:"" help:"${shares}"`
-	Guest string `help:"This one of the friend's devices alone: its name or address in kith share list." placeholder:"DEVICE"`
+	Guest string `help:"This one of the friend's devices alone: its name or address in kith share list. Where you do not trust the friend's admins to tell their devices apart, take the whole share back." placeholder:"DEVICE"`
 }
 
 func (c *shareRevokeCmd) Run(a *app) error {
 	if !c.Yes {
 		ask := fmt.Sprintf("Take the share %s back? What runs over it ends at once.", clean(c.Share))
 		if c.Guest != "" {
-			ask = fmt.Sprintf("Take %s off the share %s? It stays off; the friend's other devices keep it.", clean(c.Guest), clean(c.Share))
+			ask = fmt.Sprintf("Take %s off the share %s? It stays off, with new keys too, as long as the friend's admins tell its devices apart honestly; to be sure, take the whole share back.", clean(c.Guest), clean(c.Share))
 		}
 		if err := a.confirm(ask); err != nil {
 			return err

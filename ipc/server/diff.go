@@ -114,17 +114,23 @@ func peerEqual(a, b *ipc.Peer) bool {
 
 func shareEqual(a, b ipc.Share) bool {
 	if !sameTime(a.Expires, b.Expires) || !sameTime(a.AcceptBy, b.AcceptBy) || !sameTime(a.LastUsed, b.LastUsed) ||
-		!slices.EqualFunc(a.Guests, b.Guests, guestEqual) || !maps.Equal(a.WhyArgs, b.WhyArgs) {
+		!slices.EqualFunc(a.Guests, b.Guests, guestEqual) || !slices.EqualFunc(a.Refused, b.Refused, refusalEqual) || !maps.Equal(a.WhyArgs, b.WhyArgs) {
 		return false
 	}
 	for _, s := range []*ipc.Share{&a, &b} {
-		s.Expires, s.AcceptBy, s.LastUsed, s.Guests, s.WhyArgs = nil, nil, nil, nil, nil
+		s.Expires, s.AcceptBy, s.LastUsed, s.Guests, s.Refused, s.WhyArgs = nil, nil, nil, nil, nil, nil
 	}
 	return reflect.DeepEqual(a, b)
 }
 
 func guestEqual(a, b ipc.Guest) bool {
 	return a.Label == b.Label && same(a.IPv6, b.IPv6) && a.Online == b.Online && sameTime(a.LastSeen, b.LastSeen)
+}
+
+func refusalEqual(a, b ipc.Refusal) bool {
+	at := a.At.Equal(b.At)
+	a.At, b.At = time.Time{}, time.Time{}
+	return at && a == b
 }
 
 func nearbyEqual(a, b *ipc.Nearby) bool {

@@ -24,6 +24,8 @@ type Notifier struct {
 	was    bool      // a connection was there once
 	joined map[string]string
 	said   map[string]bool
+
+	refused map[string]bool // who was told to be refused; nil: none yet
 }
 
 // worthTelling lists the health codes that a person hears of with no window open.
@@ -78,6 +80,7 @@ func (n *Notifier) news(v View) (list []Notice) {
 		}
 	}
 	n.said = standing
+	list = append(list, n.refusals(v)...)
 	for _, net := range v.Nets {
 		if _, waited := n.joined[net.ID]; waited && !net.Removed {
 			list = append(list, Notice{Title: text.M("notice.problem"), Body: text.M("notice.joined", "network", net.Name)})
@@ -86,6 +89,28 @@ func (n *Notifier) news(v View) (list []Notice) {
 	n.joined = map[string]string{}
 	for _, j := range v.Joining {
 		n.joined[j.ID] = j.Network
+	}
+	return list
+}
+
+// refusals tells of those who were not let in by a share, once for each share and
+// reason: more is in its row. What was so before the first View is no news.
+func (n *Notifier) refusals(v View) (list []Notice) {
+	first := n.refused == nil
+	if first {
+		n.refused = map[string]bool{}
+	}
+	for _, s := range v.Shares {
+		for _, r := range s.Refused {
+			key, worth := worthRefusing[r.Code]
+			k := s.ID + "\x00" + string(r.Code)
+			if !worth || n.refused[k] {
+				continue
+			}
+			if n.refused[k] = true; !first {
+				list = append(list, Notice{Title: text.M("notice.problem"), Body: text.M(key, "share", s.Name, "label", s.Label)})
+			}
+		}
 	}
 	return list
 }

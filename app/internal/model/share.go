@@ -3,6 +3,7 @@ package model
 import (
 	"slices"
 	"strings"
+	"time"
 
 	"kith.internal/app/internal/text"
 	"kith.internal/ipc"
@@ -114,6 +115,35 @@ func ShareWhy(c *text.Catalogue, s Share) string {
 		return c.Say(text.Msg{Key: key, Args: s.WhyArgs})
 	}
 	return c.Error(string(*s.Why), string(*s.Why), s.WhyArgs)
+}
+
+// RefusalWords says who was not let in by a share, and why.
+func RefusalWords(c *text.Catalogue, r ipc.Refusal, now time.Time) string {
+	m := text.M("share.refused", "ago", c.Ago(now.Sub(r.At)))
+	switch {
+	case r.Link && r.Label != "":
+		m.Key = "share.refused.link"
+	case r.Link:
+		m.Key = "share.refused.link.anon"
+	case r.Label == "":
+		m.Key = "share.refused.anon"
+	}
+	m.Args["label"], m.Args["device"], m.Args["why"] = r.Label, r.Device, refusedWhy(c, r)
+	if r.Count > 1 {
+		return c.Say(text.M("share.refused.times", "words", c.Say(m), "n", text.Number(r.Count)))
+	}
+	return c.Say(m)
+}
+
+// refusedWhy says why, as the owner is told.
+func refusedWhy(c *text.Catalogue, r ipc.Refusal) string {
+	return c.Say(text.Msg{Key: text.Key("refused." + string(r.Code)), Fallback: r.Text})
+}
+
+// worthRefusing lists why somebody was refused that the owner hears of with no
+// window open: somebody else has the link, or a pass that is not the friend's.
+var worthRefusing = map[ipc.Code]text.Key{
+	ipc.CodeLinkUsed: "notice.refused.link-used", ipc.CodePassInvalid: "notice.refused.pass-invalid", ipc.CodeLimit: "notice.refused.limit",
 }
 
 // ShareName is the name by which a received share is found.

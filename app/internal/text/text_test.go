@@ -147,7 +147,7 @@ func TestKeysUsedExist(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	made := []string{"error.", "health.", "role.", "weekday.", "page.", "check.", "whynot.", "section.", "share.state.", "problem.exit.", "share.why.", "join.searching", "join.asking", "join.admitted"}
+	made := []string{"error.", "health.", "role.", "weekday.", "page.", "check.", "whynot.", "section.", "share.state.", "problem.exit.", "share.why.", "refused.", "join.searching", "join.asking", "join.admitted"}
 	for k := range english {
 		if !used[k] && !hasAnyPrefix(string(k), made) {
 			t.Errorf("%s: said nowhere", k)

@@ -125,6 +125,9 @@ func (p *sharing) card(sh model.Share) fyne.CanvasObject {
 	return widget.NewCard("", "", body)
 }
 
+// refusalsShown is how many of those who were not let in a share's card names.
+const refusalsShown = 4
+
 // given is what the owner sees: who accepted, the words to compare, the end.
 func (p *sharing) given(body *fyne.Container, sh model.Share) {
 	s := p.s
@@ -147,6 +150,11 @@ func (p *sharing) given(body *fyne.Container, sh model.Share) {
 		off.Importance = widget.LowImportance
 		enable(off, s.view.May)
 		body.Add(container.NewBorder(nil, nil, nil, off, row))
+	}
+	for i, r := range sh.Refused {
+		if i < refusalsShown {
+			body.Add(faint(model.RefusalWords(s.env.Text, r, s.env.Now())))
+		}
 	}
 	row := container.NewHBox()
 	if sh.State == ipc.ShareConfirm {

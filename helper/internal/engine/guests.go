@@ -107,7 +107,7 @@ func (n *network) known() []guest.Known {
 	out := make([]guest.Known, 0, len(n.visitors))
 	for id, g := range n.visitors {
 		out = append(out, guest.Known{
-			Guest: id.key, SID: id.sid, WG: g.pass.WG, Control: g.pass.Control, N: g.N, Ends: g.pass.Ends(),
+			Guest: id.key, SID: id.sid, WG: g.pass.WG, Control: g.pass.Control, Device: g.pass.Device, N: g.N, Ends: g.pass.Ends(),
 		})
 	}
 	for _, c := range n.cancels {
@@ -290,6 +290,7 @@ func (n *network) doors(s *guest.State, v *roster.View, carries bool) []wire.Pee
 // checkVisitors judges all guests again, after a change of the roster or with
 // time, and tells those who may not come any more.
 func (n *network) checkVisitors() {
+	n.forgetRefused()
 	if len(n.visitors) == 0 {
 		return
 	}

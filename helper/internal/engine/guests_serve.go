@@ -55,6 +55,7 @@ func (n *network) serveKnock(on *live, s wire.Session) {
 	})
 	if err != nil {
 		on.log.Info("a knock is refused", "err", err)
+		n.e.post(func() { n.refuse(n.knockOf(s.Peer(), req), err) })
 		a = visit.Refusal(err)
 	}
 	if g.Send(a) == nil {
@@ -74,7 +75,7 @@ func (n *network) accepted(linkKey key.Public, raw []byte) (visit.Answer, error)
 	}
 	a, err := guest.DecodeAcceptance(raw)
 	if err != nil {
-		return none, err
+		return none, ipc.Errorf(ipc.CodePassInvalid, "%w", err)
 	}
 	if err := s.MayAccept(a.Issuer, time.Now()); err != nil {
 		return none, err
@@ -252,6 +253,7 @@ func (n *network) serveHello(on *live, id key.Public, g *visit.Guest, req visit.
 			return n.greet(id, g, &at, req)
 		})
 		if err != nil {
+			n.e.post(func() { n.refuse(n.helloOf(id, req), err) })
 			if g.Send(visit.Refusal(err)) == nil {
 				g.Settle()
 			}

@@ -150,6 +150,11 @@ func (n *network) forgetSaid(to key.Public) {
 			delete(n.handed, h)
 		}
 	}
+	for h := range n.got { // it may have lost its pass since
+		if h.to == to {
+			delete(n.got, h)
+		}
+	}
 	for h := range n.spread {
 		if h.to == to {
 			delete(n.spread, h)
@@ -212,6 +217,7 @@ func (n *network) issueTo(to key.Public, s store.Issuer, a guest.Ask) {
 	p := guest.Pass{
 		Network: s.Network, SID: s.Share, Guest: a.Guest, WG: a.WG, Control: a.Control, Label: m.Name,
 		NotBefore: now.Unix(), NotAfter: now.Add(life).Unix(), N: uint64(now.UnixMilli()),
+		Device: guest.DeviceOf(s.Key, m.Key),
 	}
 	raw, err := p.Issue(s.Key)
 	if err != nil {

@@ -261,6 +261,7 @@ func (h handler) Linked(peer key.Public, up bool) {
 			h.on.n.forgetSaid(peer)
 			h.on.n.tendShares()
 			h.on.n.spreadProofs()
+			h.on.n.tellAllRefused(peer)
 		}
 		h.on.n.e.publishSoon()
 	})

@@ -55,6 +55,7 @@ type network struct {
 	proofs     map[guest.SID][]byte // by admins, where this device signs none
 	spread     map[handing]spread
 	shownAs    map[guest.SID]string // what guests were told last
+	refused    map[refuser]*refusals
 	// Friends': as an admin of this network, and as their guest.
 	accepts map[guest.SID]*accepting
 	handed  map[handing]bool // which admins know of which shares
@@ -84,7 +85,7 @@ func (e *Engine) openNetwork(set store.Settings) (*network, error) {
 	n := &network{
 		e: e, id: set.Network, alias: set.Alias, set: set,
 		warned: map[string]bool{}, learnt: map[key.Public]learnt{}, relayGate: make(gate, 1),
-		proofs: map[guest.SID][]byte{}, spread: map[handing]spread{}, shownAs: map[guest.SID]string{}, accepts: map[guest.SID]*accepting{}, handed: map[handing]bool{}, offers: map[handing]offered{}, got: map[handing]bool{},
+		proofs: map[guest.SID][]byte{}, spread: map[handing]spread{}, shownAs: map[guest.SID]string{}, refused: map[refuser]*refusals{}, accepts: map[guest.SID]*accepting{}, handed: map[handing]bool{}, offers: map[handing]offered{}, got: map[handing]bool{},
 		stays: map[roster.ID]*stay{},
 	}
 	var err error

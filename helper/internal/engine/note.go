@@ -10,14 +10,15 @@ import (
 // note is what members of the friend's network say to one another about shares,
 // and those of the owner's. Any of its fields may be set.
 type note struct {
-	Offer  *offer        `cbor:"1,keyasint,omitempty"` // of an admin's: ask me for a pass
-	Ask    []byte        `cbor:"2,keyasint,omitempty"` // a device's answer to that
-	Grant  *grant        `cbor:"3,keyasint,omitempty"` // the pass
-	Issuer *store.Issuer `cbor:"4,keyasint,omitempty"` // between admins: all that is needed to do the same
-	Drop   *offer        `cbor:"5,keyasint,omitempty"` // the share was given up
-	Proof  *proofNote    `cbor:"6,keyasint,omitempty"` // of the owner's admins, to shared devices that sign none
-	Seen   *seenNote     `cbor:"7,keyasint,omitempty"` // of shared devices, to the owner's admins
-	Got    *offer        `cbor:"8,keyasint,omitempty"` // a device's word that it has a pass: what is said may get lost
+	Offer   *offer        `cbor:"1,keyasint,omitempty"` // of an admin's: ask me for a pass
+	Ask     []byte        `cbor:"2,keyasint,omitempty"` // a device's answer to that
+	Grant   *grant        `cbor:"3,keyasint,omitempty"` // the pass
+	Issuer  *store.Issuer `cbor:"4,keyasint,omitempty"` // between admins: all that is needed to do the same
+	Drop    *offer        `cbor:"5,keyasint,omitempty"` // the share was given up
+	Proof   *proofNote    `cbor:"6,keyasint,omitempty"` // of the owner's admins, to shared devices that sign none
+	Seen    *seenNote     `cbor:"7,keyasint,omitempty"` // of shared devices, to the owner's admins
+	Refused *refusedNote  `cbor:"9,keyasint,omitempty"` // of shared devices and sponsors, to the owner's admins
+	Got     *offer        `cbor:"8,keyasint,omitempty"` // a device's word that it has a pass: what is said may get lost
 }
 
 type offer struct {
@@ -69,6 +70,8 @@ func (n *network) heardNote(from key.Public, raw []byte) {
 		n.answerAsk(from, m.Ask)
 	case m.Seen != nil:
 		n.heardSeen(from, m.Seen)
+	case m.Refused != nil:
+		n.heardRefused(from, m.Refused)
 	case m.Got != nil:
 		if n.issuer(m.Got.Network, m.Got.Share) != nil {
 			n.got[handing{from, m.Got.Share}] = true

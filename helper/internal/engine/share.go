@@ -279,7 +279,10 @@ func (e *Engine) ShareRevoke(ctx context.Context, _ server.Caller, req ipc.Share
 			if len(s.Deny.Guests) >= guest.GuestsMost {
 				return ipc.Errorf(ipc.CodeLimit, "%d devices were taken off that share already: end it and make a new one", len(s.Deny.Guests))
 			}
-			d = guest.Deny{Guests: append(slices.Clone(s.Deny.Guests), k)}
+			d = guest.Deny{Guests: append(slices.Clone(s.Deny.Guests), k), Devices: slices.Clone(s.Deny.Devices)}
+			if g := n.visitors[guestID{k, s.SID}]; g != nil && !slices.Contains(d.Devices, g.pass.Device) {
+				d.Devices = append(d.Devices, g.pass.Device)
+			}
 		}
 		value, err := d.Encode()
 		if err != nil {
@@ -430,7 +433,7 @@ func (n *network) given(s *guest.State) ipc.Share {
 	v, now := n.book.View(), time.Now()
 	out := ipc.Share{
 		ID: s.SID.String(), Name: s.Name, Network: n.alias, Devices: []ipc.SharedDevice{}, Ports: s.Ports.Strings(), Exit: s.Exit, Both: s.Both,
-		Direction: "out", State: shareState(s, now), Label: labelOf(s), Words: []string{}, Guests: []ipc.Guest{}, MaxGuests: int(s.MaxGuests),
+		Direction: "out", State: shareState(s, now), Label: labelOf(s), Words: []string{}, Guests: []ipc.Guest{}, Refused: []ipc.Refusal{}, MaxGuests: int(s.MaxGuests),
 	}
 	if s.Expires != 0 {
 		out.Expires = moment(time.UnixMilli(s.Expires))
@@ -453,6 +456,7 @@ func (n *network) given(s *guest.State) ipc.Share {
 		out.Devices = append(out.Devices, d)
 	}
 	n.fillGuests(&out, s.SID)
+	out.Refused = n.refusedBy(s.SID)
 	return out
 }
 

@@ -216,7 +216,7 @@ func (n *network) received() []ipc.Share {
 func (n *network) receivedShare(w *store.Visit, q *store.VisitShare) ipc.Share {
 	out := ipc.Share{
 		ID: guest.SID(q.Share).String(), Name: q.Name, Network: w.Alias, Devices: []ipc.SharedDevice{}, Ports: []string{}, Direction: "in",
-		State: ipc.ShareActive, Words: []string{}, Guests: []ipc.Guest{},
+		State: ipc.ShareActive, Words: []string{}, Guests: []ipc.Guest{}, Refused: []ipc.Refusal{},
 	}
 	v, err := guest.OpenView(q.Proof, w.Network, q.Share)
 	if err != nil {

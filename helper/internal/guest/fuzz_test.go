@@ -43,7 +43,7 @@ func FuzzAcceptance(f *testing.F) {
 }
 
 func FuzzPass(f *testing.F) {
-	p := Pass{Network: roster.ID{1}, SID: SID{1}, Guest: key.Public{1}, WG: key.Exchange{1}, Control: key.Exchange{2}, Label: "phone", NotBefore: 1, NotAfter: 2, N: 1}
+	p := Pass{Network: roster.ID{1}, SID: SID{1}, Guest: key.Public{1}, WG: key.Exchange{1}, Control: key.Exchange{2}, Label: "phone", NotBefore: 1, NotAfter: 2, N: 1, Device: Device{1}}
 	raw, _ := p.Issue(fixed[key.Private](1))
 	f.Add(raw)
 	f.Add(raw[:100])

@@ -62,6 +62,7 @@ const (
 	tagCancel = "kith share cancel 1"
 	tagView   = "kith share view 1"
 	tagAsk    = "kith share ask 1"
+	tagDevice = "kith share device 1"
 )
 
 // ErrMalformed is bytes that are not in the one form of what they should be.

@@ -99,6 +99,7 @@ func (b *board) device() *device {
 	return &device{k, Pass{
 		Network: b.set.Network(), SID: b.sid, Guest: k.Public(), WG: key.NewExchange().Public(), Control: key.NewExchange().Public(),
 		Label: "phone", NotBefore: b.now.Unix(), NotAfter: b.now.Add(PassDefault).Unix(), N: 5,
+		Device: DeviceOf(b.issuer, k.Public()),
 	}}
 }
 
@@ -117,7 +118,7 @@ func TestEachCheckOfAPassFailsAlone(t *testing.T) {
 		issue  func() []byte
 	}
 	known := func(w *world, d *device) Known {
-		return Known{Guest: d.pass.Guest, SID: w.sid, WG: d.pass.WG, Control: d.pass.Control, N: d.pass.N, Ends: d.pass.Ends()}
+		return Known{Guest: d.pass.Guest, SID: w.sid, WG: d.pass.WG, Control: d.pass.Control, Device: d.pass.Device, N: d.pass.N, Ends: d.pass.Ends()}
 	}
 	tests := []struct {
 		name  string
@@ -150,6 +151,19 @@ func TestEachCheckOfAPassFailsAlone(t *testing.T) {
 		{"the same again", func(w *world) { w.guests = []Known{known(w, w.d)} }, good},
 		{"cancelled", func(w *world) { k := known(w, w.d); k.Cancelled = k.N; w.guests = []Known{k} }, ipc.CodeGuestDenied},
 		{"denied", func(w *world) { w.deny(Deny{Guests: []key.Public{w.d.pass.Guest}}) }, ipc.CodeGuestDenied},
+		{"denied under other keys", func(w *world) {
+			w.deny(Deny{Guests: []key.Public{key.New().Public()}, Devices: []Device{w.d.pass.Device}})
+		}, ipc.CodeGuestDenied},
+		{"of no device", func(w *world) {
+			p := w.d.pass
+			p.Version, p.Device = 1, Device{}
+			w.raw, _ = sign(w.issuer, tagPass, &p)
+		}, ipc.CodePassInvalid},
+		{"the same device under other keys does not count twice", func(w *world) {
+			o, p := known(w, w.device()), known(w, w.device())
+			p.Device = w.d.pass.Device
+			w.guests = []Known{o, p}
+		}, good},
 		{"another guest was denied", func(w *world) { w.deny(Deny{Guests: []key.Public{key.New().Public()}}) }, good},
 		{"a member's device key", func(w *world) { w.d.pass.Guest = w.nas.Public(); w.stream = w.nas.Public() }, ipc.CodePassInvalid},
 		{"a member's WireGuard key", func(w *world) { w.d.pass.WG = w.set.View().Member(w.nas.Public()).WG }, ipc.CodePassInvalid},

@@ -1,7 +1,9 @@
 package guest
 
 import (
+	"crypto/sha256"
 	"fmt"
+	"slices"
 	"time"
 
 	"kith.internal/helper/internal/key"
@@ -28,6 +30,20 @@ type Pass struct {
 	NotBefore int64        `cbor:"8,keyasint"` // Unix seconds
 	NotAfter  int64        `cbor:"9,keyasint"`
 	N         uint64       `cbor:"10,keyasint"` // ascends
+	Device    Device       `cbor:"11,keyasint"`
+}
+
+// Device is a friend's device under whatever keys it comes, as its own network's
+// admins know it. It is of one share alone, and tells nobody else which device of
+// which network that is.
+type Device [16]byte
+
+// DeviceOf is what the issuer of a share calls a member of its own network.
+func DeviceOf(issuer key.Private, member key.Public) (d Device) {
+	sig := issuer.Sign(tagDevice, member[:]) // deterministic (RFC 8032, section 5.1.6), and no other than the issuer can make it
+	sum := sha256.Sum256(sig[:])
+	copy(d[:], sum[:])
+	return d
 }
 
 // Issue signs a pass.
@@ -70,7 +86,7 @@ func (p *Pass) valid() error {
 	switch {
 	case p.Version != version:
 		return bad("its version")
-	case p.Guest.IsZero() || p.WG.IsZero() || p.Control.IsZero():
+	case p.Guest.IsZero() || p.WG.IsZero() || p.Control.IsZero() || p.Device == Device{}:
 		return bad("a key is missing")
 	case p.NotBefore <= 0 || p.NotAfter <= p.NotBefore || p.NotAfter >= 1<<40:
 		return bad("its times")
@@ -127,6 +143,7 @@ type Known struct {
 	SID       SID
 	WG        key.Exchange
 	Control   key.Exchange
+	Device    Device
 	N         uint64 // the highest seen
 	Cancelled uint64 // passes up to this number are over
 	Ends      time.Time
@@ -196,10 +213,8 @@ func (j Judge) keys(p *Pass, s *State) error {
 			return ipc.Errorf(ipc.CodePassInvalid, "the pass claims the keys of %s", m.Name)
 		}
 	}
-	for _, d := range s.Deny.Guests {
-		if d == p.Guest {
-			return ipc.Errorf(ipc.CodeGuestDenied, "the owner has put this device out")
-		}
+	if slices.Contains(s.Deny.Guests, p.Guest) || slices.Contains(s.Deny.Devices, p.Device) {
+		return ipc.Errorf(ipc.CodeGuestDenied, "the owner has put this device out")
 	}
 	others := 0
 	for _, k := range j.Guests {
@@ -213,7 +228,7 @@ func (j Judge) keys(p *Pass, s *State) error {
 			}
 		case k.Guest != p.Guest && (k.WG == p.WG || k.Control == p.Control || Addr(p.Network, k.Guest) == Addr(p.Network, p.Guest)):
 			return ipc.Errorf(ipc.CodePassInvalid, "the pass claims the keys of another guest")
-		case k.Guest != p.Guest && k.SID == p.SID && k.N > k.Cancelled && !j.Now.After(k.Ends.Add(Grace)):
+		case k.Guest != p.Guest && k.SID == p.SID && k.Device != p.Device && k.N > k.Cancelled && !j.Now.After(k.Ends.Add(Grace)):
 			others++
 		}
 	}

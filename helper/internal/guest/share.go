@@ -159,6 +159,9 @@ func DecodeBy(raw []byte) (*By, error) {
 type Deny struct {
 	All    bool         `cbor:"1,keyasint,omitzero"`
 	Guests []key.Public `cbor:"2,keyasint,omitempty"`
+
+	// Devices are the same guests under any keys, as the friend's admins know them.
+	Devices []Device `cbor:"3,keyasint,omitempty"`
 }
 
 // Encode is the value of share/SID/deny.

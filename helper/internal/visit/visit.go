@@ -88,12 +88,12 @@ func (a *Answer) checked() error {
 	default:
 		a.Code = ipc.CodeInternal
 	}
-	a.Msg = clean(a.Msg)
+	a.Msg = Clean(a.Msg)
 	return nil
 }
 
-// clean makes a stranger's words fit for a terminal and a log.
-func clean(s string) string {
+// Clean makes a stranger's words fit for a terminal and a log.
+func Clean(s string) string {
 	out := make([]rune, 0, 200)
 	for _, r := range s {
 		if len(out) == 200 {
