@@ -96,6 +96,10 @@ type Served struct {
 	From    netip.Prefix
 	Zones   *dns.Zones
 	Forward bool
+
+	// Public tells an address of the internet. Where it is set those who ask learn of
+	// others' names those of the internet alone, whatever the upstreams know.
+	Public func(netip.Addr) bool
 }
 
 // SetServed replaces who else may ask: members, by choice; by default nobody.
@@ -196,7 +200,11 @@ func (s *Server) clientAt(src netip.Addr) (client, bool) {
 	}
 	for _, v := range *s.served.Load() {
 		if v.From.Contains(src.Unmap().WithZone("")) {
-			return client{v.Zones, s.cfg.Outside, s.outside, true, !v.Forward}, true
+			c := client{v.Zones, s.cfg.Outside, s.outside, true, !v.Forward}
+			if v.Public != nil && c.forward != nil {
+				c.forward = guarded{c.forward, v.Public}
+			}
+			return c, true
 		}
 	}
 	return client{}, false

@@ -60,7 +60,9 @@ func newExitStage(t *testing.T) *exitWorld {
 	dns := w.bed.Host("dns")
 	w.resolvers = w.internet.Subnet("net-dns").Join(dns, 0)
 	w.resolver = w.resolvers[0]
-	w.names = serveNames(t, dns, netip.AddrPortFrom(w.resolver, 53), map[string]string{"web.test.": w.web[0].String()})
+	w.names = serveNames(t, dns, netip.AddrPortFrom(w.resolver, 53), map[string]string{
+		"web.test.": w.web[0].String(), "intra.test.": "10.88.0.2", "office.test.": "198.18.77.2",
+	})
 
 	w.uplink = w.internet.Subnet("net-c")
 	w.c = bareNode(t, w.bed, "c")

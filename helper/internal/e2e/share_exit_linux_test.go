@@ -7,6 +7,7 @@ import (
 
 	"github.com/miekg/dns"
 
+	"kith.internal/helper/internal/netnstest"
 	"kith.internal/ipc"
 )
 
@@ -14,8 +15,9 @@ import (
 // with public addresses, and a desk in its network.
 type sharedExits struct {
 	*exitWorld
-	desk   *node
-	office []netip.Addr // on e1's LANs
+	desk    *node
+	printer *netnstest.Host // in the office
+	office  []netip.Addr    // on e1's LANs
 }
 
 func newSharedExits(t *testing.T) *sharedExits {
@@ -29,9 +31,9 @@ func newSharedExits(t *testing.T) *sharedExits {
 	w.desk.join(w.e1)
 	w.desk.serveHTTP(80, "desk")
 	office := w.bed.LAN("office")
-	printer := w.bed.Host("printer")
+	w.printer = w.bed.Host("printer")
 	w.e1.host.Attach(office, prefix("10.88.0.1/24"), prefix("198.18.77.1/24"), prefix("2001:db8:88::1/64"))
-	printer.Attach(office, prefix("10.88.0.2/24"), prefix("198.18.77.2/24"), prefix("2001:db8:88::2/64"))
+	w.printer.Attach(office, prefix("10.88.0.2/24"), prefix("198.18.77.2/24"), prefix("2001:db8:88::2/64"))
 	for _, a := range []string{"10.88.0.1", "10.88.0.2", "198.18.77.1", "198.18.77.2", "2001:db8:88::1", "2001:db8:88::2"} {
 		w.office = append(w.office, netip.MustParseAddr(a))
 	}
@@ -139,5 +141,52 @@ func TestNetnsShareExitUserspace(t *testing.T) {
 	w.leavesBy("e1", patience)
 	if got := w.scanless(append(w.office, w.desk.overlay(), *w.desk.network().Self.IPv4)...); len(got) > 0 {
 		t.Errorf("the guest reaches %v", got)
+	}
+}
+
+// resolves is what a stub on the tunnel's address of another node answers n.
+func (n *node) resolves(at *node, name string) (addrs []string, rcode int) {
+	n.t.Helper()
+	m := new(dns.Msg).SetQuestion(name, dns.TypeA)
+	var reply *dns.Msg
+	var err error
+	n.host.Do(func() { reply, err = dns.Exchange(m, netip.AddrPortFrom(at.overlay(), 53).String()) })
+	must(n.t, err)
+	for _, rr := range reply.Answer {
+		if a, ok := rr.(*dns.A); ok {
+			addrs = append(addrs, a.A.String())
+		}
+	}
+	return addrs, reply.Rcode
+}
+
+// TestNetnsShareExitNames: a guest of a shared exit node resolves the internet's
+// names by it, and nothing that the owner's networks alone know: no member's name, no
+// record, no zone of a resolver behind the mesh, and no name of the networks about.
+func TestNetnsShareExitNames(t *testing.T) {
+	w := newSharedExits(t)
+	c := w.c
+	serveNames(t, w.printer, netip.MustParseAddrPort("10.88.0.2:53"), map[string]string{"secret.corp.test.": "203.0.113.9"})
+	w.e1.kith("dns", "records", "add", "printer", "10.88.0.2")
+	w.e1.kith("dns", "records", "add", "wiki.test", "203.0.113.8")
+	w.e1.kith("dns", "records", "add", "corp.test", "NS", "10.88.0.2")
+	c.kithIn(w.e1.share("e1", "--port", "443/tcp", "--exit"), "share", "accept", "-")
+	until(t, "the exit node is there", patience, func() bool { return strings.Contains(c.kith("exit", "list"), "online") })
+	c.kith("exit", "use", "e1.home")
+	w.leavesBy("e1", patience)
+	web := w.web[0].String()
+	until(t, "the guest resolves a name of the internet", patience, func() bool { got, _ := c.resolves(w.e1, "web.test."); return len(got) == 1 && got[0] == web })
+	own := map[string]string{
+		"desk.home.internal.": w.desk.network().Self.IPv4.String(), "printer.home.internal.": "10.88.0.2", "wiki.test.": "203.0.113.8",
+		"secret.corp.test.": "203.0.113.9", "intra.test.": "10.88.0.2", "office.test.": "198.18.77.2",
+	}
+	for name, want := range own {
+		until(t, "the owner resolves "+name, patience, func() bool { got, _ := w.e1.resolves(w.e1, name); return len(got) == 1 && got[0] == want })
+		if got, rcode := c.resolves(w.e1, name); len(got) > 0 || rcode == dns.RcodeSuccess {
+			t.Errorf("a guest that asks for %s is told %v, %s", name, got, dns.RcodeToString[rcode])
+		}
+	}
+	if got := c.getent("secret.corp.test") + c.getent("wiki.test") + c.getent("intra.test"); strings.Contains(got, "203.0.113.") || strings.Contains(got, "10.88.") {
+		t.Errorf("programs of the guest's resolve %s", got)
 	}
 }

@@ -10,6 +10,7 @@ import (
 	"kith.internal/dns/osconf"
 	"kith.internal/dns/plan"
 	"kith.internal/dns/stub"
+	"kith.internal/helper/internal/filter"
 	"kith.internal/ipc"
 )
 
@@ -182,6 +183,13 @@ func (e *Engine) serveMembers(base osconf.Base) {
 		e.log.Error("serve names to guests", "err", err)
 		return
 	}
+	var links []netip.Prefix
+	for _, i := range e.foreign() {
+		links = append(links, masked(i.Prefixes)...)
+	}
+	internet := func(a netip.Addr) bool {
+		return filter.Public(a) && !slices.ContainsFunc(links, func(p netip.Prefix) bool { return p.Contains(a) })
+	}
 	for _, n := range e.nets {
 		if n.on == nil || n.names.zone == nil || !n.set.ServeNames && !n.offersExit() {
 			continue
@@ -194,7 +202,7 @@ func (e *Engine) serveMembers(base osconf.Base) {
 		if n.offersExit() {
 			t.Default = base.Nameservers
 		}
-		served = append(served, n.servedGuests(nobody)...)
+		served = append(served, n.servedGuests(nobody, internet)...)
 		for _, p := range overlay(n.id) {
 			served = append(served, stub.Served{From: p, Zones: only, Forward: n.offersExit()})
 		}
@@ -204,8 +212,9 @@ func (e *Engine) serveMembers(base osconf.Base) {
 }
 
 // servedGuests is what guests are answered: never a name of the network's; others'
-// where one of their shares has this device as an exit node.
-func (n *network) servedGuests(nobody *dns.Zones) (out []stub.Served) {
+// where one of their shares has this device as an exit node, and of those what is on
+// the internet alone: the resolvers asked may know the networks here.
+func (n *network) servedGuests(nobody *dns.Zones, internet func(netip.Addr) bool) (out []stub.Served) {
 	asks := map[netip.Addr]bool{}
 	for _, g := range n.on.guests {
 		for _, a := range g.Addrs {
@@ -213,7 +222,7 @@ func (n *network) servedGuests(nobody *dns.Zones) (out []stub.Served) {
 		}
 	}
 	for a, forward := range asks {
-		out = append(out, stub.Served{From: netip.PrefixFrom(a, a.BitLen()), Zones: nobody, Forward: forward})
+		out = append(out, stub.Served{From: netip.PrefixFrom(a, a.BitLen()), Zones: nobody, Forward: forward, Public: internet})
 	}
 	return out
 }

@@ -218,10 +218,10 @@ func (b *beyond) with(o *beyond) *beyond {
 }
 
 func (b *beyond) opens(a netip.Addr, proto uint8, port uint16) bool {
-	if b.public && !public(a) || within(b.never, within4(a)) || within(b.never, a) {
+	if b.public && !Public(a) || within(b.never, within4(a)) || within(b.never, a) {
 		return false
 	}
-	if b.internet.opens(proto, port) && public(a) {
+	if b.internet.opens(proto, port) && Public(a) {
 		return true
 	}
 	for _, n := range b.bits {
@@ -320,7 +320,7 @@ func (r *Rules) passesOn(dst netip.Addr) bool {
 	if within(r.networks, dst) || within(unroutable, dst) {
 		return false
 	}
-	return r.internet && (r.lan || public(dst)) || within(r.routes, dst)
+	return r.internet && (r.lan || Public(dst)) || within(r.routes, dst)
 }
 
 func (r *Rules) opensOut(src, dst netip.Addr, proto uint8, port uint16) bool {

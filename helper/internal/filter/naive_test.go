@@ -62,7 +62,7 @@ func naive(p *Policy, w *World, in bool, src, dst netip.Addr, proto uint8, port 
 	switch {
 	case !known || fd == self || nd != nil && nd != self || nd == nil && w.overlay(near):
 		return false
-	case nd == nil && in && !(w.Exit && (w.LAN || public(near))) && !within(w.Routes, near):
+	case nd == nil && in && !(w.Exit && (w.LAN || Public(near))) && !within(w.Routes, near):
 		return false
 	case nd == nil && !in && w.overlay(far) == false: // what is outside talks to the overlay alone
 		return false
@@ -93,7 +93,7 @@ func naive(p *Policy, w *World, in bool, src, dst netip.Addr, proto uint8, port 
 		gs := g.subject()
 		switch {
 		case in && nd == nil:
-			if g.Exit && public(near) && !within(w.Links, within4(near)) && allowed(gs, ns) {
+			if g.Exit && Public(near) && !within(w.Links, within4(near)) && allowed(gs, ns) {
 				return true
 			}
 		case in:

@@ -108,7 +108,7 @@ func (s *Selector) selects(u *subject, from bool) bool {
 	case SelectPrefix:
 		return slices.ContainsFunc(u.addrs, s.Prefix.Contains)
 	case SelectInternet:
-		return u.out && !from && public(u.addrs[0])
+		return u.out && !from && Public(u.addrs[0])
 	}
 	return false
 }
@@ -159,9 +159,9 @@ var unroutable = []netip.Prefix{
 // anyPublic stands for the internet (RFC 5737).
 var anyPublic = netip.MustParseAddr("198.51.100.1")
 
-// public tells whether an address is the internet's (RFC 6890), not a private
+// Public tells whether an address is the internet's (RFC 6890), not a private
 // network's.
-func public(a netip.Addr) bool { return !within(notPublic, within4(a)) }
+func Public(a netip.Addr) bool { return !within(notPublic, within4(a)) }
 
 // opens is the naive reading: what the policy lets from open on to.
 func (p *Policy) opens(from, to *subject) (sum Ports) {

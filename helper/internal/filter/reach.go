@@ -61,7 +61,7 @@ func (a *group) limit(b *group) Ports {
 		g, device, back = b.guest, a, true
 	}
 	switch {
-	case device.old.out && g.Exit && !back && public(device.old.addrs[0]):
+	case device.old.out && g.Exit && !back && Public(device.old.addrs[0]):
 		return AllPorts
 	case device.old.out || back && !g.Out, !back && !g.In:
 		return Ports{}
