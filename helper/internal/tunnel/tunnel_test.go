@@ -282,38 +282,6 @@ func TestReset(t *testing.T) {
 	})
 }
 
-// TestKeys: a session goes on when either side gets another key, once both know.
-func TestKeys(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		a, b := ends(t)
-		if !a.sends(time.Second) || !b.sends(time.Second) {
-			t.Fatal("a packet is lost")
-		}
-		for _, e := range []*end{a, b, a} {
-			// Who is still busy with a packet when the key changes begins a handshake
-			// of its own, and of two at once neither succeeds (for five seconds).
-			synctest.Wait()
-			e.wg = key.NewExchange()
-			e.far.tn.SetPeers([]Peer{e.peer()})
-			if err := e.tn.SetKey(e.wg); err != nil {
-				t.Fatal(err)
-			}
-			if !e.sends(time.Second) || !e.far.sends(time.Second) {
-				t.Error("with another key a packet is lost")
-			}
-			synctest.Wait()
-			e.wg = key.NewExchange() // the other way around
-			if err := e.tn.SetKey(e.wg); err != nil {
-				t.Fatal(err)
-			}
-			e.far.tn.SetPeers([]Peer{e.peer()})
-			if !e.far.sends(time.Second) || !e.sends(time.Second) {
-				t.Error("with another key, known to its holder first, a packet is lost")
-			}
-		}
-	})
-}
-
 // TestRemoval cuts a session at once; another WireGuard key begins it anew,
 // another address does nothing.
 func TestRemoval(t *testing.T) {

@@ -10,6 +10,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"golang.zx2c4.com/wireguard/conn"
 	"golang.zx2c4.com/wireguard/device"
 	wgtest "golang.zx2c4.com/wireguard/tun/tuntest"
 
@@ -27,9 +28,12 @@ type guard struct {
 	dev *device.Device
 }
 
-func newGuard(n *node, ip string) *guard {
+func newGuard(n *node, ip string) *guard { return newGuardOn(n, ip, n.wire.Bind()) }
+
+// newGuardOn is newGuard with something between the device and the wire.
+func newGuardOn(n *node, ip string, b conn.Bind) *guard {
 	g := &guard{n: n, ip: netip.MustParseAddr(ip), key: key.NewExchange(), tun: wgtest.NewChannelTUN()}
-	g.dev = device.NewDevice(g.tun.TUN(), n.wire.Bind(), device.NewLogger(device.LogLevelError, n.name+": "))
+	g.dev = device.NewDevice(g.tun.TUN(), b, device.NewLogger(device.LogLevelError, n.name+": "))
 	g.set("private_key=%s\n", hex.EncodeToString(g.key[:]))
 	if err := g.dev.Up(); err != nil {
 		n.t.Fatal(err)
@@ -167,29 +171,6 @@ func TestLossyHandshake(t *testing.T) {
 			})
 		})
 	}
-}
-
-// TestCrossingInitiations: both sides begin in the same instant, and neither
-// waits for wireguard-go's next attempt.
-func TestCrossingInitiations(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		_, a, b := guards(t)
-		defer a.end()
-		defer b.end()
-		b.configure(a)
-		a.configure(b)
-		a.n.wire.Seek(b.n.id())
-		time.Sleep(time.Second)
-		a.tun.Outbound <- echoTo(b, a)
-		b.tun.Outbound <- echoTo(a, b)
-		for _, g := range []*guard{a, b} {
-			select {
-			case <-g.tun.Inbound:
-			case <-time.After(100 * time.Millisecond):
-				t.Errorf("%s has heard nothing", g.n.name)
-			}
-		}
-	})
 }
 
 // TestRestartedDevice: after a restart of one side the other configures it

@@ -61,13 +61,16 @@ func (w *Wire) whose(b []byte, from place, src udp.Source) conn.Endpoint {
 	if o == nil {
 		return w.raws.get(w, from, src)
 	}
-	if b[0] == initiationType {
-		if o.p.crosses() {
+	switch b[0] {
+	case initiationType:
+		if !o.p.takes() {
 			return nil
 		}
-	} else {
-		o.count.n.Add(1)
+		return &o.p.ep
+	case responseType:
+		o.p.ends()
 	}
+	o.count.n.Add(1)
 	return &o.p.ep
 }
 

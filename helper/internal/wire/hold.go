@@ -1,9 +1,6 @@
 package wire
 
-import (
-	"bytes"
-	"time"
-)
+import "time"
 
 // WireGuard's handshake messages (its white paper, §5.4.2 and §5.4.3).
 const (
@@ -12,8 +9,7 @@ const (
 	responseType   = 2
 	responseSize   = 92
 
-	heldFor  = 5 * time.Second // then wireguard-go begins another handshake
-	crossing = 250 * time.Millisecond
+	heldFor = 5 * time.Second // then wireguard-go begins another handshake
 )
 
 // resendAfter is when a message that nobody has answered is sent again:
@@ -25,7 +21,8 @@ var resendAfter = [...]time.Duration{300 * time.Millisecond, 600 * time.Millisec
 type held struct {
 	packet   []byte
 	at       time.Time
-	sent     int // times
+	waits    time.Time // it is not sent before; zero: at once
+	sent     int       // times
 	sentAt   time.Time
 	received uint64 // batches from the peer when it was first sent
 }
@@ -55,10 +52,11 @@ func (w *Wire) hold(p *peer, kind byte, packet []byte) {
 		h := &held{packet: append([]byte(nil), packet...), at: now}
 		c.active = now
 		if kind == responseType {
-			c.response = h
+			c.response, c.answered = h, now
+			c.held = nil // void by now
 			p.sendHeld(h, now, &out)
 		} else {
-			c.held = h
+			c.held, h.waits = h, p.yields(now)
 			p.releaseHeld(now, &out)
 		}
 		w.soon(p, now)
@@ -69,7 +67,7 @@ func (w *Wire) hold(p *peer, kind byte, packet []byte) {
 
 // releaseHeld sends a waiting initiation if the peer can use it now.
 func (p *peer) releaseHeld(now time.Time, out *outbox) {
-	if h := p.c.held; h != nil && h.sent == 0 && now.Sub(h.at) < heldFor && p.reachable() {
+	if h := p.c.held; h != nil && h.sent == 0 && now.Sub(h.at) < heldFor && !now.Before(h.waits) && p.reachable() {
 		p.sendHeld(h, now, out)
 		p.wire.soon(p, now)
 	}
@@ -91,20 +89,12 @@ func (p *peer) sendHeld(h *held, now time.Time, out *outbox) {
 	h.sent++
 	h.sentAt = now
 	if h.packet[0] == initiationType {
-		p.began.Store(now.UnixNano())
+		p.begins(now)
 	}
 	out.items = append(out.items, outgoing{p: p, raw: h.packet, to: r.to, src: r.src})
 	if r.both {
 		out.items = append(out.items, outgoing{p: p, raw: h.packet, to: r.to2, src: r.src2})
 	}
-}
-
-// crosses tells whether an initiation of the peer's crosses ours, and ours is to
-// count. wireguard-go forgets its own when it answers another: where both ends
-// begin in the same instant, neither answer would be understood, and both would
-// wait for five seconds.
-func (p *peer) crosses() bool {
-	return time.Now().UnixNano()-p.began.Load() < int64(crossing) && bytes.Compare(p.wire.tag[:], p.tag[:]) > 0
 }
 
 // received counts what has come from the peer's addresses, initiations left
@@ -116,8 +106,10 @@ func (p *peer) received() (n uint64) {
 	return n
 }
 
-// pushHeld sends unanswered messages again and drops old ones.
+// pushHeld sends what has waited, and unanswered messages again, and drops old
+// ones.
 func (p *peer) pushHeld(now time.Time, out *outbox, next *agenda) {
+	p.releaseHeld(now, out)
 	p.c.held = p.push(p.c.held, p.reachable(), now, out, next)
 	p.c.response = p.push(p.c.response, true, now, out, next)
 }
@@ -133,6 +125,9 @@ func (p *peer) push(h *held, useful bool, now time.Time, out *outbox, next *agen
 			at = now.Add(resendAfter[min(h.sent, len(resendAfter))-1])
 		}
 		next.at(at)
+	}
+	if h.sent == 0 && now.Before(h.waits) {
+		next.at(h.waits)
 	}
 	next.at(h.at.Add(heldFor))
 	return h

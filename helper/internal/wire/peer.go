@@ -42,19 +42,19 @@ type peer struct {
 	ep     Endpoint
 
 	// What follows is used on the packet path, without a lock.
-	sent    counter
-	framed  counter               // of these, frames for others: they go by near alone
-	route   atomic.Pointer[route] // nil: no path
-	near    atomic.Pointer[route] // without hops
-	watched atomic.Bool           // the schedule looks at what is sent
-	failed  atomic.Bool           // the system refused to send
-	began   atomic.Int64          // when our last initiation went out, Unix time in nanoseconds
-	cut     atomic.Bool
-	keys    atomic.Pointer[theirs]
-	speaks  atomic.Pointer[ownKey] // the key of ours that it has last used; nil: not yet
-	counter *atomic.Uint64         // of the last datagram sealed; holders of a shared key have one with it
-	frames  atomic.Uint64          // of the last frame
-	pieces  atomic.Uint64          // frames cut
+	sent     counter
+	framed   counter               // of these, frames for others: they go by near alone
+	route    atomic.Pointer[route] // nil: no path
+	near     atomic.Pointer[route] // without hops
+	watched  atomic.Bool           // the schedule looks at what is sent
+	failed   atomic.Bool           // the system refused to send
+	cut      atomic.Bool
+	crossing crossing
+	keys     atomic.Pointer[theirs]
+	speaks   atomic.Pointer[ownKey] // the key of ours that it has last used; nil: not yet
+	counter  *atomic.Uint64         // of the last datagram sealed; holders of a shared key have one with it
+	frames   atomic.Uint64          // of the last frame
+	pieces   atomic.Uint64          // frames cut
 
 	// What follows is guarded by Wire.mu.
 	given []netip.AddrPort // newest first
@@ -112,6 +112,7 @@ type contact struct {
 	failedAt  time.Time
 	held      *held // the last initiation
 	response  *held
+	answered  time.Time // when wireguard-go last answered an initiation of the peer's
 	frags     reassembly
 
 	instances map[boot]*peer

@@ -268,10 +268,13 @@ func (v *receiver) receive(bufs [][]byte, sizes []int, eps []conn.Endpoint) (int
 			if owners := w.owners.Load(); p.Addr != v.addr || owners != v.owners {
 				v.find(p, owners)
 			}
-			if v.owner != nil && p.Buf[0] == initiationType && v.owner.p.crosses() {
+			if v.owner != nil && p.Buf[0] == initiationType && !v.owner.p.takes() {
 				continue
 			}
 			if v.owner != nil && p.Buf[0] != initiationType {
+				if p.Buf[0] == responseType {
+					v.owner.p.ends()
+				}
 				if v.owner != counted {
 					counted.add(packets)
 					counted, packets = v.owner, 0

@@ -87,6 +87,7 @@ type Wire struct {
 	device  key.Private
 	tag     tag // ours, as a node
 	boot    boot
+	born    time.Time
 	handler Handler
 	log     *slog.Logger
 
@@ -145,6 +146,7 @@ type limits struct {
 // New starts a wire on the sockets. It has no peers.
 func New(cfg Config) (*Wire, error) {
 	w := &Wire{
+		born: time.Now(),
 		conn: cfg.Conn, device: cfg.Device, handler: cfg.Handler, log: cfg.Log,
 		wake:      make(chan struct{}, 1),
 		watchq:    make(chan *peer, 64),
