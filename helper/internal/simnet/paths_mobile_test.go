@@ -129,6 +129,47 @@ func TestPath21Loss(t *testing.T) {
 	})
 }
 
+// TestPath21Several: of a peer with three addresses one is used, and stays so
+// while packets are lost by chance.
+func TestPath21Several(t *testing.T) {
+	row(t, func(t *testing.T, n *Net) {
+		home := n.Home("home a")
+		s, a := n.Server("s"), n.Host("a", home.LAN)
+		b := n.Host("b", n.Home("one").LAN, n.Home("two").LAN, n.Home("three").LAN)
+		relayed(t, s, a, b)
+		direct(t, a, b)
+		for _, loss := range []float64{0, 0.05, 0.2} {
+			home.Access.SetLoss(loss)
+			p := a.Pings("b")
+			// What was chosen before is not what counts.
+			time.Sleep(10 * time.Second)
+			at := map[*Host]string{}
+			changes := map[*Host]int{}
+			for began := time.Now(); time.Since(began) < 4*time.Minute; time.Sleep(50 * time.Millisecond) {
+				for h, other := range map[*Host]string{a: "b", b: "a"} {
+					q, _ := h.Peer(other)
+					now := string(q.Path)
+					if q.Endpoint != nil {
+						now += " " + q.Endpoint.String()
+					}
+					if at[h] != "" && now != at[h] {
+						changes[h]++
+					}
+					at[h] = now
+				}
+			}
+			p.Stop()
+			t.Logf("loss %v each way: %d and %d changes, %.3f answered, longest gap %v, at %s and %s", loss, changes[a], changes[b], p.Answered(), p.Gap(), at[a], at[b])
+			if changes[a] > 1 || changes[b] > 1 {
+				t.Errorf("loss %v each way: the path changes %d and %d times", loss, changes[a], changes[b])
+			}
+			if got, want := p.Answered(), (1-loss)*(1-loss)-0.07; got < want {
+				t.Errorf("loss %v each way: %.3f answered, want %.3f at least", loss, got, want)
+			}
+		}
+	})
+}
+
 func TestPathSleep(t *testing.T) {
 	row(t, func(t *testing.T, n *Net) {
 		_, a, b, _ := homes(t, n)
@@ -141,6 +182,25 @@ func TestPathSleep(t *testing.T) {
 			}
 			onPath(t, b, a, 2*time.Second, ipc.PathDirect)
 			time.Sleep(time.Hour)
+		}
+	})
+}
+
+// TestPathBothAtOnce: two whose sessions have ended begin new ones in one
+// instant, again and again.
+func TestPathBothAtOnce(t *testing.T) {
+	row(t, func(t *testing.T, n *Net) {
+		_, a, b, _ := homes(t, n)
+		for range 20 {
+			time.Sleep(11 * time.Minute)
+			pa, pb := a.Pings("b"), b.Pings("a")
+			time.Sleep(3 * time.Second)
+			for _, p := range []*Pings{pa, pb} {
+				p.Stop()
+				if g := p.Gap(); g > time.Second {
+					t.Errorf("silent for %v", g)
+				}
+			}
 		}
 	})
 }

@@ -89,6 +89,7 @@ type path struct {
 	owner *owner
 
 	health    health
+	uprooted  bool // doubted since the network below has changed
 	doubtedAt time.Time
 	// doubtedFrom is when the first ping went out that got no answer.
 	doubtedFrom time.Time
@@ -132,7 +133,7 @@ func (p *path) pong(now time.Time, rtt time.Duration, src udp.Source) {
 	p.unponged, p.lost = time.Time{}, 0
 	p.loss.answer()
 	p.hear(now)
-	p.health = sound
+	p.health, p.uprooted = sound, false
 }
 
 // hear notes anything that came from the place. Traffic is not authenticated
@@ -145,6 +146,7 @@ func (p *path) hear(now time.Time) {
 // doubt is for when the network below has changed.
 func (p *path) doubt(now time.Time) {
 	p.distrustSince(now)
+	p.uprooted = true
 	p.src = udp.Source{}
 	if p.unheard.IsZero() {
 		p.unheard = now
@@ -169,6 +171,11 @@ func (p *path) answers(best *path) bool { return !p.ponged.Before(best.doubtedFr
 func (p *path) firmly(now time.Time) bool {
 	return p.health == doubted && now.Sub(p.doubtedAt) >= firmAfter && p.failing(now)
 }
+
+// fails tells whether a path in doubt is to make way for its like: the network has
+// changed, or more is lost than its loss explains. Until then packets go both
+// ways, or a little loss would have us go from one address of a peer's to another.
+func (p *path) fails(now time.Time) bool { return p.uprooted || p.failing(now) }
 
 // patience is how long an answer may take before the path is doubted.
 func (p *path) patience() time.Duration {
@@ -291,7 +298,7 @@ func (ps *paths) choose(now time.Time) {
 func (p *path) beats(best *path, now time.Time) bool {
 	a, b := p.place.class(p.kind), best.place.class(best.kind)
 	if p.health != best.health {
-		return p.health > best.health && (a >= b && p.answers(best) || best.firmly(now))
+		return p.health > best.health && (p.answers(best) && (a > b || a == b && best.fails(now)) || best.firmly(now))
 	}
 	if p.lies != best.lies {
 		return best.lies
