@@ -64,6 +64,9 @@ func TestPortalByRelay(t *testing.T) {
 		if p := a.Status().Portal; !p.Noticed || p.By != "s" || p.OpenUntil != nil {
 			t.Errorf("the portal is %+v", p)
 		}
+		if c := a.check(ipc.CheckCaptive); c.OK || c.Detail != "noticed by s" {
+			t.Errorf("kith diag says %+v", c)
+		}
 		if at := a.firstAsked(t); slices.Contains(a.upstream, at) {
 			t.Error("names went past the mesh before anybody said so")
 		}
@@ -88,6 +91,9 @@ func TestPortalByRelay(t *testing.T) {
 		a.Until(time.Minute, "the sign-in is noticed", func() bool { return !a.Status().Portal.Noticed })
 		if p := a.Status().Portal; p.OpenUntil != nil || p.Noticed {
 			t.Errorf("after the sign-in: %+v", p)
+		}
+		if c := a.check(ipc.CheckCaptive); !c.OK {
+			t.Errorf("after the sign-in kith diag says %+v", c)
 		}
 		a.openPortal(t, true)
 		if p := a.openPortal(t, false); p.OpenUntil != nil {
