@@ -63,6 +63,9 @@ func Compile(p *Policy, w *World, shields bool) *Rules {
 	c := compiler{p: p, w: w, r: r, self: self, me: self.subject()}
 	c.devices()
 	c.guests()
+	for _, a := range r.own {
+		delete(r.far, a) // nobody else comes from there
+	}
 	r.self = c.beyond(c.which(&c.me))
 	for i := range p.Allow {
 		rule := &p.Allow[i]
@@ -301,7 +304,7 @@ func (r *Rules) opensIn(src, dst netip.Addr, proto uint8, port uint16) bool {
 		return false
 	}
 	switch {
-	case e == nil && within(r.networks, src), slices.Contains(r.own, src):
+	case e == nil && (within(r.networks, src) || slices.Contains(r.own, src)):
 		return false
 	case e == nil && own:
 		return r.opensFor(src, proto, port, func(i *into) bool { return i.on })

@@ -83,7 +83,7 @@ func (f *Filter) whole(r *Rules, p *packet, in bool, now int64) bool {
 	if syn && !f.begins(r, p, in) {
 		return false // nor would the flow that it may repeat be open
 	}
-	k := keyOf(p.src, p.dst, p.proto, p.sport, p.dport, p.kind, in)
+	k := keyOf(&p.ends, p.proto, p.sport, p.dport, p.kind, in)
 	hash := f.flows.hash(&k)
 	quiet := !syn && p.flags&(tcpFIN|tcpRST) == 0
 	if quiet && f.flows.known.passes(&k, hash, r.gen, now) {
@@ -91,7 +91,7 @@ func (f *Filter) whole(r *Rules, p *packet, in bool, now int64) bool {
 	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	i := f.flows.find(&k, hash, now)
+	i, gap := f.flows.find(&k, hash, now)
 	if i != none {
 		e := &f.flows.slab[i]
 		f.freshen(r, e, now)
@@ -114,7 +114,7 @@ func (f *Filter) whole(r *Rules, p *packet, in bool, now int64) bool {
 	if !syn && !f.begins(r, p, in) {
 		return false
 	}
-	f.flows.insert(k, hash, in, f.owner(p, in), r.gen, p.flags, p.kind == kindLater, now)
+	f.flows.insert(&k, hash, gap, in, f.owner(p, in), r.gen, p.flags, p.kind == kindLater, now)
 	return true
 }
 
@@ -167,11 +167,11 @@ func (f *Filter) errorPasses(r *Rules, p *packet, in bool, now int64) bool {
 	if within(r.networks, a.dst) && p.src != a.dst {
 		return false
 	}
-	k := keyOf(a.src, a.dst, a.proto, a.sport, a.dport, a.kind, !in)
+	k := keyOf(&a.ends, a.proto, a.sport, a.dport, a.kind, !in)
 	hash := f.flows.hash(&k)
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	i := f.flows.find(&k, hash, now)
+	i, _ := f.flows.find(&k, hash, now)
 	if i == none {
 		return false
 	}

@@ -29,6 +29,7 @@ const (
 
 // packet is what is looked at of one.
 type packet struct {
+	ends
 	src, dst     netip.Addr
 	proto        uint8
 	sport, dport uint16 // an echo's identifier is both
@@ -38,8 +39,12 @@ type packet struct {
 	about        tuple
 }
 
+// ends is the words of both addresses, as in a flowKey.
+type ends struct{ srcHi, srcLo, dstHi, dstLo uint64 }
+
 // tuple is a packet's ends.
 type tuple struct {
+	ends
 	src, dst     netip.Addr
 	proto        uint8
 	sport, dport uint16
@@ -79,7 +84,7 @@ func parse4(b []byte, p *packet) bool {
 	if ihl > header4 && sourceRouted(b[header4:ihl]) {
 		return false
 	}
-	p.src, p.dst = netip.AddrFrom4([4]byte(b[12:16])), netip.AddrFrom4([4]byte(b[16:20]))
+	p.src, p.dst, p.ends = addrs4(b)
 	p.proto = b[9]
 	off := binary.BigEndian.Uint16(b[6:])
 	at, more := int(off&0x1fff)*8, off&0x2000 != 0
@@ -98,6 +103,21 @@ func parse4(b []byte, p *packet) bool {
 		return false
 	}
 	return p.transport(b[ihl:total])
+}
+
+// addrs4 reads the addresses of IPv4.
+func addrs4(b []byte) (src, dst netip.Addr, e ends) {
+	_ = b[19]
+	e.srcLo, e.dstLo = mapped|uint64(binary.BigEndian.Uint32(b[12:])), mapped|uint64(binary.BigEndian.Uint32(b[16:]))
+	return netip.AddrFrom4([4]byte(b[12:16])), netip.AddrFrom4([4]byte(b[16:20])), e
+}
+
+// addrs6 reads those of IPv6.
+func addrs6(b []byte) (src, dst netip.Addr, e ends) {
+	_ = b[39]
+	e.srcHi, e.srcLo = binary.BigEndian.Uint64(b[8:]), binary.BigEndian.Uint64(b[16:])
+	e.dstHi, e.dstLo = binary.BigEndian.Uint64(b[24:]), binary.BigEndian.Uint64(b[32:])
+	return netip.AddrFrom16([16]byte(b[8:24])), netip.AddrFrom16([16]byte(b[24:40])), e
 }
 
 // sourceRouted tells whether options choose the way (RFC 7126 §4.3, §4.4), or
@@ -156,7 +176,7 @@ func parse6(b []byte, p *packet) bool {
 	if end > len(b) {
 		return false
 	}
-	p.src, p.dst = netip.AddrFrom16([16]byte(b[8:24])), netip.AddrFrom16([16]byte(b[24:40]))
+	p.src, p.dst, p.ends = addrs6(b)
 	if p.src.Is4In6() || p.dst.Is4In6() {
 		return false
 	}
@@ -281,9 +301,10 @@ func parseHead(b []byte, t *tuple) bool {
 		if at < header4 || binary.BigEndian.Uint16(b[6:])&0x1fff != 0 {
 			return false
 		}
-		t.src, t.dst, t.proto = netip.AddrFrom4([4]byte(b[12:16])), netip.AddrFrom4([4]byte(b[16:20])), b[9]
+		t.src, t.dst, t.ends = addrs4(b)
+		t.proto = b[9]
 	case len(b) >= header6 && b[0]>>4 == 6:
-		t.src, t.dst = netip.AddrFrom16([16]byte(b[8:24])), netip.AddrFrom16([16]byte(b[24:40]))
+		t.src, t.dst, t.ends = addrs6(b)
 		if t.proto, at = headExts(b); at == 0 {
 			return false
 		}

@@ -35,22 +35,17 @@ const echoIn = 0x80
 // §2.5.5.2).
 type flowKey struct{ farHi, farLo, nearHi, nearLo, rest uint64 }
 
-func keyOf(src, dst netip.Addr, proto uint8, sport, dport uint16, kd kind, in bool) (k flowKey) {
+// mapped is the upper half of the lower word of an IPv4 address.
+const mapped = 0xffff << 32
+
+func keyOf(e *ends, proto uint8, sport, dport uint16, kd kind, in bool) flowKey {
 	if (proto == ICMP || proto == ICMPv6) && in == (kd == kindBegin) {
 		proto |= echoIn
 	}
 	if !in {
-		src, dst, sport, dport = dst, src, dport, sport
+		return flowKey{e.dstHi, e.dstLo, e.srcHi, e.srcLo, uint64(dport)<<32 | uint64(sport)<<16 | uint64(proto)}
 	}
-	k.farHi, k.farLo = words(src)
-	k.nearHi, k.nearLo = words(dst)
-	k.rest = uint64(sport)<<32 | uint64(dport)<<16 | uint64(proto)
-	return k
-}
-
-func words(a netip.Addr) (hi, lo uint64) {
-	b := a.As16()
-	return binary.BigEndian.Uint64(b[:8]), binary.BigEndian.Uint64(b[8:])
+	return flowKey{e.srcHi, e.srcLo, e.dstHi, e.dstLo, uint64(sport)<<32 | uint64(dport)<<16 | uint64(proto)}
 }
 
 func addr(hi, lo uint64) netip.Addr {
@@ -102,7 +97,7 @@ type owner struct {
 // that a packet allocates nothing and a quiet device holds little.
 type table struct {
 	seed   [5]uint64
-	cells  []uint64 // a flow's hash, then its index + 1; 0 is free; at most half of them are not
+	cells  []uint64 // a flow's hash, then its index + 1; 0 is free; at most a quarter of them are not
 	slab   []flow
 	free   uint32
 	count  int
@@ -133,37 +128,42 @@ func (t *table) grow() {
 	}
 }
 
-func (t *table) place(c uint64) {
+func (t *table) place(c uint64) { t.cells[t.gap(uint32(c>>32))] = c }
+
+// gap is the first free cell for a hash.
+func (t *table) gap(hash uint32) uint32 {
 	mask := uint32(len(t.cells) - 1)
-	i := uint32(c>>32) & mask
+	i := hash & mask
 	for t.cells[i] != 0 {
 		i = (i + 1) & mask
 	}
-	t.cells[i] = c
+	return i
 }
 
 // displace frees a cell, and moves those behind it that would not be found any
 // more (Knuth, The Art of Computer Programming 3, 6.4, algorithm R).
 func (t *table) displace(c uint64) {
-	mask := uint32(len(t.cells) - 1)
+	cells, mask := t.cells, uint32(len(t.cells)-1)
 	i := uint32(c>>32) & mask
-	for t.cells[i] != c {
+	for cells[i] != c {
 		i = (i + 1) & mask
 	}
-	for j := (i + 1) & mask; t.cells[j] != 0; j = (j + 1) & mask {
-		if home := uint32(t.cells[j]>>32) & mask; (j-home)&mask >= (j-i)&mask {
-			t.cells[i], i = t.cells[j], j
+	for j := (i + 1) & mask; cells[j] != 0; j = (j + 1) & mask {
+		if home := uint32(cells[j]>>32) & mask; (j-home)&mask >= (j-i)&mask {
+			cells[i], i = cells[j], j
 		}
 	}
-	t.cells[i] = 0
+	cells[i] = 0
 }
 
 func cell(hash, i uint32) uint64 { return uint64(hash)<<32 | uint64(i+1) }
 
-// find looks a flow up, and forgets it if its time is over.
-func (t *table) find(k *flowKey, hash uint32, now int64) uint32 {
+// find looks a flow up, and forgets it if its time is over. Where there is none,
+// gap may be the cell for it, until the table changes.
+func (t *table) find(k *flowKey, hash uint32, now int64) (i, gap uint32) {
 	mask := uint32(len(t.cells) - 1)
-	for at := hash & mask; t.cells[at] != 0; at = (at + 1) & mask {
+	at := hash & mask
+	for ; t.cells[at] != 0; at = (at + 1) & mask {
 		c := t.cells[at]
 		if uint32(c>>32) != hash {
 			continue
@@ -175,11 +175,11 @@ func (t *table) find(k *flowKey, hash uint32, now int64) uint32 {
 		}
 		if now-e.seen >= e.idle() {
 			t.remove(i)
-			return none
+			return none, none
 		}
-		return i
+		return i, none
 	}
-	return none
+	return none, at
 }
 
 func (e *flow) idle() int64 {
@@ -224,31 +224,43 @@ func (e *flow) close(flags uint8, in bool) {
 }
 
 // insert makes room where it must: an owner at the end of its share loses its own
-// oldest flow, and when the table is full, who has the most does.
-func (t *table) insert(k flowKey, hash uint32, in bool, by netip.Addr, gen uint64, flags uint8, middle bool, now int64) {
+// oldest flow, and when the table is full, who has the most does. The gap is
+// find's, or none.
+func (t *table) insert(k *flowKey, hash, gap uint32, in bool, by netip.Addr, gen uint64, flags uint8, middle bool, now int64) {
 	o := t.ownerOf(by)
 	t.owners[o].count++ // before any is removed, so that it stays
+	i := none
 	if by.IsValid() && t.owners[o].count > shareMost {
-		t.remove(t.owners[o].oldest)
+		i = t.owners[o].oldest
 	} else if t.count >= flowsMost {
-		t.remove(t.owners[t.greediest()].oldest)
+		i = t.owners[t.greediest()].oldest
 	}
-	i := t.free
-	if i != none {
-		t.free = t.slab[i].newer
-	} else {
+	if i == none {
+		if t.count++; 4*t.count > len(t.cells) {
+			t.grow()
+			gap = none
+		}
+	}
+	if gap == none {
+		gap = t.gap(hash)
+	}
+	switch {
+	case i != none: // its place in the slab, once the new one's cell is taken
+		t.cells[gap] = cell(hash, i)
+		t.drop(i)
+	case t.free != none:
+		i, t.free = t.free, t.slab[t.free].newer
+		t.cells[gap] = cell(hash, i)
+	default:
 		t.slab = append(t.slab, flow{})
 		i = uint32(len(t.slab) - 1)
+		t.cells[gap] = cell(hash, i)
 	}
 	e := &t.slab[i]
-	*e = flow{key: k, seen: now, gen: gen, hash: hash, owner: o, in: in, middle: middle, answered: middle}
+	*e = flow{key: *k, seen: now, gen: gen, hash: hash, owner: o, in: in, middle: middle, answered: middle}
 	if k.proto() == TCP {
 		e.close(flags, in)
 	}
-	if t.count++; 2*t.count > len(t.cells) {
-		t.grow()
-	}
-	t.place(cell(hash, i))
 	t.link(i)
 }
 
@@ -284,20 +296,27 @@ func (t *table) greediest() (most uint32) {
 }
 
 func (t *table) remove(i uint32) {
+	t.drop(i)
+	t.slab[i] = flow{owner: none, newer: t.free}
+	t.free = i
+	if t.count--; t.count == 0 && len(t.cells) > first {
+		t.slab, t.free = nil, none
+		t.cells = make([]uint64, first)
+	}
+}
+
+// drop takes a flow out of all but the slab.
+func (t *table) drop(i uint32) {
 	e := &t.slab[i]
-	t.known.forget(&e.key, e.hash)
+	if e.answered { // no other is known
+		t.known.forget(&e.key, e.hash)
+	}
 	t.displace(cell(e.hash, i))
 	t.unlink(i)
 	o := &t.owners[e.owner]
 	if o.count--; o.count == 0 {
 		delete(t.byAddr, o.addr)
 		t.spare = append(t.spare, e.owner)
-	}
-	*e = flow{owner: none, newer: t.free}
-	t.free = i
-	if t.count--; t.count == 0 && len(t.cells) > first {
-		t.slab, t.free = nil, none
-		t.cells = make([]uint64, first)
 	}
 }
 

@@ -1,6 +1,7 @@
 package filter
 
 import (
+	"encoding/binary"
 	"math/rand/v2"
 	"net/netip"
 	"sync"
@@ -18,15 +19,15 @@ func TestTableAgreesWithMap(t *testing.T) {
 	by := []netip.Addr{{}, lap6, nas6, guest6}
 	for step := range 40_000 {
 		port := uint16(rnd.IntN(600))
-		k := keyOf(lap6, self6, UDP, port, 9, kindData, true)
+		k := keyOf(endsOf(lap6, self6), UDP, port, 9, kindData, true)
 		hash := uint32(port) * 7 % 500
-		i := tb.find(&k, hash, 1)
+		i, gap := tb.find(&k, hash, 1)
 		if (i != none) != in[k] {
 			t.Fatalf("seed %d, step %d: found %v, is there %v", seed, step, i != none, in[k])
 		}
 		switch {
 		case i == none && rnd.IntN(600) >= step%1200-300: // it fills, and empties
-			tb.insert(k, hash, true, by[rnd.IntN(len(by))], 1, 0, false, 1)
+			tb.insert(&k, hash, gap, true, by[rnd.IntN(len(by))], 1, 0, false, 1)
 			in[k] = true
 		case i != none && rnd.IntN(600) < step%1200-300:
 			tb.remove(i)
@@ -40,14 +41,48 @@ func TestTableAgreesWithMap(t *testing.T) {
 	}
 }
 
+// TestFullShare: each flow past an owner's share ends its oldest, in its place; some
+// have one hash.
+func TestFullShare(t *testing.T) {
+	var tb table
+	tb.init()
+	at := func(n int) (flowKey, uint32) {
+		k := keyOf(endsOf(lap6, self6), UDP, uint16(n), uint16(n>>16), kindData, true)
+		twin := keyOf(endsOf(lap6, self6), UDP, uint16(n&^1), uint16(n>>16), kindData, true)
+		return k, tb.hash(&twin)
+	}
+	const last = 3*shareMost + 77
+	for n := range last {
+		k, hash := at(n)
+		i, gap := tb.find(&k, hash, 1)
+		if i != none {
+			t.Fatalf("flow %d is there already", n)
+		}
+		if tb.insert(&k, hash, gap, true, lap6, 1, 0, false, 1); n > 0 && n%7 == 0 { // its neighbour is newer
+			k, hash := at(n - 1)
+			i, _ := tb.find(&k, hash, 1)
+			tb.touch(i, 0, true, 1)
+		}
+	}
+	if tb.count != shareMost || len(tb.slab) != shareMost {
+		t.Errorf("%d flows in %d places", tb.count, len(tb.slab))
+	}
+	for n := range last {
+		k, hash := at(n)
+		if i, _ := tb.find(&k, hash, 1); (i != none) != (n >= last-shareMost) {
+			t.Fatalf("flow %d of %d is there: %t", n, last, i != none)
+		}
+	}
+}
+
 // TestFullOfOwners: a table in which everyone has one flow has room for one more.
 func TestFullOfOwners(t *testing.T) {
 	var tb table
 	tb.init()
 	for i := range flowsMost + 10 {
 		a := netip.AddrFrom4([4]byte{10, byte(i >> 16), byte(i >> 8), byte(i)})
-		k := keyOf(a, self4, UDP, 1, 1, kindData, true)
-		tb.insert(k, tb.hash(&k), true, a, 1, 0, false, 1)
+		k := keyOf(endsOf(a, self4), UDP, 1, 1, kindData, true)
+		tb.insert(&k, tb.hash(&k), none, true, a, 1, 0, false, 1)
 	}
 	if tb.count != flowsMost || len(tb.byAddr) != flowsMost {
 		t.Errorf("%d flows of %d owners", tb.count, len(tb.byAddr))
@@ -122,4 +157,16 @@ func TestAtOnce(t *testing.T) {
 			t.Fatal("a connection that is forbidden now goes on")
 		}
 	}
+}
+
+func endsOf(src, dst netip.Addr) *ends {
+	var e ends
+	for _, w := range []struct {
+		a      netip.Addr
+		hi, lo *uint64
+	}{{src, &e.srcHi, &e.srcLo}, {dst, &e.dstHi, &e.dstLo}} {
+		b := w.a.As16()
+		*w.hi, *w.lo = binary.BigEndian.Uint64(b[:8]), binary.BigEndian.Uint64(b[8:])
+	}
+	return &e
 }
