@@ -237,7 +237,7 @@ func (k *keeper) exit(c tray.Command) {
 			}
 			_, err = k.helper.ExitOff(k.ctx, c.Arg)
 		case tray.ExitLAN:
-			_, err = k.helper.ExitUse(k.ctx, ipc.ExitUseRequest{AllowLAN: &c.On})
+			_, err = k.helper.ExitUse(k.ctx, ipc.ExitUseRequest{AllowLAN: &c.On, LANs: c.LANs})
 		default:
 			_, err = k.helper.ExitUse(k.ctx, ipc.ExitUseRequest{Network: c.Net, Device: c.Arg})
 		}

@@ -19,6 +19,9 @@ type Exit struct {
 	// LANs alone, or for all where that is empty.
 	LANAllowed bool           `json:"lan_allowed"`
 	LANs       []netip.Prefix `json:"lans"`
+	// Local is the local networks that this device is connected to now, which the
+	// switch can keep reachable.
+	Local []netip.Prefix `json:"local"`
 	// State is what becomes of internet traffic now.
 	State ExitState `json:"state"`
 	// Recent is the names of the exit nodes used before, the last first.

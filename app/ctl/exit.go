@@ -30,13 +30,18 @@ func (c *exitUseCmd) Run(a *app) error {
 		req.AllowLAN = new(true)
 	}
 	ans, err := a.client.ExitUse(a.ctx, req)
+	return a.exit(ans, err, exitSays)
+}
+
+// exit prints an answer about exit nodes, in a line of its own or as it is.
+func (a *app) exit(ans ipc.ExitAnswer, err error, says func(ipc.Exit) string) error {
 	switch {
 	case err != nil:
 		return err
 	case a.JSON:
 		return a.json(ans)
 	}
-	fmt.Fprintln(a.out, exitSays(ans.Exit))
+	fmt.Fprintln(a.out, says(ans.Exit))
 	return nil
 }
 
@@ -73,14 +78,7 @@ type exitOffCmd struct{}
 
 func (c *exitOffCmd) Run(a *app) error {
 	ans, err := a.client.ExitOff(a.ctx, a.Network)
-	switch {
-	case err != nil:
-		return err
-	case a.JSON:
-		return a.json(ans)
-	}
-	fmt.Fprintln(a.out, exitSays(ans.Exit))
-	return nil
+	return a.exit(ans, err, exitSays)
 }
 
 type exitLANCmd struct {
@@ -100,19 +98,15 @@ func (c *exitLANOffCmd) Run(a *app) error { return a.allowLAN(false, nil) }
 
 func (a *app) allowLAN(on bool, only []netip.Prefix) error {
 	ans, err := a.client.ExitUse(a.ctx, ipc.ExitUseRequest{Network: a.Network, AllowLAN: &on, LANs: only})
-	switch {
-	case err != nil:
-		return err
-	case a.JSON:
-		return a.json(ans)
-	case !ans.Exit.LANAllowed:
-		fmt.Fprintln(a.out, "Beside an exit node no local network stays reachable.")
-	case len(ans.Exit.LANs) > 0:
-		fmt.Fprintf(a.out, "Beside an exit node %s stays reachable where it is a local network.\n", prefixes(ans.Exit.LANs))
-	default:
-		fmt.Fprintln(a.out, "Beside an exit node local networks stay reachable.")
-	}
-	return nil
+	return a.exit(ans, err, func(x ipc.Exit) string {
+		switch {
+		case !x.LANAllowed:
+			return "Beside an exit node no local network stays reachable."
+		case len(x.LANs) > 0:
+			return "Beside an exit node " + prefixes(x.LANs) + " stays reachable where it is a local network."
+		}
+		return "Beside an exit node local networks stay reachable."
+	})
 }
 
 type exitListCmd struct{}
@@ -204,21 +198,17 @@ func (c *exitOfferOffCmd) Run(a *app) error { return a.offer(false, false) }
 
 func (a *app) offer(on, lan bool) error {
 	ans, err := a.client.ExitOffer(a.ctx, ipc.ExitOfferRequest{Network: a.Network, On: on, LAN: lan})
-	switch {
-	case err != nil:
-		return err
-	case a.JSON:
-		return a.json(ans)
-	case ans.Exit.Pending:
-		fmt.Fprintln(a.out, "The offer waits for an admin's word: kith exit approve, on an admin's device.")
-	case ans.Exit.Offering && ans.Exit.OfferLAN:
-		fmt.Fprintln(a.out, "This device is an exit node, and its local networks can be reached through it.")
-	case ans.Exit.Offering:
-		fmt.Fprintln(a.out, "This device is an exit node.")
-	default:
-		fmt.Fprintln(a.out, "This device is no exit node.")
-	}
-	return nil
+	return a.exit(ans, err, func(x ipc.Exit) string {
+		switch {
+		case x.Pending:
+			return "The offer waits for an admin's word: kith exit approve, on an admin's device."
+		case x.Offering && x.OfferLAN:
+			return "This device is an exit node, and its local networks can be reached through it."
+		case x.Offering:
+			return "This device is an exit node."
+		}
+		return "This device is no exit node."
+	})
 }
 
 type exitApproveCmd struct {

@@ -2,6 +2,7 @@ package model
 
 import (
 	"cmp"
+	"net/netip"
 	"slices"
 	"strings"
 
@@ -11,12 +12,14 @@ import (
 
 // Exit is the use of exit nodes over all networks; one at most is in use.
 type Exit struct {
-	State    ipc.ExitState // ExitOff where none is in use
-	Why      string        // why it is blocked, as the helper's warning says
-	Using    string        // the device's name, "" none
-	Net      string        // network ID of the one in use, "" none
-	AllowLAN bool          // local networks stay reachable, beside the one in use or the next
-	Nodes    []ExitNode    // the one in use, those used before, then who can be reached, by latency and name
+	State    ipc.ExitState  // ExitOff where none is in use
+	Why      string         // why it is blocked, as the helper's warning says
+	Using    string         // the device's name, "" none
+	Net      string         // network ID of the one in use, "" none
+	AllowLAN bool           // local networks stay reachable, beside the one in use or the next
+	Only     []netip.Prefix // that holds for these alone; for all, also of other places, where empty
+	LANs     []LAN          // those here, then what is chosen and not here
+	Nodes    []ExitNode     // the one in use, those used before, then who can be reached, by latency and name
 }
 
 // ExitNode is a device that passes on internet traffic.
@@ -50,6 +53,7 @@ func exits(st ipc.Status, devices []Device) Exit {
 	recent := map[string]int{} // network ID + name, to place
 	for _, n := range st.Networks {
 		e.AllowLAN = e.AllowLAN || n.Exit.LANAllowed // one switch for all networks
+		e.Only, e.LANs = n.Exit.LANs, lans(n.Exit)
 		for i, name := range n.Exit.Recent {
 			recent[n.ID+"/"+name] = i
 		}

@@ -61,6 +61,8 @@ var pages = map[Key]Entry{
 	"exit.connecting": {Text: "Connecting to {device}. Internet traffic waits until it answers.", About: "top of Exit nodes"},
 	"exit.on":         {Text: "Internet traffic goes through {device}.", About: "top of Exit nodes"},
 	"exit.lan":        {Text: "Allow local network: printers and others here stay reachable", About: "checkbox on Exit nodes"},
+	"exit.lan.all":    {Text: "All of them, also in other places", About: "checkbox below exit.lan, above one for each local network"},
+	"exit.lan.away":   {Text: "{prefix} (not here now)", About: "checkbox for a chosen local network that this device is not connected to"},
 	"exit.search":     {Text: "Search exit nodes", About: "placeholder"},
 	"exit.hint":       {Text: "An exit node passes your internet traffic on. To offer this device as one, see Settings, This device.", About: "Exit nodes"},
 	"exit.none":       {Text: "No device offers to be an exit node yet.", About: "empty Exit nodes"},

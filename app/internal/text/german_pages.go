@@ -46,6 +46,8 @@ var dePages = map[Key]Entry{
 	"exit.connecting": {Text: "Verbindet mit {device}. Internetverkehr wartet, bis es antwortet."},
 	"exit.on":         {Text: "Internetverkehr geht über {device}."},
 	"exit.lan":        {Text: "Lokales Netz erlauben: Drucker und andere hier bleiben erreichbar"},
+	"exit.lan.all":    {Text: "Alle, auch an anderen Orten"},
+	"exit.lan.away":   {Text: "{prefix} (gerade nicht hier)"},
 	"exit.search":     {Text: "Exit-Nodes suchen"},
 	"exit.hint":       {Text: "Ein Exit-Node reicht den Internetverkehr weiter. Dieses Gerät als einen anzubieten: Einstellungen, Dieses Gerät."},
 	"exit.none":       {Text: "Noch bietet sich kein Gerät als Exit-Node an."},

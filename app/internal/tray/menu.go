@@ -3,6 +3,7 @@
 package tray
 
 import (
+	"net/netip"
 	"time"
 
 	"kith.internal/app/internal/model"
@@ -44,6 +45,7 @@ type Command struct {
 	Arg    string
 	Net    string
 	On     bool
+	LANs   []netip.Prefix // with ExitLAN: these alone
 	Action model.Action
 }
 
@@ -112,7 +114,7 @@ func exits(c *text.Catalogue, v model.View) Row {
 	}
 	sub = append(sub, Row{Separator: true})
 	lan := Row{Label: c.S("tray.exit.lan"), Checkable: true, Checked: v.Exit.AllowLAN, Disabled: !v.May,
-		Command: Command{Verb: ExitLAN, On: !v.Exit.AllowLAN}}
+		Command: Command{Verb: ExitLAN, On: !v.Exit.AllowLAN, LANs: v.Exit.Only}}
 	return Row{Label: c.S("tray.exit", "name", using), Sub: append(sub, lan)}
 }
 

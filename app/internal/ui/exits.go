@@ -2,6 +2,7 @@ package ui
 
 import (
 	"context"
+	"net/netip"
 	"reflect"
 
 	"fyne.io/fyne/v2"
@@ -22,12 +23,14 @@ type exits struct {
 	now    *widget.Label
 	off    *widget.Button
 	lan    *widget.Check
+	lans   *fyne.Container // a switch for each local network
 	search *keyEntry
 	list   *enterList
 	empty  *widget.Label
 	rows   []model.ExitNode
 	chosen string // a Device's ID
 	drawn  model.Exit
+	lansOf []any // what lans was drawn of
 	may    bool
 	quiet  bool // a change of ours, not the person's
 }
@@ -38,9 +41,10 @@ func newExits(s *Shell) *exits {
 	e.off = widget.NewButton(s.say("action.exitoff"), func() { s.exitOff(s.view.Exit.Net) })
 	e.lan = widget.NewCheck(s.say("exit.lan"), func(on bool) {
 		if !e.quiet {
-			e.allowLAN(on)
+			e.allowLAN(on, e.s.view.Exit.Only)
 		}
 	})
+	e.lans = container.NewVBox()
 	e.search = newKeyEntry(s.say("exit.search"), e.searchKey, s.pass)
 	e.search.OnChanged = func(string) { e.apply() }
 	e.search.OnSubmitted = func(string) { e.useChosen() }
@@ -57,7 +61,7 @@ func newExits(s *Shell) *exits {
 	e.empty.Alignment = fyne.TextAlignCenter
 	hint := para(s.say("exit.hint"))
 	hint.Importance = widget.LowImportance
-	top := container.NewVBox(container.NewBorder(nil, nil, nil, container.NewCenter(e.off), e.now), e.lan, hint, e.search)
+	top := container.NewVBox(container.NewBorder(nil, nil, nil, container.NewCenter(e.off), e.now), e.lan, container.New(layout.NewCustomPaddedLayout(0, 0, theme.IconInlineSize()+theme.InnerPadding(), 0), e.lans), hint, e.search)
 	e.box = container.NewBorder(top, nil, nil, nil, container.NewStack(e.list, container.NewVBox(layout.NewSpacer(), e.empty, layout.NewSpacer())))
 	return e
 }
@@ -83,7 +87,39 @@ func (e *exits) set(v model.View) {
 	e.lan.SetChecked(v.Exit.AllowLAN)
 	e.quiet = false
 	enable(e.lan, v.May)
+	e.fillLANs(v)
 	e.apply()
+}
+
+// fillLANs shows a switch for all local networks, and one for each, while the
+// switch above them is on.
+func (e *exits) fillLANs(v model.View) {
+	x := v.Exit
+	of := []any{x.AllowLAN, x.Only, x.LANs, v.May}
+	if reflect.DeepEqual(e.lansOf, of) {
+		return // one of them may have the focus
+	}
+	e.lansOf = of
+	e.lans.RemoveAll()
+	show(e.lans, x.AllowLAN && len(x.LANs) > 0)
+	if !x.AllowLAN || len(x.LANs) == 0 {
+		return
+	}
+	add := func(label string, on bool, change func(bool) (bool, []netip.Prefix)) {
+		c := widget.NewCheck(label, nil)
+		c.SetChecked(on)
+		c.OnChanged = func(on bool) { e.allowLAN(change(on)) }
+		enable(c, v.May)
+		e.lans.Add(c)
+	}
+	add(e.s.say("exit.lan.all"), len(x.Only) == 0, x.SwitchAllLANs)
+	for _, l := range x.LANs {
+		label := l.Prefix.String()
+		if !l.Here {
+			label = e.s.say("exit.lan.away", "prefix", label)
+		}
+		add(label, l.On, func(on bool) (bool, []netip.Prefix) { return x.SwitchLAN(l.Prefix, on) })
+	}
 }
 
 func (e *exits) apply() {
@@ -181,13 +217,13 @@ func (e *exits) useChosen() {
 	}
 }
 
-func (e *exits) allowLAN(on bool) {
+func (e *exits) allowLAN(on bool, only []netip.Prefix) {
 	e.s.slow(func(ctx context.Context) error {
-		_, err := e.s.env.Helper.ExitUse(ctx, ipc.ExitUseRequest{AllowLAN: &on})
+		_, err := e.s.env.Helper.ExitUse(ctx, ipc.ExitUseRequest{AllowLAN: &on, LANs: only})
 		return err
 	}, func(err error) {
 		if err != nil {
-			e.drawn = model.Exit{State: "?"} // the truth, not the click
+			e.drawn, e.lansOf = model.Exit{State: "?"}, nil // the truth, not the click
 			e.set(e.s.view)
 			e.s.failed(err)
 		}

@@ -103,6 +103,9 @@ func (f *fake) ExitUse(_ context.Context, r ipc.ExitUseRequest) (ipc.ExitAnswer,
 	lan := "as it is"
 	if r.AllowLAN != nil {
 		lan = fmt.Sprint(*r.AllowLAN)
+		if len(r.LANs) > 0 {
+			lan += fmt.Sprint(" ", r.LANs)
+		}
 	}
 	return ipc.ExitAnswer{}, f.call("exit use %s, lan %s", r.Device, lan)
 }

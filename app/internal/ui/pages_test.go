@@ -2,6 +2,7 @@ package ui
 
 import (
 	"errors"
+	"net/netip"
 	"strings"
 	"testing"
 	"time"
@@ -76,6 +77,31 @@ func TestExits(t *testing.T) {
 	b.click("OK")
 	b.fake.err = nil
 	b.did()
+	b.see("All of them, also in other places", "10.20.0.0/16", "192.168.1.0/24")
+	b.click("192.168.1.0/24")
+	b.did1("exit use , lan true [10.20.0.0/16]")
+	b.click("All of them, also in other places")
+	b.did1("exit use , lan true [10.20.0.0/16 192.168.1.0/24]")
+	some := sample()
+	some.Networks[0].Exit.LANs = []netip.Prefix{netip.MustParsePrefix("192.168.0.0/16"), netip.MustParsePrefix("172.20.0.0/24")}
+	b.take(some)
+	b.see("172.20.0.0/24 (not here now)")
+	b.click("10.20.0.0/16")
+	b.did1("exit use , lan true [10.20.0.0/16 192.168.1.0/24 172.20.0.0/24]")
+	b.click("All of them, also in other places")
+	b.did1("exit use , lan true")
+	b.click("Allow local network: printers and others here stay reachable")
+	b.did1("exit use , lan false [192.168.0.0/16 172.20.0.0/24]")
+	some.Networks[0].Exit.LANs = some.Networks[0].Exit.LANs[1:]
+	b.take(some)
+	b.click("172.20.0.0/24 (not here now)")
+	b.did1("exit use , lan false")
+	some.Networks[0].Exit.LANAllowed = false
+	b.take(some)
+	if p.lans.Visible() || len(p.lans.Objects) > 0 {
+		t.Error("the switches of local networks are there while none stays reachable")
+	}
+	b.take(sample())
 	b.click("Turn off")
 	b.did1("exit off id-home")
 

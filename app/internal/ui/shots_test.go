@@ -30,6 +30,8 @@ type variant struct {
 	fyne.ThemeVariant
 }
 
+var localNets = []netip.Prefix{netip.MustParsePrefix("10.20.0.0/16"), netip.MustParsePrefix("192.168.1.0/24")}
+
 func addr(s string) *netip.Addr { return ptr(netip.MustParseAddr(s)) }
 
 // sample is a network with something on every page.
@@ -37,7 +39,7 @@ func sample() ipc.Status {
 	n := ipc.Network{
 		Name: "home", Alias: "home", ID: "id-home", Active: true,
 		Self: ipc.Self{Name: "laptop", FQDN: "laptop.home.internal", Role: ipc.RoleOwner, Key: "key-laptop", IPv4: addr("100.71.0.2"), IPv6: addr("fd12:3456:789a:1::2")},
-		Exit: ipc.Exit{Using: ptr("vps"), State: ipc.ExitOn, Recent: []string{"vps", "nas"}, LANAllowed: true, AllowLAN: []netip.Prefix{netip.MustParsePrefix("192.168.1.0/24")}},
+		Exit: ipc.Exit{Using: ptr("vps"), State: ipc.ExitOn, Recent: []string{"vps", "nas"}, LANAllowed: true, AllowLAN: localNets, Local: localNets},
 	}
 	n.Peers = []ipc.Peer{
 		{Name: "nas", Online: true, Active: true, Path: ipc.PathLAN, LatencyMS: ptr(0.8), OS: ptr("Debian 12"), Tags: []string{"server"}, Role: ipc.RoleAdmin, Exit: true,

@@ -242,7 +242,7 @@ func (e *Engine) egressConfig() egress.Config {
 	}
 	c.Exit, c.Block, c.Portal = true, true, e.portalOpen()
 	if e.exit.allowLAN {
-		c.AllowLAN = e.localNetworks()
+		c.AllowLAN = e.allowedNetworks()
 	}
 	if n := e.exitNetwork(); n != nil && n.on != nil && n.on.index != 0 && !n.exitOf().IsZero() {
 		m, p := n.book.View().Member(n.exitOf()), n.learnt[n.exitOf()]
@@ -288,7 +288,7 @@ func (e *Engine) egressProblem(err error) {
 	}
 }
 
-// localNetworks is the connected networks that stay reachable beside an exit
+// localNetworks is the connected networks that can stay reachable beside an exit
 // node: those with private addresses, as a LAN can claim any other for its own.
 func (e *Engine) localNetworks() []netip.Prefix {
 	var out []netip.Prefix
@@ -298,7 +298,7 @@ func (e *Engine) localNetworks() []netip.Prefix {
 		}
 		for _, p := range i.Prefixes {
 			p = p.Masked()
-			if !p.Addr().IsPrivate() || p.IsSingleIP() || !e.wantsLAN(p) || slices.Contains(out, p) {
+			if !p.Addr().IsPrivate() || p.IsSingleIP() || slices.Contains(out, p) {
 				continue
 			}
 			out = append(out, p)
@@ -306,6 +306,11 @@ func (e *Engine) localNetworks() []netip.Prefix {
 	}
 	slices.SortFunc(out, netip.Prefix.Compare)
 	return out
+}
+
+// allowedNetworks is those of them that a person keeps reachable.
+func (e *Engine) allowedNetworks() []netip.Prefix {
+	return slices.DeleteFunc(e.localNetworks(), func(p netip.Prefix) bool { return !e.wantsLAN(p) })
 }
 
 func (e *Engine) wantsLAN(p netip.Prefix) bool {

@@ -197,8 +197,9 @@ func (n *network) exitStatus() ipc.Exit {
 	if n.offersExit() || len(n.offersRoutes()) > 0 {
 		out.NAT = n.e.passing.how
 	}
-	if out.LANAllowed, out.LANs = x.allowLAN, x.lans; x.allowLAN {
-		out.AllowLAN = n.e.localNetworks()
+	out.LANAllowed, out.LANs, out.Local = x.allowLAN, x.lans, n.e.localNetworks()
+	if x.allowLAN {
+		out.AllowLAN = n.e.allowedNetworks()
 	}
 	if n.usesExit() {
 		out.Using, out.State = new(n.e.exitName()), x.state
