@@ -126,6 +126,15 @@ func TestBirthday(t *testing.T) {
 					if len(sent) > birthdayPings+64 {
 						t.Errorf("%d ports were tried", len(sent))
 					}
+					for _, n := range h.ends {
+						n.wire.mu.Lock()
+						left := len(n.wire.carriers.ports)
+						n.wire.mu.Unlock()
+						// But the one that has met, all are closed again.
+						if opened := n.opened.Load(); opened > birthdayPorts || left > 1 {
+							t.Errorf("%s has opened %d ports, and has %d left", n.name, opened, left)
+						}
+					}
 				})
 			}
 			if met < c.want || met > c.most {

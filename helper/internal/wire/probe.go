@@ -21,8 +21,8 @@ const (
 	doubtEvery    = 300 * time.Millisecond
 	holdEvery     = 250 * time.Millisecond // while an initiation waits
 	keepNAT       = 25 * time.Second
-	sessionQuiet  = 8 * time.Second // more than a session's keep-alive takes
-	allEvery      = time.Minute     // all candidates, while active
+	sessionQuiet  = 21 * time.Second // more than a session's keep-alive takes
+	allEvery      = time.Minute      // all candidates, while active
 	activeBackoff = 2 * time.Second
 	chainBackoff  = 10 * time.Second // while active without a path of our own
 	streakEvery   = time.Second      // a path that has begun to be better

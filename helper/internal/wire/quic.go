@@ -89,8 +89,8 @@ func (s *session) Close(code uint64) error {
 var quicConfig = &quic.Config{
 	Versions:                []quic.Version{quic.Version1},
 	HandshakeIdleTimeout:    5 * time.Second,
-	MaxIdleTimeout:          30 * time.Second,
-	KeepAlivePeriod:         7 * time.Second, // with deadAfter: how soon a dead peer is noticed
+	MaxIdleTimeout:          60 * time.Second,
+	KeepAlivePeriod:         20 * time.Second, // with deadAfter: how soon a dead peer is noticed
 	MaxIncomingStreams:      64,
 	MaxIncomingUniStreams:   -1,
 	InitialPacketSize:       1200,

@@ -365,7 +365,7 @@ func TestSharedKey(t *testing.T) {
 			t.Errorf("the sponsor was told %q", got)
 		}
 		nodes[0].wire.SetPeers(nil)
-		time.Sleep(time.Minute)
+		time.Sleep(2 * quicConfig.MaxIdleTimeout)
 		for i, s := range live {
 			if s.Context().Err() == nil {
 				t.Errorf("session %d lives on after the invite", i)

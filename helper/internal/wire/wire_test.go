@@ -32,6 +32,7 @@ type node struct {
 	dialLink func(context.Context, Relay, func([]byte) ([]byte, error)) (Link, error)
 
 	changes atomic.Int32 // of the neighbours
+	opened  atomic.Int32 // further UDP ports, in all
 
 	mu       sync.Mutex
 	log      []string // what the handler was told
@@ -52,12 +53,17 @@ func newNode(t testing.TB, name string, host *udptest.Host) *node {
 
 func (n *node) start() {
 	n.t.Helper()
-	w, err := New(Config{Conn: n.conn, Device: n.device, Control: n.control, Handler: n, DialLink: n.dialLink, Listen: n.host.Listen})
+	w, err := New(Config{Conn: n.conn, Device: n.device, Control: n.control, Handler: n, DialLink: n.dialLink, Listen: n.listen})
 	if err != nil {
 		n.t.Fatal(err)
 	}
 	n.wire = w
 	n.setLocal()
+}
+
+func (n *node) listen(port uint16) (udp.Conn, error) {
+	n.opened.Add(1)
+	return n.host.Listen(port)
 }
 
 func (n *node) setLocal() { n.wire.SetLocal(n.host.Interfaces(), nil) }
