@@ -45,7 +45,7 @@ const (
 	HealthPortal        = "captive-portal"      // the network here wants a sign-in; args: by
 	HealthPortalOpen    = "portal-open"         // names and web pages go past Kith; args: until
 	HealthPolicy        = "policy-unreadable"   // args: why, by
-	HealthExitBlocked   = "exit-blocked"        // internet traffic is blocked; args: device, why (offline, gone, not-approved, refuses, failed, unshared)
+	HealthExitBlocked   = "exit-blocked"        // internet traffic is blocked; args: device, why (offline, gone, not-approved, refuses, failed, unshared, forbidden)
 	HealthExitLeaks     = "exit-leaks"          // what keeps traffic from going around the exit node is not in place; args: why
 	HealthRouteConflict = "route-conflict"      // args: route, with
 	HealthNotPassing    = "not-passing"         // this device offers an exit or a route and cannot pass traffic on; args: why

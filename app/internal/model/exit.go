@@ -145,7 +145,7 @@ func blockedKey(why string) text.Key {
 	switch why {
 	case "offline":
 		return "problem.exit"
-	case "gone", "not-approved", "refuses", "failed":
+	case "gone", "not-approved", "refuses", "failed", "unshared", "forbidden":
 		return text.Key("problem.exit." + why)
 	}
 	return text.HealthKey(ipc.HealthExitBlocked)

@@ -38,6 +38,8 @@ func TestExitBlockedSaysWhy(t *testing.T) {
 		"not-approved": "Internet blocked — nas cannot be used. No admin lets nas be an exit node any more. Internet traffic is blocked.",
 		"refuses":      "Internet blocked — nas cannot be used. nas no longer offers to be an exit node. Internet traffic is blocked.",
 		"failed":       "Internet blocked — nas cannot be used. The network of exit node nas does not come up. Internet traffic is blocked.",
+		"unshared":     "Internet blocked — nas cannot be used. nas is no longer shared with you. Internet traffic is blocked.",
+		"forbidden":    "Internet blocked — nas cannot be used. The network's policy lets this device send nothing through nas. Internet traffic is blocked.",
 		"of a newer":   "Internet blocked — nas cannot be used. Exit node nas does not work. Internet traffic is blocked.",
 	} {
 		st := withExit(ipc.ExitBlocked)

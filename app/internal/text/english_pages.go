@@ -37,6 +37,8 @@ var pages = map[Key]Entry{
 	"problem.exit.not-approved": {Text: "No admin lets {device} be an exit node any more. Internet traffic is blocked.", About: "banner; as problem.exit"},
 	"problem.exit.refuses":      {Text: "{device} no longer offers to be an exit node. Internet traffic is blocked.", About: "banner; as problem.exit"},
 	"problem.exit.failed":       {Text: "The network of exit node {device} does not come up. Internet traffic is blocked.", About: "banner; as problem.exit"},
+	"problem.exit.unshared":     {Text: "{device} is no longer shared with you. Internet traffic is blocked.", About: "banner; as problem.exit"},
+	"problem.exit.forbidden":    {Text: "The network's policy lets this device send nothing through {device}. Internet traffic is blocked.", About: "banner; as problem.exit"},
 	"route.conflict":            {Text: "{route} is also your local network ({with}).", About: "on a route that meets a local one"},
 	"problem.confirm":           {Text: "{label} accepted your share of {device}. Compare the words.", About: "banner: a share waits for the owner"},
 	"problem.asking":            {Text: "{device} asks to join {network}. Compare the digits.", About: "banner: a nearby device asks to join"},

@@ -188,6 +188,8 @@ var deCodes = map[Key]Entry{
 	"problem.exit.not-approved": {Text: "Kein Admin lässt {device} noch Exit-Node sein. Internetverkehr ist gesperrt."},
 	"problem.exit.refuses":      {Text: "{device} bietet sich nicht mehr als Exit-Node an. Internetverkehr ist gesperrt."},
 	"problem.exit.failed":       {Text: "Das Netzwerk des Exit-Nodes {device} kommt nicht zustande. Internetverkehr ist gesperrt."},
+	"problem.exit.unshared":     {Text: "{device} ist nicht mehr freigegeben. Internetverkehr ist gesperrt."},
+	"problem.exit.forbidden":    {Text: "Die Richtlinie des Netzwerks lässt dieses Gerät nichts über {device} senden. Internetverkehr ist gesperrt."},
 	"route.conflict":            {Text: "{route} ist auch das lokale Netz hier ({with})."},
 	"problem.confirm":           {Text: "{label} hat die Freigabe von {device} angenommen. Die Wörter vergleichen."},
 	"problem.asking":            {Text: "{device} möchte {network} beitreten. Die Ziffern vergleichen."},

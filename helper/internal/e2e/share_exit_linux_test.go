@@ -99,9 +99,23 @@ func TestNetnsShareExit(t *testing.T) {
 	w.tight("offered again")
 	w.helperDies("e1")
 
-	w.e1.kith("share", "revoke", "e1", "--yes")
+	w.e1.kith("down")
 	w.state(ipc.ExitBlocked)
-	c.warning(ipc.HealthExitBlocked)
+	w.e1.kith("up")
+	w.leavesBy("e1", patience)
+	w.e1.policy(`{"allow": [{"from": ["e1"], "to": ["*"]}]}`)
+	w.state(ipc.ExitBlocked)
+	w.e1.policy("")
+	w.leavesBy("e1", patience)
+	w.e1.kith("device", "rename", "e1", "gate")
+	c.await("its new name", func(st ipc.Status) bool { x := st.Networks[0].Exit.Using; return x != nil && *x == "gate.home" })
+	w.tight("down and up, forbidden, renamed")
+
+	w.e1.kith("share", "revoke", "gate", "--yes")
+	w.state(ipc.ExitBlocked)
+	if says := c.warning(ipc.HealthExitBlocked); !strings.Contains(says, "gate.home") {
+		t.Errorf("taken back: %s", says)
+	}
 	for range 5 {
 		if who := w.who(w.web[0]); who != "" {
 			t.Errorf("taken back, and the web server sees %q", who)
@@ -110,7 +124,7 @@ func TestNetnsShareExit(t *testing.T) {
 	w.tight("taken back")
 	c.kith("exit", "off")
 	w.leavesBy("c", patience)
-	c.refuse(c.try("exit", "use", "e1.home"), 1, "not shared")
+	c.refuse(c.try("exit", "use", "gate.home"), 1, "not shared")
 }
 
 // deaf wants the exit node to tell a guest none of its network's names.

@@ -262,6 +262,10 @@ func (c *caller) hello(ctx context.Context, s wire.Session, q store.VisitShare) 
 			c.refused(q.Share, err)
 			return err
 		}
+		if a.Gone {
+			c.s.post(func() { c.s.left(c.id) })
+			return nil
+		}
 		got := a
 		c.s.post(func() { c.s.take(c.id, q.Share, got) })
 		if a, err = h.Next(); err != nil {
@@ -320,6 +324,7 @@ func (s *stay) take(from key.Public, sid guest.SID, a visit.Answer) {
 		return
 	}
 	delete(s.refused, sid)
+	s.back(from)
 	s.greeted[sid] = time.Now()
 	fresh := false
 	for _, k := range a.Contacts {

@@ -46,6 +46,7 @@ const (
 	exitRefuses     exitWhy = "refuses"      // it does not offer
 	exitFailed      exitWhy = "failed"       // the network could not be brought up
 	exitUnshared    exitWhy = "unshared"     // a friend's, and shared no more
+	exitForbidden   exitWhy = "forbidden"    // the policy lets this device send nothing there
 )
 
 // connectFor is how long an exit node may take before it counts as offline.
@@ -58,6 +59,7 @@ type exitFacts struct {
 	member   bool // the device is there
 	shared   bool // or was, by a friend
 	approved bool
+	denied   bool // by the policy
 	refuses  bool // it says that it does not offer, or is stopping
 	path     bool
 	worked   bool
@@ -77,6 +79,8 @@ func (f exitFacts) judge() (ipc.ExitState, exitWhy) {
 		return ipc.ExitBlocked, exitFailed
 	case !f.approved:
 		return ipc.ExitBlocked, exitNotApproved
+	case f.denied:
+		return ipc.ExitBlocked, exitForbidden
 	case f.refuses:
 		return ipc.ExitBlocked, exitRefuses
 	case f.path:
@@ -141,6 +145,13 @@ func (n *network) exits(m *roster.Member) bool {
 	return m.Exit && (!heard || l.Seq == 0 || l.Exit) || heard && l.Exit && n.exitApproved(m)
 }
 
+// mayGoOut tells whether the policy lets this device send internet traffic through
+// an exit node.
+func (n *network) mayGoOut() bool {
+	me := n.me()
+	return me != nil && n.policyInForce().Internet(deviceOf(me))
+}
+
 // exitFacts gathers what is known of the exit node in use.
 func (e *Engine) exitFacts() exitFacts {
 	f := exitFacts{down: e.exitDown(), worked: e.exit.worked, waited: time.Since(e.exit.since)}
@@ -156,7 +167,7 @@ func (e *Engine) exitFacts() exitFacts {
 	if f.member = m != nil; m == nil || expired(m, time.Now()) || !f.up {
 		return f
 	}
-	f.approved = n.exitApproved(m)
+	f.approved, f.denied = n.exitApproved(m), !n.mayGoOut()
 	if l, ok := n.learnt[m.Key]; ok && l.Seq != 0 {
 		f.refuses = !l.Exit && !l.Gone
 		if l.Gone {
@@ -179,6 +190,7 @@ func (e *Engine) applyExit() {
 	x.state, x.why = ipc.ExitOff, exitFine
 	if x.use != nil {
 		x.state, x.why = e.exitFacts().judge()
+		e.followExitName()
 	}
 	if x.state == ipc.ExitOn {
 		x.worked, x.since = true, time.Now()
@@ -207,6 +219,20 @@ func (e *Engine) sayExit() {
 		return
 	}
 	e.warn(ipc.HealthExitBlocked, "", map[string]string{"device": e.exitName(), "why": string(x.why)})
+}
+
+// followExitName keeps what the exit node is called, for when it is no longer known.
+func (e *Engine) followExitName() {
+	name := e.exitName()
+	if name == e.exit.use.Name {
+		return
+	}
+	use := *e.exit.use
+	use.Name = name
+	e.exit.use = &use
+	if err := e.cfg.Store.UpdateMachine(func(m *store.Machine) error { m.Exit = &use; return nil }); err != nil {
+		e.log.Warn("keep the exit node's new name", "err", err)
+	}
 }
 
 // exitName is what the exit node in use is called.

@@ -105,7 +105,7 @@ func (e *Engine) sharedExitFacts(f exitFacts) exitFacts {
 	}
 	f.member, f.approved = true, t.Exit
 	st, ok := s.wire.PeerStatus(t.Key)
-	f.path = ok && st.Path.Kind != wire.None
+	f.path = ok && !s.gone[t.Key] && st.Path.Kind != wire.None
 	return f
 }
 

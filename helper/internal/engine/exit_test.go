@@ -25,6 +25,7 @@ func TestJudgeExit(t *testing.T) {
 		{"no consent, whatever it says", exitFacts{up: true, member: true, path: true}, ipc.ExitBlocked, exitNotApproved},
 		{"it refuses", exitFacts{up: true, member: true, approved: true, path: true, refuses: true}, ipc.ExitBlocked, exitRefuses},
 		{"a friend's, not shared any more", exitFacts{up: true, shared: true, path: true}, ipc.ExitBlocked, exitUnshared},
+		{"the policy forbids it", exitFacts{up: true, member: true, approved: true, path: true, denied: true}, ipc.ExitBlocked, exitForbidden},
 		{"no member any more", exitFacts{up: true, path: true}, ipc.ExitBlocked, exitGone},
 		{"the network does not come up", exitFacts{member: true, approved: true, path: true}, ipc.ExitBlocked, exitFailed},
 	} {

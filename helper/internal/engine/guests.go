@@ -348,8 +348,9 @@ func (n *network) looks(s *guest.State) string {
 			out += m.Key.Short()
 		}
 	}
+	exits := n.exitsFor(s)
 	for _, m := range s.Targets(v) {
-		out += fmt.Sprint(m.Key, m.WG, m.Control, m.Name, n.exitsAny(m), n.has4(m), m.IPv4)
+		out += fmt.Sprint(m.Key, m.WG, m.Control, m.Name, exits(m), n.has4(m), m.IPv4)
 	}
 	return out
 }

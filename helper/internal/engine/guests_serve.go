@@ -130,7 +130,7 @@ func (n *network) prove(s *guest.State) ([]byte, error) {
 		}
 		return nil, ipc.Errorf(ipc.CodeNotAdmin, "no proof is at hand")
 	}
-	return guest.Prove(n.device, n.book.View(), s, guest.Seen{Relays: n.servesAny, Carries: n.carriesAny, Exits: n.exitsAny, IPv4: n.has4}, time.Now())
+	return guest.Prove(n.device, n.book.View(), s, guest.Seen{Relays: n.servesAny, Carries: n.carriesAny, Exits: n.exitsFor(s), IPv4: n.has4}, time.Now())
 }
 
 // servesAny tells of this device too whether it serves as a relay.
@@ -168,6 +168,14 @@ func (n *network) exitsAny(m *roster.Member) bool {
 		return n.offersExit()
 	}
 	return n.exits(m)
+}
+
+// exitsFor is exitsAny for who comes by a share.
+func (n *network) exitsFor(s *guest.State) func(*roster.Member) bool {
+	if !n.policyInForce().GuestInternet(s.SID.String()) {
+		return func(*roster.Member) bool { return false }
+	}
+	return n.exitsAny
 }
 
 // has4 tells whether a member's IPv4 address is in use, as far as it has said.

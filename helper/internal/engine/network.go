@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/netip"
 	"slices"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -235,12 +236,23 @@ func (n *network) stop() {
 var ofLive = []string{ipc.HealthIPv4Conflict, ipc.HealthIPv4Blocked, ipc.HealthNoIPv6, ipc.HealthNoTUN, ipc.HealthPortTaken, ipc.HealthRelayPort, ipc.HealthRelayHidden, ipc.HealthRelayLies, ipc.HealthForwardDrops,
 	ipc.HealthRelayOther, ipc.HealthSTUNLies, ipc.HealthRouteConflict}
 
-// sayGone tells the members that this device stops.
+// sayGone tells the members, and friends' devices, that this device stops.
 func (n *network) sayGone() {
-	if n.on != nil {
-		n.on.replica.Gone()
+	if n.on == nil {
+		return
 	}
+	n.on.replica.Gone()
+	var wg sync.WaitGroup
+	for _, g := range n.visitors {
+		for h := range g.hellos {
+			wg.Go(func() { h.Leave(goneWithin) })
+		}
+	}
+	wg.Wait()
 }
+
+// goneWithin bounds for how long friends' devices are told.
+const goneWithin = 200 * time.Millisecond
 
 // refresh decides and applies, after any change of the roster, the presence or
 // the host.

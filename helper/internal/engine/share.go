@@ -353,7 +353,11 @@ func (e *Engine) shareNamed(req ipc.ShareIDRequest) (*network, *guest.State, err
 	var live, over []hit
 	for _, n := range nets {
 		for _, s := range n.shares() {
-			if !meansShare(req.Share, s.SID.String(), s.Name, labelOf(s)) {
+			names := []string{s.Name, labelOf(s)}
+			for _, m := range s.Targets(n.book.View()) {
+				names = append(names, m.Name) // they may have been renamed
+			}
+			if !meansShare(req.Share, s.SID.String(), names...) {
 				continue
 			}
 			if s.Over(time.Now()) == nil {

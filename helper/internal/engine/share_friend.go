@@ -284,7 +284,7 @@ func (s *stay) fillDevice(d *ipc.SharedDevice, t guest.Target) {
 		d.Short = &d.Name
 	}
 	st, ok := s.wire.PeerStatus(t.Key)
-	if !ok {
+	if !ok || s.gone[t.Key] {
 		return
 	}
 	d.Path = pathKinds[st.Path.Kind]

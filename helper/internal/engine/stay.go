@@ -38,6 +38,7 @@ type stay struct {
 	heard    map[key.Public][]netip.AddrPort // where they are, as the friend's side says
 	refused  map[guest.SID]error             // why a share does not work now
 	greeted  map[guest.SID]time.Time         // when a shared device last answered
+	gone     map[key.Public]bool             // who has said that it stops
 	timer    *time.Timer
 	routeErr error
 	closed   bool
@@ -166,7 +167,7 @@ func (n *network) startStay(w *store.Visit) (_ *stay, err error) {
 		endpoint: endpoint{e: e, log: e.log.With("guest of", w.Alias)},
 		n:        n, id: w.Network, self: w.Guest.Public(), addr: guest.Addr(w.Network, w.Guest.Public()), alias: w.Alias,
 		four: fours{}, known: map[key.Public]bool{}, callers: map[key.Public]*caller{}, doors: map[guest.SID]*door{},
-		heard: map[key.Public][]netip.AddrPort{}, refused: map[guest.SID]error{}, greeted: map[guest.SID]time.Time{},
+		heard: map[key.Public][]netip.AddrPort{}, refused: map[guest.SID]error{}, greeted: map[guest.SID]time.Time{}, gone: map[key.Public]bool{},
 	}
 	defer func() {
 		if err != nil {
@@ -310,17 +311,37 @@ func (h stayHandler) PeerWants(id key.Public) {
 }
 
 func (h stayHandler) PeerRestarted(id key.Public) {
-	h.s.post(func() { h.s.tunnel.Reset(id); h.s.n.e.publishSoon() })
+	h.s.post(func() { h.s.tunnel.Reset(id); h.s.back(id); h.s.n.e.publishSoon() })
 }
 
 func (h stayHandler) PathChanged(id key.Public, p wire.Path) {
 	h.s.post(func() {
 		h.s.tunnel.SetMTU(id, h.s.wire.MTU(id))
+		if p.Kind == wire.None {
+			delete(h.s.gone, id) // should a path come up, it is back
+		}
 		if id == h.s.exits {
 			h.s.n.e.applyExit()
 		}
 		h.s.n.e.publishSoon()
 	})
+}
+
+// left notes that a friend's device stops; from then until it is back it is not
+// counted on, whatever its path.
+func (s *stay) left(id key.Public) {
+	s.gone[id] = true
+	s.n.e.applyExit()
+	s.n.e.publishSoon()
+}
+
+// back notes that it has started again.
+func (s *stay) back(id key.Public) {
+	if s.gone[id] {
+		delete(s.gone, id)
+		s.n.e.applyExit()
+		s.n.e.publishSoon()
+	}
 }
 
 func (stayHandler) NeighboursChanged() {}

@@ -113,6 +113,8 @@ func (n *network) exitNamed(name string) (*store.ExitUse, error) {
 		return nil, ipc.Errorf(ipc.CodeNotConnected, "%s offers to be an exit node and waits for an admin's word: kith exit approve %s", m.Name, m.Name)
 	case !n.exits(m):
 		return nil, ipc.Errorf(ipc.CodeNotConnected, "%s is no exit node: there, kith exit offer on", m.Name)
+	case !n.mayGoOut():
+		return nil, ipc.Errorf(ipc.CodeNotConnected, "the policy of %s does not let this device send internet traffic through others: kith policy show", n.alias)
 	}
 	return &store.ExitUse{ExitNode: store.ExitNode{Network: n.id, Device: k}, Name: m.Name}, nil
 }

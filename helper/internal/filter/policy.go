@@ -173,6 +173,17 @@ func (p *Policy) opens(from, to *subject) (sum Ports) {
 	return sum
 }
 
+// Internet tells whether the policy lets a device send anything to the internet.
+func (p *Policy) Internet(d Device) bool { return p.reachesOut(d.subject()) }
+
+// GuestInternet is Internet for those who come by a share.
+func (p *Policy) GuestInternet(share string) bool { return p.reachesOut(subject{share: share}) }
+
+func (p *Policy) reachesOut(u subject) bool {
+	out := outside(anyPublic)
+	return !p.opens(&u, &out).Empty()
+}
+
 // ApprovesExit tells whether the policy makes a device's offer good to be an exit
 // node.
 func (p *Policy) ApprovesExit(d Device) bool {

@@ -273,3 +273,27 @@ func TestSimShareSecond(t *testing.T) {
 		}
 	})
 }
+
+// TestSimShareGone: a shared device that stops says so, and is back at once when
+// it starts again.
+func TestSimShareGone(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		nas, anna, _ := sharing(t)
+		mustAccept(t, anna, nas.share(ipc.ShareRequest{Devices: []string{"nas"}}))
+		anna.Reach(sharedNAS, 2*time.Second)
+		online := func() bool { d := anna.received().Devices; return len(d) == 1 && d[0].Online }
+		anna.Until(10*time.Second, "nas is online", online)
+		for range 3 {
+			if _, err := nas.Engine.Down(t.Context(), server.Caller{}, ipc.NetworkRequest{}); err != nil {
+				t.Fatal(err)
+			}
+			anna.Until(time.Second, "nas is offline", func() bool { return !online() })
+			time.Sleep(time.Minute)
+			if _, err := nas.Engine.Up(t.Context(), server.Caller{}, ipc.UpRequest{}); err != nil {
+				t.Fatal(err)
+			}
+			anna.Until(20*time.Second, "nas is back", online)
+			anna.Reach(sharedNAS, 2*time.Second)
+		}
+	})
+}

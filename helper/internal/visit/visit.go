@@ -33,6 +33,7 @@ type Answer struct {
 	Pending  bool      `cbor:"3,keyasint,omitempty"` // of an acceptance: the owner has to approve
 	Proof    []byte    `cbor:"4,keyasint,omitempty"` // the view
 	Contacts []Contact `cbor:"5,keyasint,omitempty"`
+	Gone     bool      `cbor:"6,keyasint,omitempty"` // the owner's device stops for now
 }
 
 // Contact is where a device may be found.
@@ -178,8 +179,10 @@ func (h *Hello) Close() {
 // Guest is the owner's end of a stream. Send may be called from any goroutine,
 // Next from one.
 type Guest struct {
-	st wire.Stream
-	mu sync.Mutex
+	st     wire.Stream
+	mu     sync.Mutex
+	closed chan struct{}
+	once   sync.Once
 }
 
 // Accept waits for a stream and its first request.
@@ -188,7 +191,7 @@ func Accept(ctx context.Context, s wire.Session) (*Guest, Request, error) {
 	if err != nil {
 		return nil, Request{}, fmt.Errorf("wait for the guest: %w", err)
 	}
-	g := &Guest{st: st}
+	g := &Guest{st: st, closed: make(chan struct{})}
 	st.SetReadDeadline(time.Now().Add(patience))
 	req, err := g.Next()
 	if err != nil {
@@ -234,4 +237,17 @@ func (g *Guest) Settle() {
 func (g *Guest) Close() {
 	g.st.CancelRead(0)
 	g.st.Close()
+	g.once.Do(func() { close(g.closed) })
+}
+
+// Leave says that this device stops, and waits until the friend's side has closed
+// the stream and whoever reads it here has, too, or for a while.
+func (g *Guest) Leave(within time.Duration) {
+	if g.Send(Answer{Gone: true}) != nil {
+		return
+	}
+	select {
+	case <-g.closed:
+	case <-time.After(within):
+	}
 }
