@@ -126,7 +126,9 @@ func (n *network) refuse(k knock, why error) {
 	q.timer = time.AfterFunc(max(0, refusedEvery-time.Since(q.told)), func() {
 		n.e.post(func() {
 			q.timer, q.told = nil, time.Now()
-			n.tellRefused(at.sid, q.list)
+			if n.on != nil {
+				n.tellRefused(at.sid, q.list)
+			}
 			n.e.publishSoon()
 		})
 	})
