@@ -30,7 +30,7 @@ type received struct {
 
 // sockets is the host's Multicast.
 type sockets struct {
-	v4   *ipv4.PacketConn // nil where the host lacks the family
+	v4   *ipv4.PacketConn // nil where the host lacks the family, or the port is taken
 	v6   *ipv6.PacketConn
 	tap  tap
 	in   chan received
@@ -49,13 +49,24 @@ type link struct {
 	joined6 bool
 }
 
-// Open opens the port of announcements, which other processes may share.
-func Open() (Multicast, error) {
+// Open opens the port of announcements, which other processes may share. Where
+// that fails (somebody else has the port alone, say) Join tries again and says why.
+func Open() Multicast {
 	m := &sockets{in: make(chan received, backlog), quit: make(chan struct{}), links: map[int]link{}}
+	_ = m.open() // Join says it
+	m.tap.open(m)
+	return m
+}
+
+// open opens what is there of the two families, unless one is open.
+func (m *sockets) open() error {
+	if m.v4 != nil || m.v6 != nil {
+		return nil
+	}
 	c4, err4 := listen("udp4", Group4)
 	c6, err6 := listen("udp6", Group6)
 	if err4 != nil && err6 != nil {
-		return nil, fmt.Errorf("listen for announcements: %w", errors.Join(err4, err6))
+		return fmt.Errorf("listen for announcements: %w", errors.Join(err4, err6))
 	}
 	if err4 == nil {
 		m.v4 = ipv4.NewPacketConn(c4)
@@ -69,8 +80,7 @@ func Open() (Multicast, error) {
 		m.v6.SetMulticastLoopback(true)
 		m.done.Go(m.read6)
 	}
-	m.tap.open(m)
-	return m, nil
+	return nil
 }
 
 // listen opens a socket that shares its port, as net does for group addresses.
@@ -87,7 +97,7 @@ func (m *sockets) Join(ifaces []netmon.Interface) error {
 	if m.closed {
 		return net.ErrClosed
 	}
-	errs := []error{m.tap.problem()}
+	errs := []error{m.tap.problem(), m.open()}
 	for index, l := range m.links {
 		if !has(ifaces, index) {
 			m.leave4(&l)

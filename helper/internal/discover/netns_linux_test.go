@@ -35,11 +35,7 @@ func seenOn(h *netnstest.Host) (out []netmon.Interface) {
 func inNamespace(t *testing.T, h *netnstest.Host, id byte, heard chan<- Heard) *Announcer {
 	t.Helper()
 	var m Multicast
-	var err error
-	h.Do(func() { m, err = Open() })
-	if err != nil {
-		t.Fatal(err)
-	}
+	h.Do(func() { m = Open() })
 	a := announcer(t, m)
 	a.Set(seenOn(h), []Group{{Secret: [32]byte{1}, Speak: true, Port: 20000 + uint16(id), ID: [8]byte{id}, Handle: func(h Heard) {
 		select {
@@ -223,8 +219,8 @@ func TestNetnsWithoutRawSockets(t *testing.T) {
 			err = cerr
 			return
 		}
-		m, err = Open()
-		err = errors.Join(err, restore())
+		m = Open()
+		err = restore()
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -257,12 +253,41 @@ func TestNetnsMulticast(t *testing.T) {
 	for i := range s {
 		h := b.Host(fmt.Sprint("h", i))
 		h.Attach(lan, netip.PrefixFrom(netip.AddrFrom4([4]byte{192, 0, 2, byte(i + 1)}), 24))
-		var err error
-		h.Do(func() { s[i].Multicast, err = Open() })
-		if err != nil {
-			t.Fatal(err)
-		}
+		h.Do(func() { s[i].Multicast = Open() })
 		s[i].ifaces = seenOn(h)
 	}
+	testMulticast(t, s[0], s[1])
+}
+
+// TestNetnsPortIsTaken has another program keep the port of announcements to
+// itself: discovery says so, and works once the port is free.
+func TestNetnsPortIsTaken(t *testing.T) {
+	b := netnstest.New(t)
+	lan := b.LAN("lan")
+	h, other := b.Host("h"), b.Host("other")
+	h.Attach(lan, netip.MustParsePrefix("192.0.2.1/24"))
+	other.Attach(lan, netip.MustParsePrefix("192.0.2.2/24"))
+	var taken net.PacketConn
+	var err error
+	var s [2]station
+	h.Do(func() {
+		taken, err = net.ListenPacket("udp", fmt.Sprint(":", Port))
+		s[0].Multicast = Open()
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s[0].ifaces = seenOn(h)
+	h.Do(func() { err = s[0].Join(s[0].ifaces) })
+	if !errors.Is(err, unix.EADDRINUSE) {
+		t.Errorf("Join while the port is taken: %v", err)
+	}
+	taken.Close()
+	h.Do(func() { err = errors.Join(s[0].Join(s[0].ifaces), s[0].Join(nil)) })
+	if err != nil {
+		t.Errorf("Join once the port is free: %v", err)
+	}
+	other.Do(func() { s[1].Multicast = Open() })
+	s[1].ifaces = seenOn(other)
 	testMulticast(t, s[0], s[1])
 }

@@ -123,9 +123,7 @@ func (e *Engine) open() error {
 		return fmt.Errorf("watch the host's network: %w", err)
 	}
 	e.readHost()
-	if e.multicast, err = e.cfg.Host.Multicast(); err != nil {
-		return fmt.Errorf("open LAN discovery: %w", err)
-	}
+	e.multicast = e.cfg.Host.Multicast()
 	e.announcer = discover.New(e.multicast, e.log)
 	e.announcer.HearNotices(e.hearNotice)
 	e.mapper = e.cfg.Host.PortMapper(e.monitor)

@@ -45,7 +45,7 @@ type Host interface {
 	// host can ask none.
 	PortMapper(m Monitor) PortMapper
 	// Multicast opens the LAN discovery of all networks.
-	Multicast() (discover.Multicast, error)
+	Multicast() discover.Multicast
 	// Monitor watches interfaces, addresses and routes.
 	Monitor() (Monitor, error)
 	// TUN makes a TUN; "" picks the first free kith0, kith1…

@@ -52,7 +52,7 @@ func (Host) OS() string { return runtime.GOOS }
 func (Host) Listen(port uint16) (udp.Conn, error) { return udp.Listen(port) }
 
 // Multicast opens LAN discovery.
-func (Host) Multicast() (discover.Multicast, error) { return discover.Open() }
+func (Host) Multicast() discover.Multicast { return discover.Open() }
 
 // Monitor watches the network.
 func (Host) Monitor() (engine.Monitor, error) {

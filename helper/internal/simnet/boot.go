@@ -170,10 +170,10 @@ func (m multicast) Send(p []byte, ifindex int) error {
 	return m.Multicast.Send(p, ifindex)
 }
 
-func (b *boot) Multicast() (discover.Multicast, error) {
+func (b *boot) Multicast() discover.Multicast {
 	m := b.h.udp.Multicast()
 	b.hold(m.Close)
-	return multicast{m, b}, nil
+	return multicast{m, b}
 }
 
 // watcher tells of sleep, which the fake clock knows nothing of.
