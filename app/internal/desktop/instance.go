@@ -58,20 +58,9 @@ func Claim(dir, role string, handle func(Message)) (*Instance, error) {
 	if err != nil {
 		return nil, fmt.Errorf("claiming %s: %w", role, err)
 	}
-	path := filepath.Join(dir, role+".sock")
-	// We hold the lock: a socket that lies there is a dead process'.
-	if err := os.Remove(path); err != nil && !errors.Is(err, os.ErrNotExist) {
-		lock.Close()
-		return nil, fmt.Errorf("claiming %s: %w", role, err)
-	}
-	ln, err := net.Listen("unix", path)
-	if err == nil {
-		err = os.Chmod(path, 0o600) // the directory is 0700 all along
-	}
+	// We hold the lock: nobody alive listens there.
+	ln, err := listen(dir, role)
 	if err != nil {
-		if ln != nil {
-			ln.Close()
-		}
 		lock.Close()
 		return nil, fmt.Errorf("claiming %s: %w", role, err)
 	}
@@ -123,7 +112,7 @@ func (in *Instance) Close() {
 
 // Send hands a message to whoever has a role. It fails where nobody has.
 func Send(dir, role string, m Message) error {
-	conn, err := net.DialTimeout("unix", filepath.Join(dir, role+".sock"), patience)
+	conn, err := dial(dir, role)
 	if err != nil {
 		return fmt.Errorf("telling %s: %w", role, err)
 	}

@@ -5,7 +5,9 @@ package desktop
 import (
 	"errors"
 	"fmt"
+	"net"
 	"os"
+	"path/filepath"
 	"syscall"
 
 	"golang.org/x/sys/unix"
@@ -25,6 +27,27 @@ func lockFile(path string) (*os.File, error) {
 		return nil, err
 	}
 	return f, nil
+}
+
+// listen opens a role's socket; one that lies there is a dead process'.
+func listen(dir, role string) (net.Listener, error) {
+	path := filepath.Join(dir, role+".sock")
+	if err := os.Remove(path); err != nil && !errors.Is(err, os.ErrNotExist) {
+		return nil, err
+	}
+	ln, err := net.Listen("unix", path)
+	if err != nil {
+		return nil, err
+	}
+	if err := os.Chmod(path, 0o600); err != nil { // the directory is 0700 all along
+		ln.Close()
+		return nil, err
+	}
+	return ln, nil
+}
+
+func dial(dir, role string) (net.Conn, error) {
+	return net.DialTimeout("unix", filepath.Join(dir, role+".sock"), patience)
 }
 
 // private refuses a directory that others own or could have written to.
