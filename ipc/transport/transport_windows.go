@@ -22,14 +22,22 @@ const (
 	// sddl denies network logons and lets SYSTEM and administrators do all,
 	// authenticated users connect.
 	sddl = "D:P(D;;GA;;;NU)(A;;GA;;;SY)(A;;GA;;;BA)(A;;0x12019b;;;AU)"
+	// ownerAdmins has administrators own the pipe, whom every client trusts,
+	// and not the one of them who runs kithd in the foreground.
+	ownerAdmins = "O:BA"
 )
 
 func listen(path string) (Listener, error) {
-	ln, err := winio.ListenPipe(path, &winio.PipeConfig{
-		SecurityDescriptor: sddl,
+	cfg := winio.PipeConfig{
+		SecurityDescriptor: ownerAdmins + sddl,
 		InputBufferSize:    64 << 10,
 		OutputBufferSize:   64 << 10,
-	})
+	}
+	ln, err := winio.ListenPipe(path, &cfg)
+	if errors.Is(err, windows.ERROR_INVALID_OWNER) { // we are no administrator: ours alone
+		cfg.SecurityDescriptor = sddl
+		ln, err = winio.ListenPipe(path, &cfg)
+	}
 	// The first instance asks to be the first, so a pipe that is there is
 	// refused, whoever made it.
 	if errors.Is(err, windows.ERROR_ACCESS_DENIED) || errors.Is(err, windows.ERROR_PIPE_BUSY) {
