@@ -1,8 +1,17 @@
 package main
 
-import "context"
+import (
+	"context"
+	"os"
+)
 
 func defaultStateDir() string { return "/var/lib/kith" }
+
+// serviceArgs is how the service manager starts kithd.
+var serviceArgs = []string{"run"}
+
+// managerFlags has nothing: systemd takes a program as it is.
+type managerFlags struct{}
 
 // unit is the systemd unit: it may do to the network what it must, and little
 // else. Resolvers that want port 53 of every address start before it.
@@ -50,4 +59,4 @@ WantedBy=multi-user.target
 `
 
 // Run serves in the foreground, which is all that systemd wants of a service.
-func (c *runCmd) Run(ctx context.Context) error { return c.serve(ctx) }
+func (c *runCmd) Run(ctx context.Context) error { return c.serve(ctx, os.Stderr) }

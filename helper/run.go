@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"net"
 	"net/http"
@@ -30,12 +31,14 @@ type runCmd struct {
 	STUN     []string `help:"HOST:PORT of a STUN server to ask, which then learns this device's address; none by default; may be given again." name:"stun" placeholder:"HOST:PORT" sep:"none"`
 	Pprof    bool     `help:"Serve profiles on a socket beside the clients'."`
 	Debug    bool     `help:"Log more: addresses, never keys."`
+
+	managerFlags
 }
 
-// serve serves until the context ends, then restores the host.
-func (c *runCmd) serve(ctx context.Context) error {
+// serve serves until the context ends, then restores the host. It logs to logs.
+func (c *runCmd) serve(ctx context.Context, logs io.Writer) error {
 	go tendMemory(ctx)
-	log := logger(c.Debug)
+	log := logger(logs, c.Debug)
 	st, err := store.Open(c.StateDir)
 	if err != nil {
 		return fmt.Errorf("open the state in %s: %w", c.StateDir, err)

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -14,43 +13,24 @@ import (
 	"kith.internal/helper/internal/store"
 )
 
-// program runs kithd under the OS's service manager.
-type program struct {
-	run    *runCmd
-	cancel context.CancelFunc
-	done   chan error
-}
+// serviceName is kithd's name with every service manager.
+const serviceName = "kithd"
 
-func (p *program) Start(service.Service) error {
-	ctx, cancel := context.WithCancel(context.Background())
-	p.cancel, p.done = cancel, make(chan error, 1)
-	go func() {
-		err := p.run.serve(ctx)
-		if err != nil && ctx.Err() == nil {
-			// Nothing asked it to stop: the service manager sees a crash, and
-			// starts it again.
-			fmt.Fprintln(os.Stderr, "kithd:", err)
-			os.Exit(exitCode(err))
-		}
-		p.done <- err
-	}()
-	return nil
-}
+// program stands for kithd where the service manager is asked about it; what it
+// runs is runCmd.Run.
+type program struct{}
 
-func (p *program) Stop(service.Service) error {
-	p.cancel()
-	return <-p.done
-}
+func (program) Start(service.Service) error { return nil }
+func (program) Stop(service.Service) error  { return nil }
 
-func newService(p *program) (service.Service, error) {
-	return service.New(p, &service.Config{
-		Name:        "kithd",
+func newService() (service.Service, error) {
+	return service.New(program{}, &service.Config{
+		Name:        serviceName,
 		DisplayName: "Kith",
 		Description: "Kith mesh VPN: network interface, tunnels and names",
-		Arguments:   []string{"run"},
+		Arguments:   serviceArgs,
 		Option: service.KeyValue{
 			"Restart":                "on-failure",
-			"DelayedAutoStart":       true,
 			"OnFailure":              "restart",
 			"OnFailureDelayDuration": "2s",
 			"SystemdScript":          unit,
@@ -82,7 +62,7 @@ func installed() (service.Service, service.Status, error) {
 	if !managed() {
 		return nil, service.StatusUnknown, errNoManager
 	}
-	s, err := newService(&program{})
+	s, err := newService()
 	if err != nil {
 		return nil, service.StatusUnknown, err
 	}
@@ -171,6 +151,6 @@ func (c cleanupCmd) Run() error {
 		return fmt.Errorf("open the state in %s: %w", c.StateDir, err)
 	}
 	defer st.Close()
-	log := logger(false)
+	log := logger(os.Stderr, false)
 	return engine.Cleanup(host.Host{StateDir: c.StateDir, Log: log}, st, log, c.KeepBlock)
 }
