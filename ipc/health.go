@@ -85,6 +85,7 @@ const (
 	CheckHairpin   CheckCode = "hairpin" // the NAT leads its own address back
 	CheckCaptive   CheckCode = "captive" // who answers for our relays is no relay: a sign-in page
 	CheckHonest    CheckCode = "honest"  // nobody lies or drops
+	CheckKeptOut   CheckCode = "keptout" // what came in by the wire and was dropped; never fails
 )
 
 type Diag struct {

@@ -79,7 +79,7 @@ var deStates = map[Key]Entry{
 	"check.nat":           {Text: "Art des NAT"},
 	"check.nat.fix":       {Text: "Dieser Router gibt jeder Verbindung einen anderen Port. Wo direkte Wege fehlen, tragen Relays den Verkehr; UPnP oder NAT-PMP im Router einzuschalten hilft."},
 	"check.portmap":       {Text: "Portfreigabe durch den Router"},
-	"check.portmap.fix":   {Text: "Im Router UPnP oder NAT-PMP einschalten."},
+	"check.portmap.fix":   {Text: "Im Router UPnP oder NAT-PMP einschalten; wo er Unsinn antwortet, hilft vielleicht seine Aktualisierung."},
 	"check.relays":        {Text: "Antworten der Relays"},
 	"check.relays.fix":    {Text: "Nachsehen, ob die Relays laufen und UDP und TCP einlassen."},
 	"check.hairpin":       {Text: "Rückweg durch den Router"},
@@ -87,6 +87,7 @@ var deStates = map[Key]Entry{
 	"check.captive.fix":   {Text: "Einen Browser öffnen und sich bei diesem Netz anmelden."},
 	"check.honest":        {Text: "Verlässlichkeit von Relays, Weiterreichern und Servern"},
 	"check.honest.fix":    {Text: "Kith meidet sie; ein Admin sollte nach diesen Geräten sehen."},
+	"check.keptout":       {Text: "Ferngehaltene Datagramme"},
 
 	"role.owner":   {Text: "Inhaber"},
 	"role.admin":   {Text: "Admin"},

@@ -190,6 +190,13 @@ func TestNetnsGarbageOnUDP(t *testing.T) {
 	}
 	c.reach("laptop.home.internal", patience)
 	a.reach("nas.home.internal", patience)
+	told := a.diagnosis(ipc.CheckKeptOut).Detail
+	t.Logf("kith diag: %s", told)
+	for _, word := range []string{"by strangers", "forged", "malformed"} {
+		if !strings.Contains(told, word) {
+			t.Errorf("kith diag does not say %q", word)
+		}
+	}
 	x.start()
 	x.joinBy(a.invite())
 	x.reach("nas.home.internal", patience)

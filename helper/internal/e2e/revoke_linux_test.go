@@ -4,6 +4,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -121,6 +122,9 @@ func TestNetnsRevoked(t *testing.T) {
 	if !along.last().IsZero() {
 		t.Error("b answered c, which came back with its old state")
 	}
+	until(t, "kith diag of a or b names c", patience, func() bool {
+		return strings.Contains(nodes[0].diagnosis(ipc.CheckKeptOut).Detail+nodes[1].diagnosis(ipc.CheckKeptOut).Detail, "c calls, which was removed")
+	})
 	along.stop()
 	stays("after c came back with its old state")
 }

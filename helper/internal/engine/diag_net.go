@@ -19,7 +19,8 @@ type outlook struct {
 	reached, members int       // of the other devices
 	gateways         []Gateway // asked to map a port
 	found            []probed
-	portal           string // who noticed one
+	portal           string   // who noticed one
+	removed          []string // devices that were removed and are heard yet
 	name             func(key.Public) string
 }
 
@@ -32,11 +33,20 @@ func (n *network) diagNet(check func(ipc.Check), reached, members int, found []p
 	if n.e.mapper != nil {
 		o.gateways = n.e.mapper.Report()
 	}
+	for _, a := range removed(n.book.View(), removedTold) {
+		if s, ok := n.on.wire.PeerStatus(a.Device); ok && time.Since(s.LastHeard) < removedHeard {
+			o.removed = append(o.removed, a.Name)
+		}
+	}
+	slices.Sort(o.removed)
 	for _, c := range o.checks() {
 		check(c)
 	}
 	n.notice(found)
 }
+
+// removedHeard is for how long it is said that a removed device was heard.
+const removedHeard = time.Hour
 
 // notice has health know who answered for the relays.
 func (n *network) notice(found []probed) {
@@ -58,7 +68,7 @@ func (o *outlook) checks() []ipc.Check {
 		o.udp(),
 		o.family(ipc.CheckIPv4, "IPv4", o.report.IPv4, o.report.IPv6),
 		o.family(ipc.CheckIPv6, "IPv6", o.report.IPv6, o.report.IPv4),
-		o.nat(), o.portMap(), o.hairpin(), o.relays(), o.captive(), o.honest(),
+		o.nat(), o.portMap(), o.hairpin(), o.relays(), o.captive(), o.honest(), o.keptOut(),
 	}
 }
 
@@ -249,6 +259,32 @@ func (o *outlook) honest() ipc.Check {
 	}
 	if c.OK = len(words) == 0; !c.OK {
 		c.Detail = strings.Join(words, "; ")
+	}
+	return c
+}
+
+// dropWords is what a wire did not let in, in the order it is told.
+var dropWords = []struct{ kind, words string }{
+	{"strangers", "by strangers"}, {"forged", "forged"}, {"replayed", "repeated"}, {"malformed", "malformed"}, {"limited", "beyond the rate"},
+	{"frames", "to be passed on wrongly"}, {"quota", "to be passed on beyond the quota"}, {"stun", "answers by STUN that nobody asked for"},
+	{"feed", "too many at once"}, {"queue", "too many at once for a session"},
+}
+
+// keptOut says what came in and was dropped: there is nothing to mend, but it may
+// explain something.
+func (o *outlook) keptOut() ipc.Check {
+	c := ipc.Check{Code: ipc.CheckKeptOut, OK: true, Text: "Datagrams kept out", Detail: "none"}
+	var words []string
+	for _, d := range dropWords {
+		if n := o.report.Drops[d.kind]; n > 0 {
+			words = append(words, fmt.Sprintf("%d %s", n, d.words))
+		}
+	}
+	for _, name := range o.removed {
+		words = append(words, name+" calls, which was removed")
+	}
+	if len(words) > 0 {
+		c.Detail = strings.Join(words, ", ")
 	}
 	return c
 }

@@ -116,6 +116,10 @@ func TestOutlook(t *testing.T) {
 		{"lies", outlook{report: complaint(wire.Complaint{ID: s, What: wire.LiesOnAddress})}, ipc.CheckHonest, fail, "s lies on our address"},
 		{"stalls", outlook{report: complaint(wire.Complaint{ID: s, What: wire.AnswersNothing})}, ipc.CheckHonest, fail, "s takes what is sent and answers nothing"},
 		{"server lies", outlook{report: complaint(wire.Complaint{Server: at, What: wire.LiesOnAddress})}, ipc.CheckHonest, fail, "the STUN server 203.0.113.7:4711 lies on our address"},
+		{"nothing kept out", outlook{}, ipc.CheckKeptOut, ok, "none"},
+		{"kept out", outlook{
+			report: wire.NetReport{Drops: map[string]uint64{"limited": 7, "strangers": 12, "read errors": 1}}, removed: []string{"phone"},
+		}, ipc.CheckKeptOut, ok, "12 by strangers, 7 beyond the rate, phone calls, which was removed"},
 		{"another key", outlook{found: failed(relay.StepKey, &relay.KeyError{})}, ipc.CheckHonest, fail, "who answers for s has another key than it"},
 	}
 	for _, tt := range tests {
