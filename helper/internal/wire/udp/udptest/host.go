@@ -24,6 +24,7 @@ type Host struct {
 	no4, no6   bool
 	asleep     bool
 	wall       *firewall
+	found      found
 }
 
 // Host makes a host with nothing but a loopback.
@@ -57,6 +58,7 @@ func (h *Host) Attach(s *Segment, prefixes ...netip.Prefix) int {
 	}
 	ll := netip.AddrFrom16([16]byte{0: 0xfe, 1: 0x80, 14: byte(i.index >> 8), 15: byte(i.index)})
 	i.prefixes = append([]netip.Prefix{netip.PrefixFrom(ll, 64)}, prefixes...)
+	h.net.shape++
 	return i.index
 }
 
@@ -66,6 +68,8 @@ func (h *Host) Detach(s *Segment) {
 	defer h.net.mu.Unlock()
 	if i := h.on(s); i != nil {
 		is := func(j *iface) bool { return i == j }
+		i.gone = true
+		h.net.shape++
 		h.ifaces = slices.DeleteFunc(h.ifaces, is)
 		h.routes = slices.DeleteFunc(h.routes, func(r route) bool { return r.via == i })
 		s.ports = slices.DeleteFunc(s.ports, is)
@@ -154,7 +158,7 @@ func (h *Host) emit(w way, d Datagram) {
 // receive takes a datagram that came in by an interface to its port, or on if
 // the host is a router. The net is locked.
 func (h *Host) receive(in *iface, d Datagram) {
-	if h.asleep || !slices.Contains(h.ifaces, in) || h.off(d.To.Addr()) {
+	if h.asleep || in.gone || h.off(d.To.Addr()) {
 		return
 	}
 	switch {
@@ -180,9 +184,7 @@ func (h *Host) SetAsleep(asleep bool) {
 	h.asleep = asleep
 }
 
-func (h *Host) owns(a netip.Addr) bool {
-	return slices.ContainsFunc(h.ifaces, func(i *iface) bool { return i.has(a) })
-}
+func (h *Host) owns(a netip.Addr) bool { return h.known().own[a] }
 
 // SetFirewall makes the host refuse, or again take, what comes from whom it has
 // sent nothing to: the usual stateful firewall. These TCP ports stay open.

@@ -19,12 +19,15 @@ type Net struct {
 	mu     sync.Mutex
 	rng    *rand.Rand
 	hosts  []*Host
-	ifaces int // handed out so far: an index names one interface in the whole net
+	ifaces int    // handed out so far: an index names one interface in the whole net
+	shape  uint64 // counts changes of what is plugged in where, and of routes
 	queue  queue
 	timer  *time.Timer
-	sent   uint64
-	names  map[string][]netip.Addr
-	tap    func(host string, d Datagram)
+	// running tells that what is due is being delivered.
+	running bool
+	sent    uint64
+	names   map[string][]netip.Addr
+	tap     func(host string, d Datagram)
 }
 
 // NewNet is an empty network.
@@ -106,24 +109,30 @@ func (n *Net) after(delay time.Duration, deliver func()) {
 	}
 	n.sent++
 	heap.Push(&n.queue, event{time.Now().Add(delay), n.sent, deliver})
-	n.schedule()
+	if !n.running && n.queue[0].seq == n.sent { // the others are later
+		n.schedule()
+	}
 }
 
 func (n *Net) schedule() {
-	if n.timer != nil {
-		n.timer.Stop()
-		n.timer = nil
+	if len(n.queue) == 0 {
+		return
 	}
-	if len(n.queue) > 0 {
-		n.timer = time.AfterFunc(time.Until(n.queue[0].at), n.run)
+	wait := time.Until(n.queue[0].at)
+	if n.timer == nil {
+		n.timer = time.AfterFunc(wait, n.run)
+	} else {
+		n.timer.Reset(wait)
 	}
 }
 
 func (n *Net) run() {
 	n.mu.Lock()
 	defer n.mu.Unlock()
+	n.running = true
 	for now := time.Now(); len(n.queue) > 0 && !n.queue[0].at.After(now); {
 		heap.Pop(&n.queue).(event).deliver()
 	}
+	n.running = false
 	n.schedule()
 }

@@ -40,6 +40,7 @@ func (h *Host) addRoute(prefix netip.Prefix, s *Segment, gateway netip.Addr, met
 		panic(fmt.Sprintf("udptest: a route of %s by %s, where it is not attached", h.name, s.name))
 	}
 	h.routes = append(h.routes, route{prefix.Masked(), i, gateway, metric})
+	h.net.shape++
 }
 
 // AddDefault adds the default route of gateway's family.
@@ -52,6 +53,7 @@ func (h *Host) RemoveRoutes(s *Segment) {
 	h.net.mu.Lock()
 	defer h.net.mu.Unlock()
 	h.routes = slices.DeleteFunc(h.routes, func(r route) bool { return r.via.segment == s })
+	h.net.shape++
 }
 
 // Routes is what netmon would see on the host: its default routes and others
@@ -99,9 +101,47 @@ func (h *Host) best(a netip.Addr, only *iface) (best *route) {
 	return best
 }
 
+// found is what a host has looked up while nothing changed: a router in the
+// middle of a large net passes on each packet of everybody.
+type found struct {
+	shape uint64
+	own   map[netip.Addr]bool
+	ways  map[netip.Addr]way
+}
+
+func (h *Host) known() *found {
+	f := &h.found
+	if f.own != nil && f.shape == h.net.shape {
+		return f
+	}
+	*f = found{h.net.shape, map[netip.Addr]bool{}, map[netip.Addr]way{}}
+	for _, i := range h.ifaces {
+		for _, p := range i.prefixes {
+			f.own[p.Addr()] = true
+		}
+	}
+	return f
+}
+
 // route picks the way to a. A source that the host has decides on the
 // interface. The net is locked.
 func (h *Host) route(a netip.Addr, src udp.Source) (way, error) {
+	if src != (udp.Source{}) {
+		return h.look(a, src)
+	}
+	ways := h.known().ways
+	w, ok := ways[a]
+	if !ok {
+		var err error
+		if w, err = h.look(a, src); err != nil {
+			return w, err
+		}
+		ways[a] = w
+	}
+	return w, nil
+}
+
+func (h *Host) look(a netip.Addr, src udp.Source) (way, error) {
 	zone := udp.Index(a)
 	a = a.WithZone("")
 	if h.owns(a) {

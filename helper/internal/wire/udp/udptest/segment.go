@@ -34,7 +34,7 @@ func (s *Segment) SetLoss(share float64) { s.set(func() { s.loss = share }) }
 func (s *Segment) SetMTU(bytes int) { s.set(func() { s.mtu = bytes }) }
 
 // SetDown cuts the link: hosts see no carrier.
-func (s *Segment) SetDown(down bool) { s.set(func() { s.down = down }) }
+func (s *Segment) SetDown(down bool) { s.set(func() { s.down = down; s.net.shape++ }) }
 
 // SetFilter shows each datagram to pass before dice are thrown, and loses those
 // it refuses; nil takes all. It also serves to record. It must not call the net.
@@ -79,6 +79,7 @@ type iface struct {
 	index    int
 	name     string
 	prefixes []netip.Prefix // link-local first
+	gone     bool           // it was unplugged
 }
 
 func (i *iface) has(a netip.Addr) bool {
