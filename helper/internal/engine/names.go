@@ -24,20 +24,20 @@ type names struct {
 // zone is the network's names: its devices', and what its roster says of others.
 // It is the same one until something of it changes.
 func (n *network) zone() (*dns.Zone, error) {
-	d, v := n.decide(), n.book.View()
-	b := &n.names
-	if b.zone != nil && b.alias == n.alias && slices.Equal(b.hosts, d.hosts) && slices.Equal(b.ranges, d.ranges) &&
+	v, b := n.book.View(), &n.names
+	hosts, ranges := named(n.input())
+	if b.zone != nil && b.alias == n.alias && slices.Equal(b.hosts, hosts) && slices.Equal(b.ranges, ranges) &&
 		slices.EqualFunc(b.sets, v.DNS, func(x, y roster.DNSSet) bool { return x.By == y.By }) {
 		return b.zone, nil
 	}
-	z, refused, err := dns.NewZone(n.alias, d.ranges, d.hosts)
+	z, refused, err := dns.NewZone(n.alias, ranges, hosts)
 	if err != nil {
 		return nil, err
 	}
 	for _, r := range refused {
 		n.e.log.Warn("a name is left out", "network", n.alias, "err", r)
 	}
-	n.names = names{alias: n.alias, hosts: d.hosts, ranges: d.ranges, sets: v.DNS}
+	n.names = names{alias: n.alias, hosts: hosts, ranges: ranges, sets: v.DNS}
 	b.zone, b.refused = z.WithRecords(v.Name, recordSets(v))
 	for _, r := range b.refused {
 		n.e.log.Warn("records are left out", "network", n.alias, "err", r)

@@ -301,6 +301,15 @@ func (n *network) refresh() {
 }
 
 func (n *network) decide() decision {
+	d := decide(n.input())
+	if d.member {
+		n.decideGuests(&d)
+	}
+	return d
+}
+
+// input is what is known now.
+func (n *network) input() input {
 	in := input{
 		view: n.book.View(), self: n.self, now: time.Now(),
 		presence: func(k key.Public) (replica.Presence, bool) { l, ok := n.learnt[k]; return l.Presence, ok },
@@ -313,11 +322,7 @@ func (n *network) decide() decision {
 		in.use4, in.use6 = n.on.use4, n.on.use6
 		in.behind, in.exit = n.on.behind(), n.exitOf()
 	}
-	d := decide(in)
-	if d.member {
-		n.decideGuests(&d)
-	}
-	return d
+	return in
 }
 
 // route sets addresses and routes, and notes which families work.

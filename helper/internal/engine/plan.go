@@ -48,8 +48,6 @@ type decision struct {
 	members []key.Public // without self
 	removed []key.Public // may be told that they are
 	router  router.Config
-	hosts   []dns.Host
-	ranges  []netip.Prefix // for reverse names
 	guests  []filter.Guest // who may come to this device
 	mapped  []guestAddrs   // likewise
 }
@@ -67,26 +65,18 @@ func decide(in input) decision {
 	if in.use6 {
 		d.router.Addrs = append(d.router.Addrs, netip.PrefixFrom(self.IPv6, 128))
 		d.router.Routes = append(d.router.Routes, roster.Prefix6(in.view.Network))
-		d.ranges = append(d.ranges, roster.Prefix6(in.view.Network))
 	}
 	if v4 {
 		d.router.Addrs = append(d.router.Addrs, netip.PrefixFrom(self.IPv4, 32))
 		d.router.Routes = append(d.router.Routes, roster.Range4(in.view.Network))
-		d.ranges = append(d.ranges, roster.Range4(in.view.Network))
 	}
+	most := len(in.view.Members)
+	d.members, d.wire, d.tunnel = make([]key.Public, 0, most), make([]wire.Peer, 0, most), make([]tunnel.Peer, 0, most)
+	addrs := make([]netip.Addr, 0, 2*most)
 	for _, m := range in.view.Members {
 		if expired(m, in.now) {
 			continue
 		}
-		h := dns.Host{Name: m.Name}
-		p, _ := in.presence(m.Key)
-		if in.use6 && (!p.No6 || m.Key == in.self) {
-			h.V6 = m.IPv6
-		}
-		if v4 && (!p.No4 || m.Key == in.self) {
-			h.V4 = m.IPv4
-		}
-		d.hosts = append(d.hosts, h)
 		if m.Key == in.self {
 			continue
 		}
@@ -96,10 +86,12 @@ func decide(in input) decision {
 			w.Relay = wireRelay(m.Relay)
 		}
 		d.wire = append(d.wire, w)
-		t := tunnel.Peer{ID: m.Key, WG: m.WG, Addrs: []netip.Addr{m.IPv6}}
+		from := len(addrs)
+		addrs = append(addrs, m.IPv6)
 		if m.IPv4.IsValid() {
-			t.Addrs = append(t.Addrs, m.IPv4)
+			addrs = append(addrs, m.IPv4)
 		}
+		t := tunnel.Peer{ID: m.Key, WG: m.WG, Addrs: addrs[from:len(addrs):len(addrs)]}
 		t.Prefixes = in.behind[m.Key]
 		if m.Key == in.exit {
 			t.Prefixes = slices.Concat(t.Prefixes, internet(in.view.Network))
@@ -115,6 +107,38 @@ func decide(in input) decision {
 		}
 	}
 	return d
+}
+
+// named is the members by name, and the ranges for reverse names; none where
+// this device is no member.
+func named(in input) (hosts []dns.Host, ranges []netip.Prefix) {
+	self := in.view.Member(in.self)
+	if self == nil || expired(self, in.now) {
+		return nil, nil
+	}
+	v4 := in.use4 && self.IPv4.IsValid()
+	if in.use6 {
+		ranges = append(ranges, roster.Prefix6(in.view.Network))
+	}
+	if v4 {
+		ranges = append(ranges, roster.Range4(in.view.Network))
+	}
+	hosts = make([]dns.Host, 0, len(in.view.Members))
+	for _, m := range in.view.Members {
+		if expired(m, in.now) {
+			continue
+		}
+		h := dns.Host{Name: m.Name}
+		p, _ := in.presence(m.Key)
+		if in.use6 && (!p.No6 || m.Key == in.self) {
+			h.V6 = m.IPv6
+		}
+		if v4 && (!p.No4 || m.Key == in.self) {
+			h.V4 = m.IPv4
+		}
+		hosts = append(hosts, h)
+	}
+	return hosts, ranges
 }
 
 // wireRelay is an approval as the wire knows it.

@@ -59,6 +59,10 @@ func (b *board) admit(name string, expires time.Time) key.Public {
 func (b *board) key(name string) key.Public { return b.device[name].Public() }
 
 func (b *board) decide(self string, change func(*input)) decision {
+	return decide(b.input(self, change))
+}
+
+func (b *board) input(self string, change func(*input)) input {
 	in := input{
 		view: b.set.View(), self: b.key(self), use4: true, use6: true, now: b.now,
 		presence: func(key.Public) (replica.Presence, bool) { return replica.Presence{}, false },
@@ -66,7 +70,7 @@ func (b *board) decide(self string, change func(*input)) decision {
 	if change != nil {
 		change(&in)
 	}
-	return decide(in)
+	return in
 }
 
 var prefixes = cmp.Options{
@@ -100,13 +104,15 @@ func TestDecideFamilies(t *testing.T) {
 			}
 		}, []dns.Host{{Name: "a", V4: me.IPv4, V6: me.IPv6}, {Name: "b", V4: other.IPv4, V6: other.IPv6}}, 2},
 	} {
-		d := b.decide("a", c.change)
+		in := b.input("a", c.change)
+		d := decide(in)
+		hosts, ranges := named(in)
 		byName := cmpopts.SortSlices(func(x, y dns.Host) bool { return x.Name < y.Name })
-		if diff := cmp.Diff(c.want, d.hosts, prefixes, byName); diff != "" {
+		if diff := cmp.Diff(c.want, hosts, prefixes, byName); diff != "" {
 			t.Errorf("%s: hosts (-want +got):\n%s", name, diff)
 		}
-		if len(d.router.Addrs) != c.addrs || len(d.router.Routes) != c.addrs || len(d.ranges) != c.addrs || !d.router.Up {
-			t.Errorf("%s: %+v, ranges %v", name, d.router, d.ranges)
+		if len(d.router.Addrs) != c.addrs || len(d.router.Routes) != c.addrs || len(ranges) != c.addrs || !d.router.Up {
+			t.Errorf("%s: %+v, ranges %v", name, d.router, ranges)
 		}
 		// The tunnel takes both families from a peer, whatever names resolve to.
 		if len(d.tunnel) != 1 || len(d.tunnel[0].Addrs) != 2 || len(d.wire) != 1 || len(d.members) != 1 {
@@ -141,8 +147,11 @@ func TestDecideMembership(t *testing.T) {
 	if _, err := b.owner.Remove(gone, roster.RemoveOptions{}); err != nil {
 		t.Fatal(err)
 	}
-	if d := b.decide("b", nil); d.member || len(d.wire)+len(d.tunnel)+len(d.hosts)+len(d.router.Addrs) != 0 || d.router.Up {
+	if d := b.decide("b", nil); d.member || len(d.wire)+len(d.tunnel)+len(d.router.Addrs) != 0 || d.router.Up {
 		t.Errorf("the removed device does %+v", d)
+	}
+	if hosts, ranges := named(b.input("b", nil)); len(hosts)+len(ranges) != 0 {
+		t.Errorf("the removed device names %v in %v", hosts, ranges)
 	}
 	d := b.decide("a", nil)
 	if len(d.members) != 1 || len(d.tunnel) != 1 || len(d.removed) != 1 || d.removed[0] != gone {

@@ -83,6 +83,7 @@ func (n *network) lastGood(self string) (p *filter.Policy, by string) {
 // worldOf is a network as its policy sees it: pure.
 func worldOf(v *roster.View, self key.Public, now time.Time, p *filter.Policy) *filter.World {
 	w := &filter.World{Networks: []netip.Prefix{roster.Prefix6(v.Network), roster.Range4(v.Network)}, Self: self}
+	w.Devices = make([]filter.Device, 0, len(v.Members))
 	for _, m := range v.Members {
 		if expired(m, now) {
 			continue

@@ -138,8 +138,9 @@ func (n *network) checkRecords(s roster.DNSSet) error {
 	if len(s.Values) > maxValues {
 		return fmt.Errorf("more than %d values", maxValues)
 	}
-	d, v := n.decide(), n.book.View()
-	z, _, err := dns.NewZone(n.alias, d.ranges, d.hosts)
+	v := n.book.View()
+	hosts, ranges := named(n.input())
+	z, _, err := dns.NewZone(n.alias, ranges, hosts)
 	if err != nil {
 		return err
 	}
