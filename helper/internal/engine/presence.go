@@ -252,7 +252,7 @@ func (n *network) heardPresence(p replica.Presence) {
 // where there are many members, each of whom is looked at.
 const (
 	settleFor  = 100 * time.Millisecond
-	settleEach = 200 * time.Microsecond
+	settleEach = 500 * time.Microsecond
 )
 
 func (n *network) settles() time.Duration {

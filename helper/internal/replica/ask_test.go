@@ -13,7 +13,7 @@ func sent(l *link) (out []message) {
 	for {
 		select {
 		case m := <-l.queue:
-			out = append(out, m)
+			out = append(out, *m)
 		default:
 			return out
 		}

@@ -38,15 +38,15 @@ type Book struct {
 const (
 	atOnceUpTo = 200 // records
 	gatherFor  = 100 * time.Millisecond
-	gatherEach = 100 * time.Microsecond // longer, for each record
+	gatherEach = 400 * time.Microsecond // longer, for each record
 )
 
 // evaluate makes the view anew, now or soon; it tells whether that is done.
 // Callers hold mu.
 func (b *Book) evaluate(recs []*roster.Record, now time.Time) bool {
 	admissions := !slices.ContainsFunc(recs, func(r *roster.Record) bool { return r.Type != roster.TypeAdmit })
-	wait := gatherFor + time.Duration(b.set.Len())*gatherEach - now.Sub(b.viewed)
-	if b.set.Len() > atOnceUpTo && admissions && wait > 0 {
+	wait := b.gathers() - now.Sub(b.viewed)
+	if admissions && wait > 0 {
 		if b.due == nil {
 			b.due = time.AfterFunc(wait, b.settle)
 		}
@@ -82,6 +82,10 @@ func (b *Book) settle() {
 func (b *Book) lag() time.Duration {
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	return b.gathers()
+}
+
+func (b *Book) gathers() time.Duration {
 	if b.set.Len() <= atOnceUpTo {
 		return 0
 	}

@@ -107,16 +107,16 @@ func TestLinkGathers(t *testing.T) {
 		l.send(news(3))
 		m := <-l.queue
 		began := time.Now()
-		other := l.gather(&m, gatherNews)
+		other := l.gather(m, gatherNews)
 		if len(m.Records) != 3 || other == nil || other.Digest == nil || time.Since(began) != 0 {
 			t.Errorf("%d records gathered in %v, then %+v", len(m.Records), time.Since(began), other)
 		}
 		m = <-l.queue
-		if other = l.gather(&m, gatherNews); other != nil || len(m.Records) != 1 || time.Since(began) != gatherNews {
+		if other = l.gather(m, gatherNews); other != nil || len(m.Records) != 1 || time.Since(began) != gatherNews {
 			t.Errorf("%d records gathered in %v, then %+v", len(m.Records), time.Since(began), other)
 		}
 		l.send(message{Records: [][]byte{make([]byte, chunk)}})
-		if other = l.gather(&m, 0); other == nil || len(m.Records) != 1 {
+		if other = l.gather(m, 0); other == nil || len(m.Records) != 1 {
 			t.Errorf("more than a message holds was gathered")
 		}
 	})

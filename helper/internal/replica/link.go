@@ -42,7 +42,7 @@ type link struct {
 	id      key.Public
 	session wire.Session
 	ours    bool // we dialled
-	queue   chan message
+	queue   chan *message
 	done    chan struct{}
 
 	theirs [32]byte // the last digest heard; guarded by Replica.mu
@@ -57,7 +57,7 @@ type link struct {
 }
 
 func newLink(r *Replica, id key.Public, s wire.Session, ours bool) *link {
-	return &link{r: r, id: id, session: s, ours: ours, pace: newPace(linkBurst, linkRate), queue: make(chan message, queueLen), done: make(chan struct{})}
+	return &link{r: r, id: id, session: s, ours: ours, pace: newPace(linkBurst, linkRate), queue: make(chan *message, queueLen), done: make(chan struct{})}
 }
 
 // run serves a session until it ends. Of two sessions with one peer the one
@@ -174,7 +174,7 @@ func (l *link) presences() [][]byte {
 // send queues a message. A neighbour that does not read is disconnected.
 func (l *link) send(m message) {
 	select {
-	case l.queue <- m:
+	case l.queue <- &m:
 	case <-l.done:
 	default:
 		l.close(codeSlow)
@@ -204,11 +204,11 @@ func (l *link) close(code uint64) {
 // way.
 func (l *link) write(st wire.Stream) {
 	defer st.Close()
-	var m message
+	var m *message
 	var news time.Time // when the last went out
 	for next := (*message)(nil); ; {
 		if next != nil {
-			m, next = *next, nil
+			m, next = next, nil
 		} else {
 			select {
 			case m = <-l.queue:
@@ -217,7 +217,7 @@ func (l *link) write(st wire.Stream) {
 			}
 		}
 		if m.isNews() {
-			next = l.gather(&m, gatherNews-time.Since(news))
+			next = l.gather(m, gatherNews-time.Since(news))
 			news = time.Now()
 		}
 		if err := frame.Write(st, m); err != nil {
@@ -237,7 +237,7 @@ func (l *link) gather(m *message, wait time.Duration) (other *message) {
 		end = t.C
 	}
 	for size := m.size(); ; {
-		var n message
+		var n *message
 		if end != nil {
 			select {
 			case n = <-l.queue:
@@ -255,7 +255,7 @@ func (l *link) gather(m *message, wait time.Duration) (other *message) {
 			}
 		}
 		if size += n.size(); !n.isNews() || size > chunk {
-			return &n
+			return n
 		}
 		m.Records = slices.Concat(m.Records, n.Records)
 		m.Presence = slices.Concat(m.Presence, n.Presence)
