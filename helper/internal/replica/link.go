@@ -5,8 +5,10 @@ import (
 	"context"
 	"crypto/sha256"
 	"errors"
+	"hash/maphash"
 	"io"
 	"slices"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -48,6 +50,9 @@ type link struct {
 	theirs [32]byte // the last digest heard; guarded by Replica.mu
 	saying atomic.Bool
 
+	toldMu sync.Mutex
+	told   map[uint64]bool // hashes of records that the neighbour has told lately
+
 	// Of the reading goroutine alone.
 	lastMine, lastTheirs [32]byte // digests at the last exchange
 	lastAt               time.Time
@@ -57,7 +62,7 @@ type link struct {
 }
 
 func newLink(r *Replica, id key.Public, s wire.Session, ours bool) *link {
-	return &link{r: r, id: id, session: s, ours: ours, pace: newPace(linkBurst, linkRate), queue: make(chan *message, queueLen), done: make(chan struct{})}
+	return &link{r: r, id: id, session: s, ours: ours, pace: newPace(linkBurst, linkRate), queue: make(chan *message, queueLen), done: make(chan struct{}), told: map[uint64]bool{}}
 }
 
 // run serves a session until it ends. Of two sessions with one peer the one
@@ -113,6 +118,9 @@ func (l *link) serve(ctx context.Context) error {
 	}
 	l.r.wg.Go(func() { l.write(st) })
 	l.greet()
+	if l.r.cfg.Book.lag() > 0 {
+		l.sayDigestSoon() // what came just before is not in the view, and was not told to this neighbour
+	}
 	for {
 		var m message
 		if err := frame.Read(st, frame.Max, &m); err != nil {
@@ -201,7 +209,8 @@ func (l *link) close(code uint64) {
 
 // write sends what is queued. What is news to all goes at once, but where more
 // comes just after, that goes together: each message costs every member on its
-// way.
+// way. Admissions wait as long as a large roster takes to follow them, and are
+// left out if the neighbour has told them meanwhile.
 func (l *link) write(st wire.Stream) {
 	defer st.Close()
 	var m *message
@@ -217,7 +226,16 @@ func (l *link) write(st wire.Stream) {
 			}
 		}
 		if m.isNews() {
-			next = l.gather(m, gatherNews-time.Since(news))
+			wait := gatherNews
+			if m.patient {
+				wait += l.r.cfg.Book.lag()
+			}
+			next = l.gather(m, wait-time.Since(news))
+			if m.patient {
+				if m.Records = l.untold(m.Records); len(m.Records) == 0 {
+					continue
+				}
+			}
 			news = time.Now()
 		}
 		if err := frame.Write(st, m); err != nil {
@@ -257,9 +275,37 @@ func (l *link) gather(m *message, wait time.Duration) (other *message) {
 		if size += n.size(); !n.isNews() || size > chunk {
 			return n
 		}
+		if m.patient && !n.patient {
+			m.patient, end = false, nil
+		}
 		m.Records = slices.Concat(m.Records, n.Records)
 		m.Presence = slices.Concat(m.Presence, n.Presence)
 	}
+}
+
+// toldMost is how many records are remembered that a neighbour has told.
+const toldMost = 4096
+
+// hears notes what the neighbour holds, since it has told it.
+func (l *link) hears(records [][]byte) {
+	l.toldMu.Lock()
+	defer l.toldMu.Unlock()
+	if len(l.told)+len(records) > toldMost {
+		clear(l.told)
+	}
+	for _, raw := range records[:min(len(records), toldMost)] {
+		l.told[maphash.Bytes(toldSeed, raw)] = true
+	}
+}
+
+var toldSeed = maphash.MakeSeed()
+
+// untold is the records that the neighbour has not told us itself. Where a hash
+// errs, the digests differ, and it gets the record after all.
+func (l *link) untold(records [][]byte) [][]byte {
+	l.toldMu.Lock()
+	defer l.toldMu.Unlock()
+	return slices.DeleteFunc(slices.Clone(records), func(raw []byte) bool { return l.told[maphash.Bytes(toldSeed, raw)] })
 }
 
 func (l *link) handle(m message) error {
@@ -293,6 +339,7 @@ func (l *link) handle(m message) error {
 		l.sendMissing(m.IDs)
 	}
 	if len(m.Records) > 0 {
+		l.hears(m.Records)
 		if err := l.take(m.Records); err != nil {
 			return err
 		}
@@ -393,14 +440,16 @@ func (l *link) sendMissing(lists []bucketIDs) {
 }
 
 // sendRecords sends records in messages of a bounded size.
-func (l *link) sendRecords(records [][]byte) {
+func (l *link) sendRecords(records [][]byte) { l.sendEach(records, false) }
+
+func (l *link) sendEach(records [][]byte, patient bool) {
 	for len(records) > 0 {
 		n, size := 0, 0
 		for n < len(records) && (n == 0 || size+len(records[n]) <= chunk) {
 			size += len(records[n])
 			n++
 		}
-		l.send(message{Records: records[:n:n]})
+		l.send(message{Records: records[:n:n], patient: patient})
 		records = records[n:]
 	}
 }

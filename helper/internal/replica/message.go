@@ -28,6 +28,8 @@ type message struct {
 	Who      [][]byte    `cbor:"8,keyasint,omitempty"`  // devices whose presence is asked for
 	Notes    [][]byte    `cbor:"9,keyasint,omitempty"`  // for the neighbour alone, see Note
 	Hops     uint8       `cbor:"10,keyasint,omitempty"` // how much further Who may go
+
+	patient bool // admissions for all neighbours, which others are about to tell, too
 }
 
 // isNews tells whether the message is records and presence alone.

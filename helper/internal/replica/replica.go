@@ -380,8 +380,9 @@ func (r *Replica) Linked() map[key.Public]bool {
 
 // Push sends new records to every neighbour but the one they came from, at once.
 func (r *Replica) Push(records [][]byte, from key.Public) {
+	patient := !slices.ContainsFunc(records, func(raw []byte) bool { return !roster.IsAdmit(raw) })
 	for _, l := range r.others(from) {
-		l.sendRecords(records)
+		l.sendEach(records, patient)
 	}
 }
 

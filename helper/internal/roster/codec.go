@@ -116,6 +116,13 @@ func Decode(raw []byte) (*Record, error) {
 	return r, nil
 }
 
+// IsAdmit tells whether a record says that it is an admission, which withdraws
+// nothing from anybody. Its form and signature are not looked at.
+func IsAdmit(raw []byte) bool {
+	var h header
+	return len(raw) > signatureSz && peek.Unmarshal(raw[:len(raw)-signatureSz], &h) == nil && Type(h.Type) == TypeAdmit
+}
+
 // Sign makes a record. The network and prev are zero for a genesis.
 func Sign(author key.Private, network, prev ID, clock uint64, body Body) (*Record, error) {
 	b, err := marshal(body)

@@ -9,25 +9,27 @@ import (
 	"testing/synctest"
 	"time"
 
+	"kith.internal/helper/internal/roster"
 	"kith.internal/ipc"
 	"kith.internal/ipc/server"
 )
 
 // digest is a host's roster in one word.
-func (h *Host) digest() string {
+func (h *Host) digest() roster.ID {
 	h.tb.Helper()
-	r, err := h.Engine.Roster(h.tb.Context(), server.Caller{}, ipc.NetworkRequest{})
+	d, err := h.Engine.Digest(h.tb.Context(), "")
 	if err != nil {
 		h.tb.Fatalf("%s: roster: %v", h.name, err)
 	}
-	return r.Digest
+	return d
 }
 
 // agree waits until all have the same roster.
 func agree(t *testing.T, limit time.Duration, hosts ...*Host) time.Duration {
 	t.Helper()
 	return hosts[0].Until(limit, "the rosters agree", func() bool {
-		return !slices.ContainsFunc(hosts[1:], func(h *Host) bool { return h.digest() != hosts[0].digest() })
+		want := hosts[0].digest()
+		return !slices.ContainsFunc(hosts[1:], func(h *Host) bool { return h.digest() != want })
 	})
 }
 
@@ -93,12 +95,18 @@ func TestSimCrowd(t *testing.T) {
 // joinAll has hosts join by one link at once, and returns how long the last took.
 func joinAll(t *testing.T, link string, hosts ...*Host) time.Duration {
 	t.Helper()
+	return joinBy(t, []string{link}, hosts)
+}
+
+// joinBy is joinAll by several links in turn.
+func joinBy(t *testing.T, links []string, hosts []*Host) time.Duration {
+	t.Helper()
 	began := time.Now()
 	var joins sync.WaitGroup
-	for _, h := range hosts {
+	for i, h := range hosts {
 		h.Start()
 		joins.Go(func() {
-			if err := h.Join(link); err != nil {
+			if err := h.Join(links[i%len(links)]); err != nil {
 				t.Errorf("%s joins: %v", h.name, err)
 			}
 		})

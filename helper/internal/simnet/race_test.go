@@ -4,3 +4,5 @@ package simnet
 
 // manyJoin is fewer here: the detector breaks down in a large process.
 const manyJoin = 12
+
+const gossips = 100
