@@ -1,6 +1,7 @@
 package replica
 
 import (
+	"bytes"
 	"fmt"
 	"testing"
 	"testing/synctest"
@@ -118,6 +119,35 @@ func TestLinkGathers(t *testing.T) {
 		l.send(message{Records: [][]byte{make([]byte, chunk)}})
 		if other = l.gather(m, 0); other == nil || len(m.Records) != 1 {
 			t.Errorf("more than a message holds was gathered")
+		}
+	})
+}
+
+// TestLinkPatient: admissions wait for more of them, and are not told to who
+// has told them; whatever else is news ends that.
+func TestLinkPatient(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFixture(t, 1)
+		defer f.r.Close()
+		l := newLink(f.r, f.members[0].Public(), nil, true)
+		record := func(i int) []byte { return fmt.Appendf(nil, "record %d", i) }
+		send := func(patient bool, i int) { l.sendEach([][]byte{record(i)}, patient) }
+		began := time.Now()
+		send(true, 0)
+		time.AfterFunc(time.Second, func() { send(true, 1) })
+		time.AfterFunc(2*time.Second, func() { send(false, 2) })
+		m := <-l.queue
+		if other := l.gather(m, time.Minute); other != nil || len(m.Records) != 3 || m.patient || time.Since(began) != 2*time.Second {
+			t.Errorf("%d records gathered in %v, then %+v", len(m.Records), time.Since(began), other)
+		}
+		l.hears([][]byte{record(1), record(7)})
+		if got := l.untold(m.Records); len(got) != 2 || len(m.Records) != 3 || !bytes.Equal(got[0], record(0)) || !bytes.Equal(got[1], record(2)) {
+			t.Errorf("%q are left to tell", got)
+		}
+		for i := range 3 * toldMost {
+			if l.hears([][]byte{record(i)}); len(l.told) > toldMost {
+				t.Fatalf("%d records are remembered", len(l.told))
+			}
 		}
 	})
 }

@@ -62,7 +62,7 @@ type link struct {
 }
 
 func newLink(r *Replica, id key.Public, s wire.Session, ours bool) *link {
-	return &link{r: r, id: id, session: s, ours: ours, pace: newPace(linkBurst, linkRate), queue: make(chan *message, queueLen), done: make(chan struct{}), told: map[uint64]bool{}}
+	return &link{r: r, id: id, session: s, ours: ours, pace: newPace(linkBurst, linkRate), queue: make(chan *message, queueLen), done: make(chan struct{})}
 }
 
 // run serves a session until it ends. Of two sessions with one peer the one
@@ -284,14 +284,15 @@ func (l *link) gather(m *message, wait time.Duration) (other *message) {
 }
 
 // toldMost is how many records are remembered that a neighbour has told.
-const toldMost = 4096
+const toldMost = 512
 
-// hears notes what the neighbour holds, since it has told it.
+// hears notes what the neighbour holds, since it has told it: the same may wait
+// here to be told to it.
 func (l *link) hears(records [][]byte) {
 	l.toldMu.Lock()
 	defer l.toldMu.Unlock()
-	if len(l.told)+len(records) > toldMost {
-		clear(l.told)
+	if l.told == nil || len(l.told)+len(records) > toldMost {
+		l.told = map[uint64]bool{}
 	}
 	for _, raw := range records[:min(len(records), toldMost)] {
 		l.told[maphash.Bytes(toldSeed, raw)] = true
@@ -300,12 +301,14 @@ func (l *link) hears(records [][]byte) {
 
 var toldSeed = maphash.MakeSeed()
 
-// untold is the records that the neighbour has not told us itself. Where a hash
-// errs, the digests differ, and it gets the record after all.
+// untold is the records, of all that waited, that the neighbour has not told us
+// itself. Where a hash errs, the digests differ, and it gets the record after all.
 func (l *link) untold(records [][]byte) [][]byte {
 	l.toldMu.Lock()
-	defer l.toldMu.Unlock()
-	return slices.DeleteFunc(slices.Clone(records), func(raw []byte) bool { return l.told[maphash.Bytes(toldSeed, raw)] })
+	told := l.told
+	l.told = nil
+	l.toldMu.Unlock()
+	return slices.DeleteFunc(slices.Clone(records), func(raw []byte) bool { return told[maphash.Bytes(toldSeed, raw)] })
 }
 
 func (l *link) handle(m message) error {

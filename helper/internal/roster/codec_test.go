@@ -256,3 +256,24 @@ func FuzzDecode(f *testing.F) {
 		}
 	})
 }
+
+// TestIsAdmit: what tells an admission agrees with the decoder.
+func TestIsAdmit(t *testing.T) {
+	admits := 0
+	for _, r := range samples(t) {
+		if IsAdmit(r.Raw) != (r.Type == TypeAdmit) {
+			t.Errorf("a %s is taken for an admission: %v", r.Type, IsAdmit(r.Raw))
+		}
+		if r.Type == TypeAdmit {
+			admits++
+		}
+	}
+	if admits == 0 {
+		t.Error("no sample is an admission")
+	}
+	for _, raw := range [][]byte{nil, {1}, make([]byte, signatureSz), make([]byte, 200)} {
+		if IsAdmit(raw) {
+			t.Errorf("%x is taken for an admission", raw)
+		}
+	}
+}
