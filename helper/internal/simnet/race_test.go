@@ -5,4 +5,4 @@ package simnet
 // manyJoin is fewer here: the detector breaks down in a large process.
 const manyJoin = 12
 
-const gossips = 100
+const gossips = 24
