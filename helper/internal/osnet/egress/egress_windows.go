@@ -72,6 +72,9 @@ func (w *win) guard(c Config) error {
 	defer w.mu.Unlock()
 	if w.filters == nil {
 		f, err := openFilters()
+		if errors.Is(err, errWine) && !c.Block {
+			return nil // there can be none
+		}
 		if err != nil {
 			return err
 		}

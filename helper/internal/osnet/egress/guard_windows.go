@@ -23,7 +23,13 @@ type filters struct {
 	program string // our application ID
 }
 
+// errWine: Wine has the platform's functions by name alone, and ends who calls them.
+var errWine = errors.New("Wine has no filtering platform")
+
 func openFilters() (*filters, error) {
+	if windows.NewLazySystemDLL("ntdll.dll").NewProc("wine_get_version").Find() == nil {
+		return nil, errWine
+	}
 	path, err := os.Executable()
 	if err != nil {
 		return nil, fmt.Errorf("find this program's file: %w", err)
