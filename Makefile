@@ -3,8 +3,9 @@ SHELL      := /bin/bash
 GO         ?= go
 VERSION    ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 LDFLAGS    := -s -w -X kith.internal/ipc.build=$(VERSION) -X main.version=$(VERSION)
-# One set of flags for the app: another one builds all of Fyne again.
-APPTAGS    := gles,migrated_fynedo
+# One set of flags for the app: another one builds all of Fyne again. Without
+# Fyne's own emoji, of which each style of text holds 5 MB, the system's are used.
+APPTAGS    := gles,migrated_fynedo,no_emoji
 BIN        := bin
 NICE       := nice -n 5
 # What tests with real programs run, and where those with a window put pictures.
@@ -21,7 +22,7 @@ PUREWIN    = $(shell GOOS=windows CGO_ENABLED=0 $(GO) list -e ./... | grep -v -E
 PUREMAC    = $(shell GOOS=darwin CGO_ENABLED=0 $(GO) list -e ./... | grep -v -E '$(FYNE)|/app/internal/tray$$')
 FUZZTIME   ?= 3s
 
-.PHONY: help deps testdeps go-version build run demo test e2e unit race netns gui vet lint vuln fuzz-short bench bench-roster bench-wire bench-stub bench-dns bench-join bench-iperf bench-idle bench-paths bench-relay bench-nat bench-filter bench-crowd screenshots clean
+.PHONY: help deps testdeps go-version build run demo test e2e unit race netns gui vet lint vuln fuzz-short bench bench-roster bench-wire bench-stub bench-dns bench-join bench-iperf bench-idle bench-paths bench-relay bench-nat bench-filter bench-crowd icons screenshots clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -75,7 +76,7 @@ netns: testdeps $(BIN)/kithd $(BIN)/kith ## tests with real TUNs in network name
 	$(NICE) $(GO) test -p 1 -count=1 -timeout 60m -run '^TestNetns' $(PURE)
 
 gui: testdeps $(BIN)/kithd $(BIN)/kith $(BIN)/kith-app ## the app under Xvfb with a real session bus
-	$(NICE) $(GO) test -p 1 -count=1 -timeout 30m -tags gui ./app/internal/e2e
+	$(NICE) $(GO) test -p 1 -count=1 -timeout 45m -tags gui,gles,no_emoji ./app ./app/internal/e2e
 
 vet: testdeps ## go vet for Linux, Windows and macOS
 	$(GO) vet -tags bench $(PURE)
@@ -132,6 +133,9 @@ bench-filter: testdeps $(BIN)/kithd $(BIN)/kith ## the packet filter under 1,000
 	$(GO) test -count=1 -v -timeout 20m -run '^TestBenchPolicy' -tags bench ./helper/internal/e2e
 bench-nat: testdeps ## iperf3 through an exit: plain forwarding, the kernel's NAT and the userspace NAT, in turns
 	$(GO) test -count=1 -v -timeout 20m -run '^TestBenchNAT' -tags bench ./helper/internal/usernat
+icons: go-version ## render the icons from assets/svg to what each OS wants
+	cd assets && $(GO) run ./gen
+
 screenshots: go-version ## render every page, light and dark, into assets/screenshots
 	rm -f assets/screenshots/*.png
 	CGO_ENABLED=0 $(NICE) $(GO) test -count=1 -tags ci -run '^TestScreenshots$$' ./app/internal/ui -screenshots $(abspath assets/screenshots)
