@@ -52,6 +52,9 @@ type keeper struct {
 // settled is how long after a change what it took is given back.
 const settled = 2 * time.Second
 
+// pause is how long after a change tray and window show the next.
+const pause = 100 * time.Millisecond
+
 // runTray is the tray process until it quits.
 func runTray(dir string, first desktop.Message, background bool, words *text.Catalogue, log *slog.Logger) (int, error) {
 	debug.SetGCPercent(40) // a small heap that hardly ever grows
@@ -77,7 +80,7 @@ func runTray(dir string, first desktop.Message, background bool, words *text.Cat
 	done := make(chan struct{})
 	tray.Run(func(t *tray.Tray) {
 		k.icon = t
-		go live.Run(k.ctx, live.Config{Watcher: k.helper, App: version, Menu: true, NoGL: k.noGL, Show: func(v model.View) {
+		go live.Run(k.ctx, live.Config{Watcher: k.helper, App: version, Menu: true, Pause: pause, NoGL: k.noGL, Show: func(v model.View) {
 			k.do(func() { k.show(v) })
 		}})
 		go func() { defer close(done); k.loop() }()

@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/user"
 	"runtime/debug"
+	"sync"
 	"time"
 
 	"fyne.io/fyne/v2"
@@ -87,15 +88,42 @@ func runWindow(dir string, first desktop.Message, words *text.Catalogue, log *sl
 	})
 	a.Lifecycle().SetOnEnteredForeground(func() { go tell(desktop.Message{Verb: desktop.MsgFront, On: true}) })
 	a.Lifecycle().SetOnExitedForeground(func() { go tell(desktop.Message{Verb: desktop.MsgFront}) })
-	go live.Run(ctx, live.Config{Watcher: helper, App: version, Again: time.Minute, Show: func(v model.View) {
-		fyne.Do(func() { shell.Set(v) })
-		calm.Reset(2 * time.Second)
+	var next latest
+	go live.Run(ctx, live.Config{Watcher: helper, App: version, Again: time.Minute, Pause: pause, Show: func(v model.View) {
+		if next.put(v) {
+			fyne.Do(func() { shell.Set(next.take()) })
+		}
+		calm.Reset(settled)
 	}})
 	win.ShowAndRun()
 	if !up {
 		return 1
 	}
 	return 0
+}
+
+// latest is the View to draw next: while Fyne is busy, those that come take each
+// other's place.
+type latest struct {
+	mu   sync.Mutex
+	view *model.View
+}
+
+// put leaves a View; true: nobody has been told to take one.
+func (l *latest) put(v model.View) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	first := l.view == nil
+	l.view = &v
+	return first
+}
+
+func (l *latest) take() model.View {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	v := *l.view
+	l.view = nil
+	return v
 }
 
 // take does what another process says.

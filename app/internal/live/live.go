@@ -28,6 +28,9 @@ type Config struct {
 	// Again shows the same View again that often, for texts such as "3 min
 	// ago"; 0: never.
 	Again time.Duration
+	// Pause is how long after a View the next may come: a helper that floods
+	// its clients with events costs no more than so many Views. 0: none.
+	Pause time.Duration
 	// NoGL tells that the window failed for want of OpenGL, or no longer.
 	NoGL <-chan bool
 }
@@ -62,6 +65,7 @@ func Run(ctx context.Context, cfg Config) {
 		s = s.ForMenu()
 	}
 	var shown *model.View
+	var made time.Time // when the last View was
 	for {
 		force := false
 		select {
@@ -76,6 +80,11 @@ func Run(ctx context.Context, cfg Config) {
 			return
 		}
 		now := time.Now()
+		if soon := cfg.Pause - now.Sub(made); soon > 0 && !force && shown != nil {
+			alarm.Reset(soon)
+			continue
+		}
+		made = now
 		v := s.View(now)
 		if !v.Next.IsZero() {
 			alarm.Reset(v.Next.Sub(now))

@@ -3,6 +3,7 @@ package live
 import (
 	"context"
 	"errors"
+	"fmt"
 	"iter"
 	"slices"
 	"sync"
@@ -114,6 +115,33 @@ func TestAgain(t *testing.T) {
 		synctest.Wait()
 		if n != 11 {
 			t.Errorf("shown %d times", n)
+		}
+	})
+}
+
+// TestFlood: a flood of events costs a View a pause, and what is shown in the end
+// is what is so.
+func TestFlood(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ctx, cancel := context.WithCancel(t.Context())
+		src := make(script)
+		n, last := 0, ""
+		go Run(ctx, Config{Watcher: src, Pause: 100 * time.Millisecond, Show: func(v model.View) {
+			if n++; v.Known {
+				last = v.Nets[0].Name
+			}
+		}})
+		for i := range 1000 {
+			u := up()
+			u.Status.Networks[0].Alias = fmt.Sprint("n", i)
+			src <- u
+			time.Sleep(time.Millisecond)
+		}
+		time.Sleep(time.Second)
+		cancel()
+		synctest.Wait()
+		if n < 5 || n > 12 || last != "n999" {
+			t.Errorf("%d Views, the last of %s", n, last)
 		}
 	})
 }

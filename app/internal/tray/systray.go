@@ -9,7 +9,8 @@ import (
 
 // Tray is the icon and its menu. Use it from any goroutine.
 type Tray struct {
-	do func(Command)
+	do   func(Command)
+	gone chan struct{} // closed when Run ends
 
 	mu    sync.Mutex
 	look  Look
@@ -27,7 +28,8 @@ type item struct {
 // Run shows the tray until Stop; it needs the main goroutine. ready gets the
 // tray once there is one; do is called for each click and must be quick.
 func Run(ready func(*Tray), do func(Command), exit func()) {
-	t := &Tray{do: do}
+	t := &Tray{do: do, gone: make(chan struct{})}
+	defer close(t.gone)
 	systray.SetOnTapped(func() { do(Command{Verb: Open}) })
 	name()
 	systray.Run(func() { ready(t) }, exit)
@@ -139,9 +141,17 @@ func add(parent *systray.MenuItem, r Row) *systray.MenuItem {
 	return parent.AddSubMenuItem(label, "")
 }
 
-// clicks passes an item's clicks on until the item is removed.
+// clicks passes an item's clicks on until the item is removed, or the tray is.
 func (t *Tray) clicks(it *item) {
-	for range it.sys.ClickedCh {
+	for {
+		select {
+		case _, ok := <-it.sys.ClickedCh:
+			if !ok {
+				return
+			}
+		case <-t.gone:
+			return
+		}
 		t.mu.Lock()
 		r := it.row
 		t.mu.Unlock()
