@@ -46,6 +46,7 @@ const (
 	CodePassInvalid  Code = "pass-invalid" // the owner's side does not take this device for the friend's
 	CodePassExpired  Code = "pass-expired" // not renewed in time, or a clock is wrong
 	CodePolicy       Code = "policy"       // a policy was refused: its faults say why
+	CodeLocksOut     Code = "locks-out"    // the policy in force would then lock every admin out
 	CodeGuestDenied  Code = "guest-denied" // this device has been put out, by either side
 
 	CodeNearbyClosed Code = "nearby-closed" // the network is not open to this LAN any more

@@ -66,6 +66,7 @@ var advices = map[ipc.Code]string{
 	ipc.CodePassInvalid:   "Ask whoever accepted the share to remove and accept it again with a new link.",
 	ipc.CodePassExpired:   "Connect an admin's device of your own network, which renews it; kith diag checks the clock.",
 	ipc.CodeGuestDenied:   "Ask your friend, or an admin of your own network.",
+	ipc.CodeLocksOut:      "Nothing has changed. kith policy check FILE tells what a policy would do, kith policy set FILE puts it in force.",
 	ipc.CodePolicy:        "Nothing has changed. kith policy --help tells how to write one.",
 	ipc.CodeRouteConflict: "The subnet behind the other device is reached from elsewhere.",
 	ipc.CodeUnresolved:    "Check the name, or give its address.",

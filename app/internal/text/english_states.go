@@ -129,6 +129,7 @@ var codes = map[Key]Entry{
 	"error.not-shared":     {Text: "That device isn't shared with you.", About: "ipc CodeNotShared"},
 	"error.pass-invalid":   {Text: "Your friend's device doesn't take this one for yours.", About: "ipc CodePassInvalid"},
 	"error.pass-expired":   {Text: "This device's pass has run out. It is renewed when an admin's device of your network is online.", About: "ipc CodePassExpired"},
+	"error.locks-out":      {Text: "Nothing has changed: under the access rules no owner or admin could then connect to any other device. Change the rules first.", About: "ipc CodeLocksOut"},
 	"error.policy":         {Text: "The policy was refused; nothing has changed.", About: "ipc CodePolicy"},
 	"error.guest-denied":   {Text: "This device was taken off the share.", About: "ipc CodeGuestDenied"},
 	"error.route-conflict": {Text: "{route} is also the network on {with} here. It stays as it is.", About: "ipc CodeRouteConflict"},

@@ -132,6 +132,7 @@ var deCodes = map[Key]Entry{
 	"error.not-shared":     {Text: "Dieses Gerät ist nicht freigegeben."},
 	"error.pass-invalid":   {Text: "Das Gerät des Freundes hält dieses hier nicht für das richtige."},
 	"error.pass-expired":   {Text: "Der Ausweis dieses Geräts ist abgelaufen. Er wird erneuert, sobald das Gerät eines Admins des eigenen Netzwerks online ist."},
+	"error.locks-out":      {Text: "Nichts wurde geändert: nach den Zugriffsregeln könnte dann kein Inhaber oder Admin mehr ein anderes Gerät erreichen. Zuerst die Regeln ändern."},
 	"error.policy":         {Text: "Die Richtlinie wurde abgelehnt; es hat sich nichts geändert."},
 	"error.guest-denied":   {Text: "Dieses Gerät wurde von der Freigabe ausgenommen."},
 	"error.port-taken":     {Text: "Ein anderes Programm hält Port {port}. Einen anderen wählen oder das Programm beenden."},

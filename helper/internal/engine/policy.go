@@ -167,6 +167,29 @@ func masked(list []netip.Prefix) (out []netip.Prefix) {
 	return out
 }
 
+// mayBecome is why a member must not become something else: under the policy in
+// force nobody who may change it could reach any other device, as policy set would
+// refuse it.
+func (n *network) mayBecome(k key.Public, change func(*filter.Device)) error {
+	p := n.policyInForce()
+	if len(n.book.View().Policy) == 0 {
+		return nil
+	}
+	w := n.everyone()
+	if filter.LockedOut(p, w) {
+		return nil // already
+	}
+	for i := range w.Devices {
+		if w.Devices[i].Key == k {
+			change(&w.Devices[i])
+		}
+	}
+	if filter.LockedOut(p, w) {
+		return ipc.Errorf(ipc.CodeLocksOut, "under the policy no owner or admin could then open a connection to any other device: change the policy first")
+	}
+	return nil
+}
+
 // everyone is the network with all its guests: whom a policy is about. Shares
 // that nobody has accepted yet are in it by their names.
 func (n *network) everyone() *filter.World {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"slices"
 
+	"kith.internal/helper/internal/filter"
 	"kith.internal/helper/internal/key"
 	"kith.internal/helper/internal/roster"
 	"kith.internal/ipc"
@@ -65,6 +66,9 @@ func (n *network) setRole(by key.Private, k key.Public, role roster.Role) (a ipc
 		return a, ipc.Errorf(ipc.CodeNotFound, "the device is no member of %s any more", n.alias)
 	}
 	if err := mayChangeRole(v, by.Public(), m, role); err != nil {
+		return a, err
+	}
+	if err := n.mayBecome(k, func(d *filter.Device) { d.Admin = role >= roster.RoleAdmin }); err != nil {
 		return a, err
 	}
 	err = n.writeAs(by, func(au *roster.Author) error {
@@ -155,6 +159,9 @@ func (n *network) setTags(k key.Public, req ipc.TagRequest) (a ipc.TagAnswer, er
 		return a, ipc.Errorf(ipc.CodeLimit, "%s would have %d tags; %d are the most", m.Name, len(tags), tagsMost)
 	}
 	if !slices.Equal(tags, m.Tags) {
+		if err := n.mayBecome(k, func(d *filter.Device) { d.Tags = tags }); err != nil {
+			return a, err
+		}
 		if err := n.write(func(au *roster.Author) error { _, err := au.SetTags(k, tags); return err }); err != nil {
 			return a, err
 		}

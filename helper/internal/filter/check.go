@@ -17,6 +17,14 @@ func Check(p *Policy, w *World) []Fault {
 	return c.faults[:min(len(c.faults), faultsMost)]
 }
 
+// LockedOut tells whether no owner or admin could open a connection to any other
+// device.
+func LockedOut(p *Policy, w *World) bool {
+	c := &checker{p: p, w: w, devices: p.devices(w, w.index())}
+	c.admins()
+	return len(c.faults) > 0
+}
+
 type checker struct {
 	p      *Policy
 	w      *World

@@ -161,3 +161,50 @@ func TestSimTags(t *testing.T) {
 		a.Until(30*time.Second, "b is closed", func() bool { _, _, err := a.Ping("b"); return err != nil })
 	})
 }
+
+// TestSimRoleLocksOut: no tag and no role is taken by which alone an admin reaches
+// another device, as no such policy is set; what opens a way back is.
+func TestSimRoleLocksOut(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		_, a, b, _ := trio(t)
+		tag := func(device string, add, remove []string) error {
+			_, err := a.Engine.DeviceTag(t.Context(), server.Caller{}, ipc.TagRequest{Device: device, Add: add, Remove: remove})
+			return err
+		}
+		policy := func(text string) {
+			t.Helper()
+			p, err := a.Engine.PolicySet(t.Context(), server.Caller{}, ipc.PolicyRequest{Text: text})
+			if err != nil || !p.Set {
+				t.Fatalf("%+v, %v", p, err)
+			}
+		}
+		role := func(device string, r ipc.Role) error { _, err := setRole(a, device, r, ""); return err }
+		steps := []struct {
+			what string
+			do   func() error
+			want ipc.Code
+		}{
+			{"tag a", func() error { return tag(a.name, []string{"ops", "old"}, nil) }, ""},
+			{"a policy of tags", func() error { policy(`{"allow": [{"from": ["tag:ops"], "to": ["*"]}]}`); return nil }, ""},
+			{"take a's other tag", func() error { return tag(a.name, nil, []string{"old"}) }, ""},
+			{"take a's tag", func() error { return tag(a.name, []string{"new"}, []string{"ops"}) }, ipc.CodeLocksOut},
+			{"tag b, which is no admin", func() error { return tag(b.name, []string{"ops"}, nil) }, ""},
+			{"take a's tag again", func() error { return tag(a.name, nil, []string{"ops"}) }, ipc.CodeLocksOut},
+			{"make b an admin", func() error { return role(b.name, ipc.RoleAdmin) }, ""},
+			{"take a's tag with b there", func() error { return tag(a.name, nil, []string{"ops"}) }, ""},
+			{"take b's role", func() error { return role(b.name, ipc.RolePlain) }, ipc.CodeLocksOut},
+			{"take b's tag", func() error { return tag(b.name, nil, []string{"ops"}) }, ipc.CodeLocksOut},
+			{"no policy", func() error { policy(""); return nil }, ""},
+			{"take b's role without one", func() error { return role(b.name, ipc.RolePlain) }, ""},
+			{"take b's tag without one", func() error { return tag(b.name, nil, []string{"ops"}) }, ""},
+		}
+		for _, s := range steps {
+			if err := s.do(); ipc.CodeOf(err) != s.want {
+				t.Errorf("%s: %v, want %q", s.what, err, s.want)
+			}
+		}
+		if p, ok := a.Peer(b.name); !ok || p.Role != ipc.RolePlain || len(p.Tags) > 0 {
+			t.Errorf("in the end b is %+v", p)
+		}
+	})
+}
