@@ -25,7 +25,7 @@ type shareCreateCmd struct {
 	Confirm  bool     `help:"It counts once you have compared words with the friend: kith share approve."`
 	AcceptBy duration `default:"24h" help:"How long the link can be accepted." placeholder:"D"`
 	Expires  forever  `default:"never" help:"When the share ends, such as 7d, or never." placeholder:"D"`
-	Guests   int      `default:"16" help:"How many of the friend's devices may come." placeholder:"N"`
+	Guests   int      `default:"16" help:"How many of the friend's devices may come. Which they are is the word of the friend's admins: no more than this many get in on it." placeholder:"N"`
 }
 
 // forever is a duration, or 0 for "never".

@@ -139,6 +139,34 @@ func TestNoticesOfRequests(t *testing.T) {
 	}
 }
 
+// TestNoticesOfRefusals: one for each share and reason, of those that a person
+// should know of, and none of what was so before.
+func TestNoticesOfRefusals(t *testing.T) {
+	var n Notifier
+	step := func(list ...ipc.Refusal) (out []string) {
+		st := status(network("home", peer("nas", true)))
+		st.Networks[0].Shares = []ipc.Share{{ID: "s1", Name: "nas", Direction: "out", State: ipc.ShareActive, Label: "anna", Refused: list}}
+		got, _ := n.Step(up(st).View(t0), t0)
+		for _, x := range got {
+			out = append(out, c.Say(x.Body))
+		}
+		return out
+	}
+	used := ipc.Refusal{At: t0, Code: ipc.CodeLinkUsed, Label: "eve", Link: true, Device: "nas", Count: 1}
+	pass, denied, expired := used, used, used
+	pass.Code, denied.Code, expired.Code = ipc.CodePassInvalid, ipc.CodeGuestDenied, ipc.CodePassExpired
+	got := [][]string{step(pass), step(used, pass), step(used, pass), step(denied, expired, used), step()}
+	want := [][]string{nil, {"Somebody tried to accept your share of nas again and was refused: anna has accepted it already."}, nil, nil, nil}
+	if d := cmp.Diff(want, got); d != "" {
+		t.Error(d)
+	}
+	r := used
+	r.Label, r.Link, r.Code, r.Text = "", false, "from-a-later-version", "it is not wanted"
+	if got := RefusalWords(c, r, t0.Add(time.Hour)); got != "Refused 1 h ago: somebody came to nas. it is not wanted" {
+		t.Error(got)
+	}
+}
+
 func TestSharedDevices(t *testing.T) {
 	st := status(network("home", peer("nas", true)))
 	st.Networks[0].Shares = []ipc.Share{

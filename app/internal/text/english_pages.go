@@ -104,6 +104,8 @@ var pages = map[Key]Entry{
 	"share.ports.ph":              {Text: "other ports: 8096/tcp, 60000-61000/udp", About: "placeholder"},
 	"share.ends":                  {Text: "Ends", About: "field"},
 	"share.forever":               {Text: "never", About: "choice: the share has no end"},
+	"share.asboth":                {Text: "It may connect to the friend's devices, too", About: "checkbox: the shared device opens connections as well"},
+	"share.bothways":              {Text: "both ways", About: "on a share: either side opens connections"},
 	"share.asexit":                {Text: "The friend may send internet traffic through it", About: "checkbox"},
 	"share.confirm":               {Text: "Ask me to compare words before it opens", About: "checkbox"},
 	"share.nodevice":              {Text: "There is no such device. Choose one of the list.", About: "what is missing"},

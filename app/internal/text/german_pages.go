@@ -87,6 +87,8 @@ var dePages = map[Key]Entry{
 	"share.ports.ph":              {Text: "andere Ports: 8096/tcp, 60000-61000/udp"},
 	"share.ends":                  {Text: "Endet"},
 	"share.forever":               {Text: "nie"},
+	"share.asboth":                {Text: "Es darf sich auch mit den Geräten des Freundes verbinden"},
+	"share.bothways":              {Text: "beidseitig"},
 	"share.asexit":                {Text: "Der Freund darf Internetverkehr darüber senden"},
 	"share.confirm":               {Text: "Erst Wörter vergleichen, dann öffnen"},
 	"share.nodevice":              {Text: "Dieses Gerät gibt es nicht. Eines aus der Liste wählen."},

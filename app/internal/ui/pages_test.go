@@ -163,6 +163,13 @@ func TestSharing(t *testing.T) {
 	b.see("With Ben (its own word)", "bens-laptop", "File sharing", "From Chris (its own word), network oak", "media.oak.internal", "Direct · 21 ms", "amber  walnut", "Waits for you")
 	b.click("They are the same")
 	b.did1("share approve s2")
+	st.Networks[0].Shares[0].Both = true
+	st.Networks[0].Shares[0].Refused = []ipc.Refusal{
+		{At: t0.Add(-time.Hour), Code: ipc.CodeLinkUsed, Label: "eve", Link: true, Device: "nas", Count: 3},
+		{At: t0.Add(-2 * time.Hour), Code: ipc.CodePassInvalid, Text: "the pass is another device's", Device: "vps", Count: 1},
+	}
+	b.take(st)
+	b.see("both ways", "Refused 1 h ago: eve tried to accept the link. It was accepted already. 3 times.", "somebody came to vps. Its pass is not your friend's, or is not its own.")
 	b.click("End share…")
 	b.click("End share")
 	b.did1("share revoke s1")

@@ -53,6 +53,7 @@ type shareForm struct {
 	other   *keyEntry
 	span    *widget.Select
 	exit    *widget.Check
+	both    *widget.Check
 	confirm *widget.Check
 	problem *widget.Label
 	close   *widget.Button
@@ -94,13 +95,14 @@ func (s *Shell) showShare(dev model.Device) {
 	f.span = widget.NewSelect(spans, nil)
 	f.span.SetSelectedIndex(2)
 	f.exit = widget.NewCheck(s.say("share.asexit"), nil)
+	f.both = widget.NewCheck(s.say("share.asboth"), nil)
 	f.confirm = widget.NewCheck(s.say("share.confirm"), nil)
 	f.confirm.SetChecked(true)
 	form := container.New(layout.NewFormLayout(),
 		widget.NewLabel(s.say("share.device")), f.device,
 		widget.NewLabel(s.say("share.ports")), container.NewVBox(checks, f.other),
 		widget.NewLabel(s.say("share.ends")), f.span)
-	f.body = container.NewVBox(form, f.exit, f.confirm, f.problem)
+	f.body = container.NewVBox(form, f.exit, f.both, f.confirm, f.problem)
 	f.dlg = dialog.NewCustomWithoutButtons(s.say("share.title"), f.body, s.win)
 	f.close = widget.NewButton(s.say("button.cancel"), f.dlg.Hide)
 	f.ok = widget.NewButton(s.say("button.mklink"), f.do)
@@ -134,7 +136,7 @@ func (f *shareForm) portsChanged() {
 // request is what the form says; words are what is missing.
 func (f *shareForm) request() (req ipc.ShareRequest, words string) {
 	want := strings.TrimSpace(f.device.Text)
-	req = ipc.ShareRequest{Exit: f.exit.Checked, Confirm: f.confirm.Checked, Expires: ipc.Seconds(shareSpans[f.span.SelectedIndex()] / time.Second)}
+	req = ipc.ShareRequest{Exit: f.exit.Checked, Both: f.both.Checked, Confirm: f.confirm.Checked, Expires: ipc.Seconds(shareSpans[f.span.SelectedIndex()] / time.Second)}
 	for _, d := range f.list {
 		if want == shareName(f.s, d) || want == d.Peer.FQDN {
 			req.Network, req.Devices = d.Net, []string{d.Peer.Name}

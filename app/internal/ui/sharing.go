@@ -108,6 +108,9 @@ func (p *sharing) card(sh model.Share) fyne.CanvasObject {
 	if sh.Exit {
 		facts = append(facts, s.say("share.exit"))
 	}
+	if sh.Both {
+		facts = append(facts, s.say("share.bothways"))
+	}
 	if sh.AcceptBy != nil && sh.State == ipc.SharePending {
 		facts = append(facts, s.say("share.acceptby", "when", c.When(*sh.AcceptBy, s.env.Now())))
 	} else if sh.Expires != nil {
