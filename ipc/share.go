@@ -116,5 +116,6 @@ type ShareAcceptRequest struct {
 type ShareIDRequest struct {
 	Network string `json:"network"`
 	Share   string `json:"share"`
-	Guest   string `json:"guest"` // of a revocation: this guest alone, by label or address; "" is all
+	Guest   string `json:"guest"`  // of a revocation: this guest alone, by label or address; "" is all
+	Guests  int    `json:"guests"` // of a limit: how many of the friend's devices may come
 }

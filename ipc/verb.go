@@ -41,6 +41,7 @@ const (
 	VerbShareAccept    Verb = "share/accept"       // ShareAcceptRequest -> ShareAnswer
 	VerbShareList      Verb = "share/list"         // NetworkRequest -> ShareList
 	VerbShareApprove   Verb = "share/approve"      // ShareIDRequest -> ShareAnswer
+	VerbShareLimit     Verb = "share/limit"        // ShareIDRequest -> ShareAnswer
 	VerbShareRevoke    Verb = "share/revoke"       // ShareIDRequest -> ShareAnswer
 	VerbShareRemove    Verb = "share/remove"       // ShareIDRequest -> ShareAnswer: a received one
 	VerbNearbyOpen     Verb = "nearby/open"        // NearbyOpenRequest -> NearbyList
@@ -69,7 +70,7 @@ var Verbs = []Verb{
 	VerbPing, VerbDeviceList, VerbDeviceRename, VerbDeviceRevoke, VerbDeviceRenew, VerbDeviceApprove, VerbDeviceRole, VerbDeviceTag,
 	VerbRelayOn, VerbRelayOff, VerbForward, VerbExitUse, VerbExitOff, VerbExitOffer, VerbExitApprove,
 	VerbRouteAdd, VerbRouteRemove, VerbRouteApprove, VerbRouteAccept, VerbPolicyShow, VerbPolicySet, VerbPolicyReach,
-	VerbShareCreate, VerbShareAccept, VerbShareList, VerbShareApprove, VerbShareRevoke, VerbShareRemove,
+	VerbShareCreate, VerbShareAccept, VerbShareList, VerbShareApprove, VerbShareLimit, VerbShareRevoke, VerbShareRemove,
 	VerbNearbyOpen, VerbNearbyList, VerbNearbyJoin, VerbNearbyApprove,
 	VerbDNSAdd, VerbDNSRemove, VerbDNSList, VerbDNSServe, VerbDNSRepair, VerbDNSStatus, VerbDNSQuery, VerbRoster, VerbRecover,
 	VerbOperatorAdd, VerbOperatorRemove, VerbOperatorList, VerbDiag, VerbPortal,

@@ -52,7 +52,7 @@ func (f *fake) serveShares(s *server.Server) {
 		return ipc.ShareAnswer{Schema: ipc.Schema, Share: all[3]}
 	})
 	handle(f, s, ipc.VerbShareList, func(ipc.NetworkRequest) ipc.ShareList { return ipc.ShareList{Schema: ipc.Schema, Shares: all} })
-	for _, v := range []ipc.Verb{ipc.VerbShareApprove, ipc.VerbShareRevoke, ipc.VerbShareRemove} {
+	for _, v := range []ipc.Verb{ipc.VerbShareApprove, ipc.VerbShareLimit, ipc.VerbShareRevoke, ipc.VerbShareRemove} {
 		handle(f, s, v, func(ipc.ShareIDRequest) ipc.ShareAnswer { return ipc.ShareAnswer{Schema: ipc.Schema, Share: all[0]} })
 	}
 }

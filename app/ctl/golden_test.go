@@ -143,6 +143,8 @@ func TestGolden(t *testing.T) {
 		{"share-list", fake{}, "", "share list"},
 		{"share-list-json", fake{}, "", "share list --json"},
 		{"share-approve", fake{}, "", "share approve 0123"},
+		{"share-limit", fake{}, "", "share limit nas 16"},
+		{"share-limit-over", fake{err: ipc.Errorf(ipc.CodeUsage, "a share is for 1 to 64 of a friend's devices")}, "", "share limit nas 65"},
 		{"share-revoke", fake{}, "", "share revoke nas --yes"},
 		{"share-revoke-guest", fake{}, "", "share revoke nas --guest phone --yes"},
 		{"share-revoke-unasked", fake{}, "", "share revoke nas"},

@@ -13,6 +13,7 @@ type shareCmd struct {
 	Accept  shareAcceptCmd  `cmd:"" help:"Accept a friend's link for all devices of your network."`
 	List    shareListCmd    `cmd:"" help:"List what is shared and what friends share."`
 	Approve shareApproveCmd `cmd:"" help:"Say that a friend has read the same words out."`
+	Limit   shareLimitCmd   `cmd:"" help:"Change how many of a friend's devices may come: those that came first stay."`
 	Revoke  shareRevokeCmd  `cmd:"" help:"Take a share back at once."`
 	Remove  shareRemoveCmd  `cmd:"" help:"Give a friend's share up, on all devices of your network."`
 }
@@ -278,17 +279,34 @@ func (c *shareApproveCmd) Run(a *app) error {
 	return nil
 }
 
+type shareLimitCmd struct {
+	Share  string `arg:"" help:"${shares}"`
+	Guests int    `arg:"" help:"How many, from 1 to 64. Which devices come is the word of the friend's admins: no more than this many get in on it."`
+}
+
+func (c *shareLimitCmd) Run(a *app) error {
+	ans, err := a.client.ShareLimit(a.ctx, ipc.ShareIDRequest{Network: a.Network, Share: c.Share, Guests: c.Guests})
+	switch {
+	case err != nil:
+		return err
+	case a.JSON:
+		return a.json(ans)
+	}
+	fmt.Fprintf(a.out, "At most %d of the devices of %s reach %s now.\n", ans.Share.MaxGuests, clean(or(ans.Share.Label, "whoever accepts")), clean(shared(ans.Share)))
+	return nil
+}
+
 type shareRevokeCmd struct {
 	confirmed
 	Share string `arg:"" help:"${shares}"`
-	Guest string `help:"This one of the friend's devices alone: its name or address in kith share list. Where you do not trust the friend's admins to tell their devices apart, take the whole share back." placeholder:"DEVICE"`
+	Guest string `help:"This one of the friend's devices alone: its name or address in kith share list. Where you do not trust the friend's admins to tell their devices apart, lower their number with kith share limit, or take the whole share back." placeholder:"DEVICE"`
 }
 
 func (c *shareRevokeCmd) Run(a *app) error {
 	if !c.Yes {
 		ask := fmt.Sprintf("Take the share %s back? What runs over it ends at once.", clean(c.Share))
 		if c.Guest != "" {
-			ask = fmt.Sprintf("Take %s off the share %s? It stays off, with new keys too, as long as the friend's admins tell its devices apart honestly; to be sure, take the whole share back.", clean(c.Guest), clean(c.Share))
+			ask = fmt.Sprintf("Take %s off the share %s? It stays off, with new keys too, as long as the friend's admins tell its devices apart honestly; to be sure, take the whole share back, or lower the number with kith share limit.", clean(c.Guest), clean(c.Share))
 		}
 		if err := a.confirm(ask); err != nil {
 			return err

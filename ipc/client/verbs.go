@@ -230,6 +230,11 @@ func (c *Client) ShareApprove(ctx context.Context, r ipc.ShareIDRequest) (ipc.Sh
 	return call[ipc.ShareAnswer](ctx, c, ipc.VerbShareApprove, r, c.opts.Timeout)
 }
 
+// ShareLimit changes how many of the friend's devices may come by a share.
+func (c *Client) ShareLimit(ctx context.Context, r ipc.ShareIDRequest) (ipc.ShareAnswer, error) {
+	return call[ipc.ShareAnswer](ctx, c, ipc.VerbShareLimit, r, c.opts.Timeout)
+}
+
 // ShareRevoke ends a share.
 func (c *Client) ShareRevoke(ctx context.Context, r ipc.ShareIDRequest) (ipc.ShareAnswer, error) {
 	return call[ipc.ShareAnswer](ctx, c, ipc.VerbShareRevoke, r, c.opts.Timeout)

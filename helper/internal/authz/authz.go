@@ -58,6 +58,7 @@ var levels = map[ipc.Verb]level{
 	ipc.VerbShareAccept:    operate,
 	ipc.VerbShareList:      operate,
 	ipc.VerbShareApprove:   operate,
+	ipc.VerbShareLimit:     operate,
 	ipc.VerbShareRevoke:    operate,
 	ipc.VerbShareRemove:    operate,
 	ipc.VerbNearbyOpen:     operate,

@@ -59,6 +59,7 @@ func TestAuthorize(t *testing.T) {
 		ipc.VerbShareAccept:    act,
 		ipc.VerbShareList:      act,
 		ipc.VerbShareApprove:   act,
+		ipc.VerbShareLimit:     act,
 		ipc.VerbShareRevoke:    act,
 		ipc.VerbShareRemove:    act,
 		ipc.VerbNearbyOpen:     act,

@@ -42,6 +42,8 @@ type kept struct {
 	Raw  []byte `cbor:"1,keyasint"`
 	N    uint64 `cbor:"2,keyasint"`
 	Seen int64  `cbor:"3,keyasint,omitempty"` // ms
+	// First is when it was first seen: who came first has its place.
+	First int64 `cbor:"4,keyasint,omitempty"` // ms
 }
 
 // takenBack is passes that the friend has cancelled, whether they were shown here
@@ -107,7 +109,7 @@ func (n *network) known() []guest.Known {
 	out := make([]guest.Known, 0, len(n.visitors))
 	for id, g := range n.visitors {
 		out = append(out, guest.Known{
-			Guest: id.key, SID: id.sid, WG: g.pass.WG, Control: g.pass.Control, Device: g.pass.Device, N: g.N, Ends: g.pass.Ends(),
+			Guest: id.key, SID: id.sid, WG: g.pass.WG, Control: g.pass.Control, Device: g.pass.Device, N: g.N, Ends: g.pass.Ends(), First: g.First,
 		})
 	}
 	for _, c := range n.cancels {
@@ -156,7 +158,7 @@ func (n *network) takeSeen(raw []byte, p *guest.Pass) (g *visitor, fresh bool, e
 		if len(n.visitors) >= visitorsMost {
 			return nil, false, ipc.Errorf(ipc.CodeLimit, "%s has too many guests", n.alias)
 		}
-		g = &visitor{hellos: map[*visit.Guest]bool{}}
+		g = &visitor{kept: kept{First: time.Now().UnixMilli()}, hellos: map[*visit.Guest]bool{}}
 		n.visitors[id] = g
 	}
 	g.Raw, g.N, g.pass, g.why = bytes.Clone(raw), p.N, p, nil

@@ -264,6 +264,23 @@ func (e *Engine) ShareApprove(ctx context.Context, _ server.Caller, req ipc.Shar
 	})
 }
 
+// ShareLimit changes how many of the friend's devices may come: those that came first
+// stay.
+func (e *Engine) ShareLimit(ctx context.Context, _ server.Caller, req ipc.ShareIDRequest) (ipc.ShareAnswer, error) {
+	if req.Guests < 1 || req.Guests > guest.GuestsMost {
+		return ipc.ShareAnswer{}, ipc.Errorf(ipc.CodeUsage, "a share is for 1 to %d of a friend's devices", guest.GuestsMost)
+	}
+	return e.onShare(ctx, req, func(n *network, s *guest.State) error {
+		share := *s.Share
+		share.MaxGuests = uint16(req.Guests)
+		value, err := share.Encode()
+		if err != nil || share.MaxGuests == s.MaxGuests {
+			return err
+		}
+		return n.write(func(a *roster.Author) error { _, err := a.Set(s.SID.Key(), value); return err })
+	})
+}
+
 // ShareRevoke ends a share, or takes one guest off it.
 func (e *Engine) ShareRevoke(ctx context.Context, _ server.Caller, req ipc.ShareIDRequest) (ipc.ShareAnswer, error) {
 	return e.onShare(ctx, req, func(n *network, s *guest.State) error {

@@ -41,6 +41,7 @@ func (e *Engine) Register(s *server.Server) {
 	server.Handle(s, ipc.VerbShareAccept, e.ShareAccept)
 	server.Handle(s, ipc.VerbShareList, e.ShareList)
 	server.Handle(s, ipc.VerbShareApprove, e.ShareApprove)
+	server.Handle(s, ipc.VerbShareLimit, e.ShareLimit)
 	server.Handle(s, ipc.VerbShareRevoke, e.ShareRevoke)
 	server.Handle(s, ipc.VerbShareRemove, e.ShareRemove)
 	server.Handle(s, ipc.VerbExitUse, e.ExitUse)

@@ -180,6 +180,20 @@ func TestEachCheckOfAPassFailsAlone(t *testing.T) {
 		}, ipc.CodePassInvalid},
 		{"one guest beside it", func(w *world) { w.guests = []Known{known(w, w.device())} }, good},
 		{"too many guests", func(w *world) { w.guests = []Known{known(w, w.device()), known(w, w.device())} }, ipc.CodeLimit},
+		{"too many, and it came first", func(w *world) {
+			w.guests = []Known{known(w, w.device()), known(w, w.device()), known(w, w.d)}
+			w.guests[0].First, w.guests[1].First, w.guests[2].First = 3, 1, 2
+		}, good},
+		{"too many, and it came last", func(w *world) {
+			w.guests = []Known{known(w, w.device()), known(w, w.device()), known(w, w.d)}
+			w.guests[0].First, w.guests[1].First, w.guests[2].First = 2, 1, 3
+		}, ipc.CodeLimit},
+		{"too many, and it came first under other keys", func(w *world) {
+			o := w.device()
+			o.pass.Device = w.d.pass.Device
+			w.guests = []Known{known(w, w.device()), known(w, w.device()), known(w, o)}
+			w.guests[0].First, w.guests[1].First, w.guests[2].First = 3, 2, 1
+		}, good},
 		{"guests whose passes are over do not count", func(w *world) {
 			o, p := known(w, w.device()), known(w, w.device())
 			o.Ends = w.now.Add(-Grace - time.Second)

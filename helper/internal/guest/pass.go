@@ -1,8 +1,10 @@
 package guest
 
 import (
+	"bytes"
 	"crypto/sha256"
 	"fmt"
+	"math"
 	"slices"
 	"time"
 
@@ -147,6 +149,7 @@ type Known struct {
 	N         uint64 // the highest seen
 	Cancelled uint64 // passes up to this number are over
 	Ends      time.Time
+	First     int64 // when it was first seen, ms
 }
 
 // Judge is what a device of the owner's knows when a pass is shown to it.
@@ -216,6 +219,16 @@ func (j Judge) keys(p *Pass, s *State) error {
 	if slices.Contains(s.Deny.Guests, p.Guest) || slices.Contains(s.Deny.Devices, p.Device) {
 		return ipc.Errorf(ipc.CodeGuestDenied, "the owner has put this device out")
 	}
+	// Who came first has its place; a device that has new keys keeps its own.
+	first := int64(math.MaxInt64)
+	for _, k := range j.Guests {
+		if k.SID == p.SID && (k.Guest == p.Guest || k.Device == p.Device) && !k.Ends.IsZero() {
+			first = min(first, k.First)
+		}
+	}
+	before := func(k Known) bool {
+		return k.First < first || k.First == first && bytes.Compare(k.Device[:], p.Device[:]) < 0
+	}
 	others := 0
 	for _, k := range j.Guests {
 		switch {
@@ -228,7 +241,7 @@ func (j Judge) keys(p *Pass, s *State) error {
 			}
 		case k.Guest != p.Guest && (k.WG == p.WG || k.Control == p.Control || Addr(p.Network, k.Guest) == Addr(p.Network, p.Guest)):
 			return ipc.Errorf(ipc.CodePassInvalid, "the pass claims the keys of another guest")
-		case k.Guest != p.Guest && k.SID == p.SID && k.Device != p.Device && k.N > k.Cancelled && !j.Now.After(k.Ends.Add(Grace)):
+		case k.Guest != p.Guest && k.SID == p.SID && k.Device != p.Device && k.N > k.Cancelled && !j.Now.After(k.Ends.Add(Grace)) && before(k):
 			others++
 		}
 	}

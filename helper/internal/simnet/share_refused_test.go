@@ -124,3 +124,55 @@ func TestSimShareRefusalsSeen(t *testing.T) {
 		}
 	})
 }
+
+// TestSimShareLimit: fewer of the friend's devices than come may: those that came
+// first stay, the others are told why, and come again when more may.
+func TestSimShareLimit(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		nas, anna, phone := sharing(t)
+		mustAccept(t, anna, nas.share(ipc.ShareRequest{Devices: []string{"nas"}}))
+		anna.Reach(sharedNAS, 2*time.Second)
+		phone.Reach(sharedNAS, 2*time.Second)
+		nas.Until(time.Minute, "both are seen", func() bool { return len(nas.given().Guests) == 2 })
+		limit := func(n int) error {
+			_, err := nas.Engine.ShareLimit(t.Context(), server.Caller{}, ipc.ShareIDRequest{Share: "nas", Guests: n})
+			return err
+		}
+		for _, n := range []int{0, -1, 65} {
+			if err := limit(n); ipc.CodeOf(err) != ipc.CodeUsage {
+				t.Errorf("for %d: %v", n, err)
+			}
+		}
+		if err := limit(1); err != nil {
+			t.Fatal(err)
+		}
+		hosts := map[string]*Host{"anna": anna, "phone": phone}
+		var in, out *Host
+		nas.Until(time.Minute, "one is left", func() bool {
+			g := nas.given().Guests
+			if len(g) != 1 {
+				return false
+			}
+			in = hosts[g[0].Label]
+			return true
+		})
+		if out = anna; in == anna {
+			out = phone
+		}
+		out.Until(time.Minute, "the other hears why", func() bool {
+			s := out.received()
+			return s.Why != nil && *s.Why == ipc.CodeLimit
+		})
+		in.Reach(sharedNAS, 2*time.Second)
+		if _, _, err := out.Ping(sharedNAS); err == nil {
+			t.Error("one too many reaches nas")
+		}
+		if err := limit(2); err != nil {
+			t.Fatal(err)
+		}
+		out.Reach(sharedNAS, 10*time.Minute)
+		if g := nas.given(); len(g.Guests) != 2 || g.MaxGuests != 2 {
+			t.Errorf("two may come, and the owner sees %+v", g)
+		}
+	})
+}
