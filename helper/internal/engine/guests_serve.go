@@ -54,7 +54,7 @@ func (n *network) serveKnock(on *live, s wire.Session) {
 		return visit.Answer{}, err
 	})
 	if err != nil {
-		on.log.Info("a knock is refused", "err", err)
+		on.log.Debug("a knock is refused", "err", err)
 		n.e.post(func() { n.refuse(n.knockOf(s.Peer(), req), err) })
 		a = visit.Refusal(err)
 	}
