@@ -103,6 +103,9 @@ func problem(h ipc.Health, nets []ipc.Network) Problem {
 		p.Action = ActRenew
 	case ipc.HealthDNSOverridden:
 		p.Action = ActRepair
+		if args["by"] == "another program" { // the helper's word for one that it does not know
+			p.Text.Key = "health.dns-overridden.anon"
+		}
 	case ipc.HealthExitBlocked:
 		p.Text.Key = blockedKey(args["why"])
 		p.Action, p.Other = ActExitOff, ActExits

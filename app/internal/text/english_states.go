@@ -145,6 +145,7 @@ var codes = map[Key]Entry{
 	"health.port-taken":          {Text: "Another program holds UDP port {port}. Kith uses {using} instead.", About: "ipc HealthPortTaken"},
 	"health.clock-wrong":         {Text: "This computer's clock is {offset} off.", About: "ipc HealthClock; {offset} is a span such as 9 minutes"},
 	"health.dns-overridden":      {Text: "{by} replaced our DNS; names may not resolve. Addresses work.", About: "ipc HealthDNSOverridden"},
+	"health.dns-overridden.anon": {Text: "Another program replaced our DNS; names may not resolve. Addresses work.", About: "ipc HealthDNSOverridden where it is not known who did it"},
 	"health.dns-failed":          {Text: "Names cannot be set up: {why}. Addresses work.", About: "ipc HealthDNSFailed"},
 	"health.phrase-not-shown":    {Text: "The root phrase of {network} has not been written down yet.", About: "ipc HealthPhrase"},
 	"health.disk-full":           {Text: "The disk is full: Kith cannot keep what it learns. Connections go on.", About: "ipc HealthDiskFull"},

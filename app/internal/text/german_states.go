@@ -150,6 +150,7 @@ var deCodes = map[Key]Entry{
 	"health.port-taken":          {Text: "Ein anderes Programm hält UDP-Port {port}. Kith nutzt stattdessen {using}."},
 	"health.clock-wrong":         {Text: "Die Uhr dieses Computers geht {offset} falsch."},
 	"health.dns-overridden":      {Text: "{by} hat unser DNS ersetzt; Namen werden vielleicht nicht aufgelöst. Adressen funktionieren."},
+	"health.dns-overridden.anon": {Text: "Ein anderes Programm hat unser DNS ersetzt; Namen werden vielleicht nicht aufgelöst. Adressen funktionieren."},
 	"health.dns-failed":          {Text: "Namen können nicht eingerichtet werden: {why}. Adressen funktionieren."},
 	"health.phrase-not-shown":    {Text: "Die Wurzelwörter von {network} wurden noch nicht aufgeschrieben."},
 	"health.disk-full":           {Text: "Der Datenträger ist voll: Kith kann nicht behalten, was es lernt. Verbindungen bleiben."},
