@@ -27,7 +27,7 @@ func ptr[T any](v T) *T { return &v }
 // bench is a window under test. Slow work runs at once, on the one goroutine.
 type bench struct {
 	*Shell
-	t      *testing.T
+	t      testing.TB
 	fake   *fake
 	copied string
 	quit   string
@@ -41,7 +41,7 @@ type bench struct {
 func newBench(t *testing.T) *bench { return newBenchIn(t, text.English()) }
 
 // newBenchIn is a bench in a language.
-func newBenchIn(t *testing.T, words *text.Catalogue) *bench {
+func newBenchIn(t testing.TB, words *text.Catalogue) *bench {
 	t.Helper()
 	app := test.NewTempApp(t)
 	app.Settings().SetTheme(Theme())

@@ -41,6 +41,10 @@ type details struct {
 
 func newDetails(s *Shell) *details {
 	d := &details{s: s, line: newSparkline(), pinger: newPinger(s)}
+	d.pinger.took = func(ms float64) {
+		d.line.push(ms)
+		show(d.line.raster, len(d.line.at) > 1)
+	}
 	d.name = bold("")
 	d.name.SizeName = theme.SizeNameSubHeadingText
 	d.why = para("")
@@ -61,9 +65,9 @@ func newDetails(s *Shell) *details {
 	d.hint = container.NewCenter(container.New(fixedWidth(200), hint))
 	d.acts = container.New(flow{}, d.exit, d.share, d.reach, d.rename, d.role, d.remove)
 	d.rows = container.NewVBox(
-		d.name, container.New(flow{}, copyName, copyAddr), container.NewBorder(nil, nil, nil, container.NewCenter(d.way), d.why),
+		d.name, container.New(flow{}, copyName, copyAddr), d.why, container.NewHBox(d.way),
 		d.line.raster, d.pinger.box, d.grid)
-	d.scroll = container.NewVScroll(d.rows)
+	d.scroll = scrolled(d.rows)
 	d.full = container.NewBorder(nil, container.NewVBox(widget.NewSeparator(), d.acts), nil, nil, d.scroll)
 	d.box = container.NewStack(d.hint, d.full)
 	d.none()

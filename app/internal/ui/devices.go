@@ -183,11 +183,13 @@ func cell(style fyne.TextStyle) *widget.Label {
 }
 
 func (d *devices) newRow() fyne.CanvasObject {
-	word, os := cell(fyne.TextStyle{}), cell(fyne.TextStyle{})
-	word.Importance, os.Importance = widget.LowImportance, widget.LowImportance
 	cols := columns{24, d.s.wordWidth(), 0.36, 0.24, 0.40}
-	return container.New(cols, widget.NewIcon(nil), word, cell(fyne.TextStyle{Bold: true}), os, cell(fyne.TextStyle{}))
+	return container.New(cols, widget.NewIcon(nil), faintCell(), boldCell(), faintCell(), plainCell())
 }
+
+func plainCell() *rowCell { return newRowCell(theme.ColorNameForeground, fyne.TextStyle{}) }
+func boldCell() *rowCell  { return newRowCell(theme.ColorNameForeground, fyne.TextStyle{Bold: true}) }
+func faintCell() *rowCell { return newRowCell(theme.ColorNamePlaceHolder, fyne.TextStyle{}) }
 
 // wordWidth holds the longest of the words beside a dot.
 func (s *Shell) wordWidth() float32 {
@@ -208,12 +210,12 @@ func (d *devices) fill(i widget.ListItemID, o fyne.CanvasObject) {
 	}
 	dev, cells := d.rows[i], o.(*fyne.Container).Objects
 	cells[0].(*widget.Icon).SetResource(dotIcon(dev.Dot))
-	cells[1].(*widget.Label).SetText(model.Word(d.s.env.Text, dev.Dot))
+	cells[1].(*rowCell).SetText(model.Word(d.s.env.Text, dev.Dot))
 	name := text.Clean(dev.Peer.Name)
 	if len(d.s.view.Nets) > 1 || dev.Shared != "" {
 		name += " · " + text.Clean(dev.NetName)
 	}
-	cells[2].(*widget.Label).SetText(name)
+	cells[2].(*rowCell).SetText(name)
 	os := ""
 	switch {
 	case dev.Shared != "":
@@ -221,8 +223,8 @@ func (d *devices) fill(i widget.ListItemID, o fyne.CanvasObject) {
 	case dev.Peer.OS != nil:
 		os = text.Clean(*dev.Peer.OS)
 	}
-	cells[3].(*widget.Label).SetText(os)
-	cells[4].(*widget.Label).SetText(model.Path(d.s.env.Text, dev, d.s.env.Now()))
+	cells[3].(*rowCell).SetText(os)
+	cells[4].(*rowCell).SetText(model.Path(d.s.env.Text, dev, d.s.env.Now()))
 }
 
 // dots are shared by all rows, so that a row drawn anew reads no SVG.

@@ -37,7 +37,7 @@ func newDiagnostics(s *Shell) *diagnostics {
 	d := &diagnostics{s: s, problems: container.NewVBox(), checks: container.NewVBox()}
 	d.again = widget.NewButtonWithIcon(s.say("button.again"), theme.ViewRefreshIcon(), d.run)
 	d.report = widget.NewButtonWithIcon(s.say("report.button"), theme.DocumentIcon(), d.showReport)
-	d.box = container.NewStack(container.NewVScroll(container.NewVBox(
+	d.box = container.NewStack(scrolled(container.NewVBox(
 		head(s.say("diag.problems")), d.problems,
 		container.NewHBox(head(s.say("diag.checks")), layout.NewSpacer(), d.report, d.again), d.checks)))
 	d.problems.Add(para(s.say("diag.noproblem")))
@@ -108,7 +108,9 @@ func (d *diagnostics) run() {
 		d.last = &got
 		d.checks.Add(d.row(ipc.Check{OK: true, Text: s.say("diag.helper"), Detail: s.say("diag.helper.ok", "version", s.view.Service)}))
 		for _, c := range got.Checks {
-			d.checks.Add(d.row(c))
+			if c.Code != ipc.CheckHelper { // said above, in more words
+				d.checks.Add(d.row(c))
+			}
 		}
 		if d.dirty {
 			d.run()

@@ -150,10 +150,8 @@ func (e *exits) apply() {
 
 func (e *exits) newRow() fyne.CanvasObject {
 	use := widget.NewButton(e.s.say("exit.use"), nil)
-	word := cell(fyne.TextStyle{})
-	word.Importance = widget.LowImportance
 	cols := columns{24, e.s.wordWidth(), 0.5, 0.5, max(textWidth(e.s.say("exit.use")), textWidth(e.s.say("exit.using"))) + 4*theme.InnerPadding()}
-	return container.New(cols, widget.NewIcon(nil), word, cell(fyne.TextStyle{Bold: true}), cell(fyne.TextStyle{}), use)
+	return container.New(cols, widget.NewIcon(nil), faintCell(), boldCell(), plainCell(), use)
 }
 
 func (e *exits) fill(i widget.ListItemID, o fyne.CanvasObject) {
@@ -162,18 +160,18 @@ func (e *exits) fill(i widget.ListItemID, o fyne.CanvasObject) {
 	}
 	n, cells, c := e.rows[i], o.(*fyne.Container).Objects, e.s.env.Text
 	cells[0].(*widget.Icon).SetResource(dotIcon(n.Device.Dot))
-	cells[1].(*widget.Label).SetText(model.Word(c, n.Device.Dot))
-	name := cells[2].(*widget.Label)
-	name.Importance = widget.MediumImportance
+	cells[1].(*rowCell).SetText(model.Word(c, n.Device.Dot))
+	name := cells[2].(*rowCell)
+	name.setInk(theme.ColorNameForeground)
 	if !n.Usable() {
-		name.Importance = widget.LowImportance
+		name.setInk(theme.ColorNamePlaceHolder)
 	}
 	name.SetText(text.Clean(e.s.view.Exit.Name(n)))
 	way := model.Path(c, n.Device, e.s.env.Now())
 	if n.Recent && !n.Using {
 		way += " · " + e.s.say("exit.recent")
 	}
-	cells[3].(*widget.Label).SetText(way)
+	cells[3].(*rowCell).SetText(way)
 	use := cells[4].(*widget.Button)
 	use.Importance = widget.MediumImportance
 	use.Text = e.s.say("exit.use")

@@ -2,6 +2,8 @@ package ui
 
 import (
 	"fyne.io/fyne/v2"
+	"fyne.io/fyne/v2/container"
+	"fyne.io/fyne/v2/layout"
 	"fyne.io/fyne/v2/theme"
 )
 
@@ -102,4 +104,9 @@ func (f flow) Layout(objects []fyne.CanvasObject, size fyne.Size) {
 		}
 		y += h + pad
 	}
+}
+
+// scrolled scrolls an object, which leaves the bar room at its right.
+func scrolled(o fyne.CanvasObject) *container.Scroll {
+	return container.NewVScroll(container.New(layout.NewCustomPaddedLayout(0, 0, 0, theme.Padding()+theme.ScrollBarSmallSize()), o))
 }

@@ -44,7 +44,7 @@ func newNetworks(s *Shell) *networks {
 	n.joinB.Importance = widget.HighImportance
 	n.makeB = widget.NewButtonWithIcon(s.say("tray.create"), theme.ContentAddIcon(), s.showCreate)
 	n.list = container.NewVBox()
-	n.box = container.NewBorder(container.NewHBox(n.joinB, n.makeB), nil, nil, nil, container.NewVScroll(n.list))
+	n.box = container.NewBorder(container.NewHBox(n.joinB, n.makeB), nil, nil, nil, scrolled(n.list))
 	return n
 }
 

@@ -272,6 +272,9 @@ func TestDetailsActions(t *testing.T) {
 	b.shortcut(fyne.KeyP)
 	b.see("Direct · 20 ms — reached without a third device")
 	b.did1("ping nas.home.internal true")
+	if at := b.devices().detail.line.at; len(at) != 3 || at[1] != 40 || at[2] != 20 {
+		t.Errorf("the sparkline has %v", at) // what was known, and both answers
+	}
 	b.devices().list.Select(3) // relayed: its path is explained
 	b.see("The routers on both sides", "Why?")
 	b.click("Why?")

@@ -27,10 +27,11 @@ type pinger struct {
 	says   *widget.Label
 	dev    string // ID of the device the words are about
 	end    context.CancelFunc
+	took   func(ms float64) // an answer came after so long
 }
 
 func newPinger(s *Shell) *pinger {
-	p := &pinger{s: s, says: faint("")}
+	p := &pinger{s: s, says: faint(""), took: func(float64) {}}
 	p.button = widget.NewButtonWithIcon("", theme.MailSendIcon(), nil)
 	p.box = container.NewVBox(p.button, p.says)
 	p.idle()
@@ -86,6 +87,9 @@ func (p *pinger) start(dev model.Device) {
 			s.env.Do(func() {
 				if p.dev == id && p.end != nil {
 					say(p.says, pingWords(s, r))
+					if r.RTTMS != nil {
+						p.took(*r.RTTMS)
+					}
 				}
 			})
 			return nil
@@ -145,7 +149,12 @@ func (sp *sparkline) add(dev model.Device) {
 	if n := len(sp.at); n > 0 && sp.at[n-1] == *dev.Peer.LatencyMS {
 		return
 	}
-	sp.at = append(sp.at, *dev.Peer.LatencyMS)
+	sp.push(*dev.Peer.LatencyMS)
+}
+
+// push appends one latency.
+func (sp *sparkline) push(ms float64) {
+	sp.at = append(sp.at, ms)
 	if n := len(sp.at) - sparkMost; n > 0 {
 		sp.at = sp.at[n:]
 	}

@@ -170,7 +170,7 @@ func newAppSection(s *Shell) *appSection {
 	} {
 		rows.Add(o)
 	}
-	p.box = container.NewVScroll(rows)
+	p.box = scrolled(rows)
 	return p
 }
 

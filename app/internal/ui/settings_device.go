@@ -92,7 +92,7 @@ func newDeviceSection(s *Shell, p *settings) *deviceSection {
 	d.rows = container.NewVBox(
 		d.shields.Check, faint(s.say("device.shields.hint")), d.exit.Check, d.state, d.lan.Check,
 		d.forward.Check, faint(s.say("device.forward.hint")), d.relay.Check, d.relayed)
-	d.box = container.NewVScroll(container.NewVBox(d.none, d.rows))
+	d.box = scrolled(container.NewVBox(d.none, d.rows))
 	return d
 }
 
@@ -158,7 +158,7 @@ func newRoutesSection(s *Shell, p *settings) *routesSection {
 	r.entry.OnSubmitted = func(string) { r.offer() }
 	r.add = widget.NewButton(s.say("route.add"), r.offer)
 	top := container.NewVBox(faint(s.say("route.hint")), container.NewBorder(nil, nil, nil, r.add, r.entry), r.bad)
-	r.box = container.NewBorder(top, nil, nil, nil, container.NewVScroll(r.list))
+	r.box = container.NewBorder(top, nil, nil, nil, scrolled(r.list))
 	return r
 }
 

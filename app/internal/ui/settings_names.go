@@ -40,7 +40,7 @@ func newNamesSection(s *Shell, p *settings) *namesSection {
 	n.kind.SetSelectedIndex(0)
 	n.add = widget.NewButton(s.say("names.add"), n.put)
 	form := container.NewBorder(nil, nil, nil, container.NewHBox(n.kind, n.add), container.NewGridWithColumns(2, n.name, n.value))
-	n.box = container.NewBorder(container.NewVBox(faint(s.say("names.hint")), form, n.bad), nil, nil, nil, container.NewVScroll(n.list))
+	n.box = container.NewBorder(container.NewVBox(faint(s.say("names.hint")), form, n.bad), nil, nil, nil, scrolled(n.list))
 	return n
 }
 

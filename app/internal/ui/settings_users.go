@@ -30,7 +30,7 @@ func newUsersSection(s *Shell) *usersSection {
 	u.add = widget.NewButton(s.say("users.add"), func() { u.entry.OnSubmitted("") })
 	u.allow = widget.NewButton(s.say("action.allow"), s.allow)
 	top := container.NewVBox(faint(s.say("users.hint")), container.NewBorder(nil, nil, nil, u.add, u.entry), u.allow, u.bad)
-	u.box = container.NewBorder(top, nil, nil, nil, container.NewVScroll(u.list))
+	u.box = container.NewBorder(top, nil, nil, nil, scrolled(u.list))
 	return u
 }
 

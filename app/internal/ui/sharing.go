@@ -7,6 +7,7 @@ import (
 
 	"fyne.io/fyne/v2"
 	"fyne.io/fyne/v2/container"
+	"fyne.io/fyne/v2/layout"
 	"fyne.io/fyne/v2/theme"
 	"fyne.io/fyne/v2/widget"
 
@@ -32,7 +33,7 @@ func newSharing(s *Shell) *sharing {
 	p.share = widget.NewButtonWithIcon(s.say("share.new"), theme.ContentAddIcon(), p.offer)
 	p.share.Importance = widget.HighImportance
 	p.accept = widget.NewButtonWithIcon(s.say("share.accept"), theme.LoginIcon(), func() { s.ShowLink("") })
-	p.box = container.NewBorder(container.NewHBox(p.share, p.accept), nil, nil, nil, container.NewVScroll(p.list))
+	p.box = container.NewBorder(container.NewHBox(p.share, p.accept), nil, nil, nil, scrolled(p.list))
 	return p
 }
 
@@ -144,15 +145,15 @@ func (p *sharing) given(body *fyne.Container, sh model.Share) {
 		} else if g.LastSeen != nil {
 			state = s.say("row.seen", "ago", s.env.Text.Ago(s.env.Now().Sub(*g.LastSeen)))
 		}
-		row := container.New(columns{0.4, 0.6}, bold(g.Label), para(state))
-		if sh.Over() || g.IPv6 == nil {
-			body.Add(row)
-			continue
-		}
 		off := widget.NewButton(s.say("share.guest.remove"), func() { p.takeOff(sh, g) })
 		off.Importance = widget.LowImportance
 		enable(off, s.view.May)
-		body.Add(container.NewBorder(nil, nil, nil, off, row))
+		cols := columns{0.4, 0.6, off.MinSize().Width} // alike in all rows
+		var end fyne.CanvasObject = off
+		if sh.Over() || g.IPv6 == nil {
+			end = layout.NewSpacer()
+		}
+		body.Add(container.New(cols, bold(g.Label), cellText(state), end))
 	}
 	for i, r := range sh.Refused {
 		if i < refusalsShown {

@@ -2,6 +2,7 @@ package ui
 
 import (
 	"errors"
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -11,6 +12,7 @@ import (
 	"fyne.io/fyne/v2/widget"
 
 	"kith.internal/app/internal/model"
+	"kith.internal/app/internal/text"
 	"kith.internal/ipc"
 )
 
@@ -387,6 +389,61 @@ func TestManyDevices(t *testing.T) {
 	})
 	if n > 300 {
 		t.Errorf("%d labels for 5,000 rows", n)
+	}
+	b.devices().list.ScrollToBottom()
+	b.capture()
+	b.see("host-4999")
+	b.devices().search.SetText("host-2500")
+	b.capture()
+	b.see("host-2500", "1 device")
+}
+
+// BenchmarkDevices5000 is what a person waits for with 5,000 devices: a change
+// while the list is on show, a letter typed, a page scrolled.
+func BenchmarkDevices5000(b *testing.B) {
+	for name, do := range map[string]func(*bench, ipc.Status, int){
+		"change": func(w *bench, st ipc.Status, i int) {
+			st.Networks[0].Peers[i%5000].LatencyMS = ptr(float64(i % 300))
+			w.take(st)
+		},
+		"search": func(w *bench, _ ipc.Status, i int) { w.devices().search.SetText(fmt.Sprint("host-", i%500)) },
+		"scroll": func(w *bench, _ ipc.Status, i int) { w.devices().list.ScrollTo(i * 20 % 5000) },
+	} {
+		b.Run(name, func(b *testing.B) {
+			w := newBenchIn(b, text.English())
+			st := status(5000)
+			w.take(st)
+			for i := 0; b.Loop(); i++ {
+				do(w, st, i)
+			}
+		})
+	}
+}
+
+// TestSparkline keeps the last latencies of one device, and draws them.
+func TestSparkline(t *testing.T) {
+	test.NewTempApp(t)
+	sp := newSparkline()
+	dev := func(key string, ms float64, dot model.Dot) model.Device {
+		return model.Device{Net: "n", Dot: dot, Peer: ipc.Peer{Key: key, LatencyMS: &ms}}
+	}
+	for i := range 100 {
+		sp.add(dev("a", float64(i), model.DotOnline))
+	}
+	sp.add(dev("a", 99, model.DotOnline))   // the same again
+	sp.add(dev("a", 500, model.DotOffline)) // an old one
+	if len(sp.at) != sparkMost || sp.at[0] != 40 || sp.at[sparkMost-1] != 99 {
+		t.Errorf("%v", sp.at)
+	}
+	if img := sp.draw(120, 36); img.At(0, 35) == img.At(0, 0) {
+		t.Error("nothing is drawn")
+	}
+	sp.add(dev("b", 7, model.DotOnline))
+	if len(sp.at) != 1 {
+		t.Errorf("of another device: %v", sp.at)
+	}
+	for _, size := range []int{0, 1, 3, 4} {
+		sp.draw(size, size)
 	}
 }
 

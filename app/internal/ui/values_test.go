@@ -55,3 +55,15 @@ func TestLongNameInDetails(t *testing.T) {
 		}
 	}
 }
+
+func TestShorten(t *testing.T) {
+	fits := func(s string) bool { return utf8.RuneCountInString(s) <= 5 }
+	for s, want := range map[string]string{"": "", "abcde": "abcde", "abcdef": "abcd…", "äöüßéñ": "äöüß…"} {
+		if got := shorten(s, fits); got != want {
+			t.Errorf("%q: %q, want %q", s, got, want)
+		}
+	}
+	if got := shorten("abc", func(string) bool { return false }); got != "…" {
+		t.Errorf("no room: %q", got)
+	}
+}
