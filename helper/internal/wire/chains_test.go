@@ -338,6 +338,28 @@ func TestJoinOverRelay(t *testing.T) {
 				t.Error("a session has ended")
 			}
 		}
+		// What passes for each of them has an end, and comes back with time.
+		relay.wire.mu.Lock()
+		for _, p := range relay.wire.dir.Load().byID[holder.ID].c.instances {
+			if b := &p.c.frames().joining; b.used == 0 {
+				t.Error("nothing is counted")
+			} else {
+				b.used, b.at = joinBurst, time.Now()
+			}
+		}
+		relay.wire.mu.Unlock()
+		before := relay.wire.Net().Drops["quota"]
+		for _, a := range sessions {
+			st, err := a.Open(t.Context())
+			if err != nil {
+				t.Fatal(err)
+			}
+			st.Write(make([]byte, 32<<10))
+		}
+		time.Sleep(10 * time.Millisecond)
+		if after := relay.wire.Net().Drops["quota"]; after == before {
+			t.Error("all passes")
+		}
 	})
 }
 

@@ -50,11 +50,33 @@ func (f *forwarder) allow(share *bucket, n int, now time.Time) bool {
 	return true
 }
 
+// What passes for one holder of a link, both ways: a roster of thousands of members
+// and what goes with it. Members and guests have no such bound at a relay.
+const (
+	joinBurst = 64 << 20  // bytes
+	joinRate  = 512 << 10 // bytes a second
+)
+
+// joins takes bytes off what may pass for the peer where it holds a link.
+func (p *peer) joins(n int, now time.Time) bool {
+	if p.c == nil || p.c.base == nil {
+		return true
+	}
+	b := &p.c.frames().joining
+	b.rate, b.burst = joinRate, joinBurst
+	if !b.room(n, now) {
+		return false
+	}
+	b.used += float64(n)
+	return true
+}
+
 // passing is what there is to know about a peer whose frames we take.
 type passing struct {
 	window   window
 	parts    reassembly
 	share    bucket // bytes
+	joining  bucket // bytes, of a link's holder
 	refusals bucket // told it
 }
 
@@ -180,7 +202,7 @@ func (p *peer) passOn(f *frame, a arrival, out *outbox) {
 		p.unreachable(f, a, out)
 		return
 	}
-	if !w.forwarder.allow(&c.frames().share, len(f.data), a.now) {
+	if n := len(f.data); !p.joins(n, a.now) || !q.joins(n, a.now) || !w.forwarder.allow(&c.frames().share, n, a.now) {
 		w.drops.quota.Add(1)
 		p.unreachable(f, a, out)
 		return
