@@ -203,5 +203,5 @@ func (s *stay) arm(w *store.Visit, now time.Time) {
 	if s.timer != nil {
 		s.timer.Stop()
 	}
-	s.timer = time.AfterFunc(next.Sub(now)+time.Second, func() { s.post(s.refresh) })
+	s.timer = time.AfterFunc(next.Sub(now)+time.Millisecond, func() { s.post(s.refresh) })
 }

@@ -106,16 +106,16 @@ func (n *network) arm() {
 		switch {
 		case m.Expires.IsZero():
 		case m.Key == n.self:
-			sooner(m.Expires.Add(-expiryTold))
+			sooner(m.Expires.Add(time.Second - expiryTold))
 			fallthrough
 		default:
-			sooner(m.Expires.Add(grace))
+			sooner(m.Expires.Add(grace + time.Second))
 		}
 	}
 	if end := n.nextGuestEnd(now); !end.IsZero() {
 		sooner(end)
 	}
 	if !next.IsZero() {
-		n.expiry = time.AfterFunc(next.Sub(now)+time.Second, func() { n.e.post(n.refresh) })
+		n.expiry = time.AfterFunc(next.Sub(now), func() { n.e.post(n.refresh) })
 	}
 }
