@@ -72,7 +72,6 @@ func decide(in input) decision {
 	}
 	most := len(in.view.Members)
 	d.members, d.wire, d.tunnel = make([]key.Public, 0, most), make([]wire.Peer, 0, most), make([]tunnel.Peer, 0, most)
-	addrs := make([]netip.Addr, 0, 2*most)
 	for _, m := range in.view.Members {
 		if expired(m, in.now) {
 			continue
@@ -86,12 +85,10 @@ func decide(in input) decision {
 			w.Relay = wireRelay(m.Relay)
 		}
 		d.wire = append(d.wire, w)
-		from := len(addrs)
-		addrs = append(addrs, m.IPv6)
+		t := tunnel.Peer{ID: m.Key, WG: m.WG, Addrs: []netip.Addr{m.IPv6}} // kept by the tunnel, one by one
 		if m.IPv4.IsValid() {
-			addrs = append(addrs, m.IPv4)
+			t.Addrs = append(t.Addrs, m.IPv4)
 		}
-		t := tunnel.Peer{ID: m.Key, WG: m.WG, Addrs: addrs[from:len(addrs):len(addrs)]}
 		t.Prefixes = in.behind[m.Key]
 		if m.Key == in.exit {
 			t.Prefixes = slices.Concat(t.Prefixes, internet(in.view.Network))
