@@ -212,6 +212,7 @@ var pages = map[Key]Entry{
 	"device.forward":      {Text: "Pass sealed packets on for members who cannot reach one another", About: "checkbox"},
 	"device.forward.hint": {Text: "It cannot read them. A quota holds it in bounds.", About: "under the checkbox"},
 	"device.relay":        {Text: "Be a relay: TCP and UDP port 443", About: "checkbox"},
+	"device.relay.where":  {Text: "Where others find it, such as vps.example:443; empty for its own address", About: "field beside the checkbox"},
 	"device.relay.hint":   {Text: "For a device with a public address, such as a small server.", About: "under the checkbox"},
 	"device.relay.on":     {Text: "Others find it at {where}.", About: "under the checkbox"},
 	"device.pending":      {Text: "Asked for. An admin has to approve it.", About: "under a checkbox, after an offer"},

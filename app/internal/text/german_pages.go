@@ -195,6 +195,7 @@ var dePages = map[Key]Entry{
 	"device.forward":      {Text: "Versiegelte Pakete für Mitglieder weiterreichen, die sich nicht erreichen"},
 	"device.forward.hint": {Text: "Lesen kann es sie nicht. Eine Menge begrenzt es."},
 	"device.relay":        {Text: "Relay sein: TCP- und UDP-Port 443"},
+	"device.relay.where":  {Text: "Wo andere es finden, etwa vps.example:443; leer für die eigene Adresse"},
 	"device.relay.hint":   {Text: "Für ein Gerät mit öffentlicher Adresse, etwa einen kleinen Server."},
 	"device.relay.on":     {Text: "Andere finden es unter {where}."},
 	"device.pending":      {Text: "Erbeten. Ein Admin muss es genehmigen."},

@@ -119,7 +119,7 @@ func (f *fake) ExitApprove(_ context.Context, r ipc.DeviceRequest) (ipc.DeviceAn
 	return ipc.DeviceAnswer{}, f.call("exit approve %s", r.Device)
 }
 func (f *fake) RelayOn(_ context.Context, r ipc.RelayRequest) (ipc.RelayAnswer, error) {
-	return ipc.RelayAnswer{}, f.call("relay on")
+	return ipc.RelayAnswer{}, f.call("relay on%s", r.Advertise)
 }
 func (f *fake) Forward(_ context.Context, r ipc.ForwardRequest) (ipc.ForwardAnswer, error) {
 	return ipc.ForwardAnswer{}, f.call("forward %v", r.On)

@@ -60,6 +60,7 @@ type deviceSection struct {
 	forward *toggle
 	relay   *toggle
 	relayed *widget.Label
+	where   *keyEntry // where others find the relay, "" its own addresses
 }
 
 func newDeviceSection(s *Shell, p *settings) *deviceSection {
@@ -81,9 +82,10 @@ func newDeviceSection(s *Shell, p *settings) *deviceSection {
 		_, err := s.env.Helper.Forward(ctx, ipc.ForwardRequest{Network: net().ID, On: on})
 		return err
 	})
+	d.where = newKeyEntry(s.say("device.relay.where"), nil, s.pass)
 	d.relay = newToggle(s, s.say("device.relay"), func() bool { return net().Relay.On || net().Relay.Pending }, func(ctx context.Context, on bool) (err error) {
 		if on {
-			_, err = s.env.Helper.RelayOn(ctx, ipc.RelayRequest{Network: net().ID})
+			_, err = s.env.Helper.RelayOn(ctx, ipc.RelayRequest{Network: net().ID, Advertise: strings.TrimSpace(d.where.Text)})
 		} else {
 			_, err = s.env.Helper.RelayOff(ctx, net().ID)
 		}
@@ -91,7 +93,7 @@ func newDeviceSection(s *Shell, p *settings) *deviceSection {
 	})
 	d.rows = container.NewVBox(
 		d.shields.Check, faint(s.say("device.shields.hint")), d.exit.Check, d.state, d.lan.Check,
-		d.forward.Check, faint(s.say("device.forward.hint")), d.relay.Check, d.relayed)
+		d.forward.Check, faint(s.say("device.forward.hint")), d.relay.Check, d.where, d.relayed)
 	d.box = scrolled(container.NewVBox(d.none, d.rows))
 	return d
 }
@@ -136,6 +138,8 @@ func (d *deviceSection) set(v model.View) {
 		enable(t, v.May)
 	}
 	enable(d.lan, v.May && offers(n))
+	enable(d.where, v.May)
+	show(d.where, !n.Relay.On && !n.Relay.Pending)
 }
 
 // routesSection is the subnets behind devices.
