@@ -45,15 +45,7 @@ func TestBadHelpers(t *testing.T) {
 		answer http.HandlerFunc
 		row    string
 	}{
-		"another version": {func(w http.ResponseWriter, r *http.Request) {
-			w.Header().Set(ipc.ProtocolHeader, "99")
-			if strings.HasSuffix(r.URL.Path, "/version") {
-				io.WriteString(w, `{"protocol":99,"version":"9.9"}`)
-				return
-			}
-			w.WriteHeader(http.StatusConflict)
-			io.WriteString(w, `{"error":{"code":"version","msg":"no"}}`)
-		}, "Restart to finish updating"},
+		"another version": {otherVersion, "Restart to finish updating"},
 		"dies in the middle": {func(w http.ResponseWriter, r *http.Request) {
 			io.WriteString(w, `{"rev":1,"snapshot":{"schema":1,"state":"running","netw`)
 			w.(http.Flusher).Flush()
@@ -65,10 +57,7 @@ func TestBadHelpers(t *testing.T) {
 		"answers with a megabyte in a line": {func(w http.ResponseWriter, r *http.Request) {
 			io.WriteString(w, strings.Repeat("x", 1<<20))
 		}, "⚠ The background service isn't running."},
-		"refuses the account": {func(w http.ResponseWriter, r *http.Request) {
-			w.WriteHeader(http.StatusForbidden)
-			io.WriteString(w, `{"error":{"code":"permission","msg":"no"}}`)
-		}, "⚠ The service does not answer this account. What is connected stays connected."},
+		"refuses the account": {refusing, "⚠ The service does not answer this account. What is connected stays connected."},
 	} {
 		stop := impostor(t, b.sock, tc.answer)
 		b.menuHas(tc.row)

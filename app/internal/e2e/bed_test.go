@@ -9,11 +9,13 @@ import (
 	"fmt"
 	"image/png"
 	"io"
+	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -30,7 +32,7 @@ func TestMain(m *testing.M) {
 		panic(err)
 	}
 	app = filepath.Join(dir, "kith-app")
-	cmd := exec.Command("go", "build", "-tags", "gui,gles", "-o", app, "kith.internal/app")
+	cmd := exec.Command("go", "build", "-tags", "gui,gles,no_emoji", "-o", app, "kith.internal/app")
 	cmd.Env = append(os.Environ(), "CGO_ENABLED=1")
 	if out, err := cmd.CombinedOutput(); err != nil {
 		fmt.Fprintf(os.Stderr, "building kith-app: %v\n%s", err, out)
@@ -49,6 +51,7 @@ type bed struct {
 	host *host
 	sock string // KITH_SOCKET
 	log  *logs
+	uid  uint32 // whose account it is; 0: the test's
 }
 
 // logs collects what the app says on stderr.
@@ -68,6 +71,23 @@ func (l *logs) String() string {
 	defer l.mu.Unlock()
 	return l.b.String()
 }
+
+// busConf is that of a session bus, but for the account, which may be another
+// than the panel's.
+const busConf = `<!DOCTYPE busconfig PUBLIC "-//freedesktop//DTD D-Bus Bus Configuration 1.0//EN" "http://www.freedesktop.org/standards/dbus/1.0/busconfig.dtd">
+<busconfig>
+<type>session</type>
+<listen>unix:tmpdir=/tmp</listen>
+<auth>EXTERNAL</auth>
+<standard_session_servicedirs/>
+<policy context="default">
+<allow user="*"/>
+<allow send_destination="*" eavesdrop="true"/>
+<allow eavesdrop="true"/>
+<allow own="*"/>
+</policy>
+</busconfig>
+`
 
 func newBed(t *testing.T, dark bool, xargs ...string) *bed {
 	t.Helper()
@@ -94,7 +114,11 @@ func newBed(t *testing.T, dark bool, xargs ...string) *bed {
 	}
 	display := b.line("Xvfb", append([]string{"-displayfd", "1", "-screen", "0", "1280x860x24", "-nolisten", "tcp"}, xargs...)...)
 	b.env = append(b.env, "DISPLAY=:"+display)
-	bus := b.line("dbus-daemon", "--session", "--nofork", "--print-address")
+	conf := filepath.Join(dir, "bus.conf")
+	if err := os.WriteFile(conf, []byte(busConf), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	bus := b.line("dbus-daemon", "--config-file="+conf, "--nofork", "--print-address")
 	b.env = append(b.env, "DBUS_SESSION_BUS_ADDRESS="+bus)
 	b.spawn("openbox")
 	b.host = newHost(t, bus)
@@ -167,8 +191,31 @@ func (b *bed) launch(args ...string) *exec.Cmd {
 	cmd := exec.Command(app, args...)
 	cmd.Env = b.env
 	cmd.Stderr = b.log
+	if b.uid != 0 {
+		cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: b.uid, Gid: b.uid}}
+	}
 	b.start(cmd)
 	return cmd
+}
+
+// as gives the desktop to another account of this machine; its X server has to
+// let all in.
+func (b *bed) as(uid uint32) {
+	b.t.Helper()
+	b.uid = uid
+	dir := filepath.Dir(b.run)
+	err := filepath.WalkDir(dir, func(path string, _ fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		return os.Lchown(path, int(uid), int(uid))
+	})
+	if err == nil {
+		err = os.Chmod(filepath.Dir(app), 0o755)
+	}
+	if err != nil {
+		b.t.Fatal(err)
+	}
 }
 
 // once runs the app and waits for it.

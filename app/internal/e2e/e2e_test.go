@@ -336,3 +336,30 @@ func TestIdle(t *testing.T) {
 	b.see("Last seen 3 h ago")
 	t.Logf("window up in %v", up)
 }
+
+// TestSecondLaunchRaises: a second launch brings the first one's window to the
+// front, also from the panel, and there is one still.
+func TestSecondLaunchRaises(t *testing.T) {
+	b := newBed(t, false)
+	b.host.appear(t)
+	member(t, b)
+	cmd := b.launch()
+	b.see("Relayed via vps")
+	b.focused()
+	id, pid := b.window(), b.windowPid()
+	if out, err := b.tool("xdotool", "windowminimize", id); err != nil {
+		t.Fatal(err, out)
+	}
+	b.until("the window to be away", func() bool {
+		out, _ := b.tool("xdotool", "search", "--onlyvisible", "--name", "^Kith$")
+		return out == ""
+	})
+	if code, errs := b.once(); code != 0 {
+		t.Fatal(code, errs)
+	}
+	b.focused()
+	b.window()
+	if again := b.windowPid(); again != pid || !alive(cmd.Process.Pid) {
+		t.Errorf("the window's process was %d and is %d", pid, again)
+	}
+}
