@@ -209,6 +209,45 @@ func TestChosenStay(t *testing.T) {
 	})
 }
 
+// TestRewire: where many join a large network one after another, they change
+// whom we dial now and then; whoever is gone is replaced at once.
+func TestRewire(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r, _, _, _ := founded(t)
+		defer r.Close()
+		var all []key.Public
+		for range 20 * floodUpTo {
+			all = append(all, key.New().Public())
+		}
+		took := func(n int) []key.Public { r.SetMembers(all[:n], nil); return r.Chosen() }
+		last, changes := took(floodUpTo+1), 0
+		began := time.Now()
+		for n := floodUpTo + 2; n <= len(all); n += 10 {
+			if got := took(n); !slices.Equal(got, last) {
+				last, changes = got, changes+1
+			}
+			time.Sleep(100 * time.Millisecond)
+		}
+		if most := int(time.Since(began)/rewireEvery) + 1; changes == 0 || changes > most {
+			t.Errorf("%d changes in %v, want 1 to %d", changes, time.Since(began), most)
+		}
+		time.Sleep(2 * rewireEvery)
+		r.mu.Lock()
+		r.choose()
+		want := slices.Clone(r.chosen)
+		r.mu.Unlock()
+		if took(len(all)); !slices.Equal(r.Chosen(), want) {
+			t.Error("not all who joined are considered in the end")
+		}
+		took(len(all) - 1)
+		gone := r.Chosen()[0]
+		left := slices.DeleteFunc(slices.Clone(all), func(k key.Public) bool { return k == gone })
+		if r.SetMembers(left, nil); slices.Contains(r.Chosen(), gone) {
+			t.Error("whoever is gone is not replaced at once")
+		}
+	})
+}
+
 func TestPace(t *testing.T) {
 	now := time.Now()
 	p := newPace(100, 10)

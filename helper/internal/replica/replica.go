@@ -78,6 +78,8 @@ type Replica struct {
 	removed  map[key.Public]bool // may still hear that they were removed
 	chosen   []key.Public        // whom we dial
 	random   key.Public          // the one of them that chance picked
+	rewired  time.Time           // when they were chosen
+	rewiring bool                // they will be, soon
 	links    map[key.Public]*link
 	dialling map[key.Public]*dialling
 	brief    map[key.Public]int // links in a row that did not last
@@ -132,12 +134,43 @@ func (r *Replica) SetMembers(members, removed []key.Public) {
 			delete(r.brief, id)
 		}
 	}
-	r.choose()
 	var cut []*link
 	for id, l := range r.links {
 		if !r.members[id] {
 			cut = append(cut, l)
 		}
+	}
+	r.mu.Unlock()
+	for _, l := range cut {
+		l.sendRecords(r.removal(l.id))
+		l.finish()
+	}
+	r.rewire(false)
+}
+
+// rewireEvery is how far apart newcomers change whom we dial in a large network:
+// where many join at once, each link would soon give way to the next.
+const rewireEvery = 3 * time.Second
+
+// rewire chooses whom to dial, and dials them; due tells that it has waited for
+// that.
+func (r *Replica) rewire(due bool) {
+	r.mu.Lock()
+	if due {
+		r.rewiring = false
+	}
+	if r.closed {
+		r.mu.Unlock()
+		return
+	}
+	whole := len(r.chosen) > 0 && !slices.ContainsFunc(r.chosen, func(id key.Public) bool { return !r.members[id] })
+	switch wait := rewireEvery - time.Since(r.rewired); {
+	case due || !whole || wait <= 0 || len(r.members) <= floodUpTo:
+		r.choose()
+		r.rewired = time.Now()
+	case !r.rewiring:
+		r.rewiring = true
+		time.AfterFunc(wait, func() { r.rewire(true) })
 	}
 	spare := r.spare()
 	chosen := slices.Clone(r.chosen)
@@ -149,10 +182,6 @@ func (r *Replica) SetMembers(members, removed []key.Public) {
 	}
 	r.mu.Unlock()
 	for _, l := range spare {
-		l.finish()
-	}
-	for _, l := range cut {
-		l.sendRecords(r.removal(l.id))
 		l.finish()
 	}
 	for _, id := range chosen {

@@ -14,6 +14,9 @@ import (
 	"time"
 )
 
+// crowdMemory is what the benchmark tries to get along with, in bytes.
+const crowdMemory = 10 << 30
+
 // TestBenchCrowd has many engines, KITH_CROWD or 100, join in one process and
 // come to rest: DESIGN's budget for gossip is 1 kB a second and device.
 func TestBenchCrowd(t *testing.T) {
@@ -24,7 +27,9 @@ func TestBenchCrowd(t *testing.T) {
 			t.Fatalf("KITH_CROWD is %q", s)
 		}
 	}
-	defer debug.SetGCPercent(debug.SetGCPercent(50)) // most of it stays
+	// Most of it stays: what is collected is little, until memory runs short.
+	defer debug.SetGCPercent(debug.SetGCPercent(200))
+	defer debug.SetMemoryLimit(debug.SetMemoryLimit(crowdMemory))
 	var joined atomic.Int64
 	stop := make(chan struct{})
 	defer close(stop)

@@ -23,7 +23,7 @@ func TestSimGossip(t *testing.T) {
 const (
 	atHome     = 10
 	joinByLink = 50
-	joinLinks  = 4
+	joinLinks  = 2
 	joinAtOnce = joinByLink * joinLinks
 )
 
