@@ -183,7 +183,7 @@ func cell(style fyne.TextStyle) *widget.Label {
 }
 
 func (d *devices) newRow() fyne.CanvasObject {
-	cols := columns{24, d.s.wordWidth(), 0.36, 0.24, 0.40}
+	cols := columns{24, d.s.wordWidth(), 0.31, 0.25, 0.44}
 	return container.New(cols, widget.NewIcon(nil), faintCell(), boldCell(), faintCell(), plainCell())
 }
 
