@@ -123,7 +123,7 @@ bench-idle: testdeps $(BIN)/kithd $(BIN)/kith ## memory and processor of an idle
 	$(GO) test -count=1 -v -timeout 30m -run '^TestBenchIdle' -tags bench ./helper/internal/e2e
 bench-paths: testdeps $(BIN)/kithd $(BIN)/kith ## join, direct and gaps across NATs, relays and moves, medians of 10 (takes ten minutes)
 	$(GO) test -count=1 -v -timeout 60m -run '^TestBenchPaths' -tags bench ./helper/internal/e2e
-bench-crowd: go-version ## engines in one process, KITH_CROWD of them or 100, that join and come to rest (takes minutes)
+bench-crowd: go-version ## engines in one process, KITH_CROWD of them or 100, that join and come to rest (a minute; more take more time and memory than in proportion)
 	$(GO) test -count=1 -v -timeout 120m -run '^TestBenchCrowd' -tags bench ./helper/internal/simnet
 bench-relay: testdeps $(BIN)/kithd $(BIN)/kith ## iperf3 direct, and relayed over UDP and TLS, in turns
 	$(GO) test -count=1 -v -timeout 30m -run '^TestBenchRelay' -tags bench ./helper/internal/e2e
