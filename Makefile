@@ -86,8 +86,8 @@ vet: testdeps ## go vet for Linux, Windows and macOS
 	GOOS=linux GOARCH=arm64 CGO_ENABLED=0 $(GO) build -o /dev/null ./helper
 	GOOS=windows CGO_ENABLED=0 $(GO) build -o /dev/null ./helper
 	GOOS=windows CGO_ENABLED=0 $(GO) build -o /dev/null ./app/ctl
-	GOOS=darwin CGO_ENABLED=0 $(GO) build -o /dev/null ./helper
-	GOOS=darwin CGO_ENABLED=0 $(GO) build -o /dev/null ./app/ctl
+	GOOS=darwin GOARCH=arm64 CGO_ENABLED=0 $(GO) build -o /dev/null ./helper
+	GOOS=darwin GOARCH=arm64 CGO_ENABLED=0 $(GO) build -o /dev/null ./app/ctl
 
 STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
 
@@ -99,9 +99,10 @@ lint: go-version ## gofmt, go mod tidy, staticcheck
 vuln: go-version ## known vulnerabilities in what we use
 	@.ci/vuln $(PURE)
 
-e2e: $(BIN)/kithd $(BIN)/kith ## booted systems: the service installed, killed, rebooted, uninstalled; every resolver setup (root)
+e2e: $(BIN)/kithd $(BIN)/kith ## booted systems: the service installed, killed, rebooted, uninstalled; every resolver setup (root); Windows' programs under Wine
 	@installer/linux/e2e.sh $(BIN)
 	@installer/linux/dns.sh $(BIN)
+	@GO='$(GO)' installer/windows/wine.sh
 
 fuzz-short: go-version ## each fuzz target for FUZZTIME
 	@FUZZTIME=$(FUZZTIME) .ci/fuzz

@@ -1,7 +1,6 @@
 #!/usr/bin/env bash
 # What the tiers of booted systems share: a Debian tree that is made once, layers
-# over it, machines in systemd-nspawn, and checks that print a line each. It is
-# sourced, with $bin and $machines set.
+# over it, machines in systemd-nspawn. It is sourced, with $bin and $machines set.
 # shellcheck disable=SC2034,SC2154
 packages=systemd,systemd-sysv,dbus,iproute2,iputils-ping,procps,nftables
 base=${XDG_CACHE_HOME:-$HOME/.cache}/kith/debian-bookworm
@@ -9,9 +8,9 @@ tag=kithe2e$$
 work=$(mktemp -d /tmp/kith-e2e.XXXXXX)
 groups=(/sys/fs/cgroup /sys/fs/cgroup/{systemd,unified,pids})
 declare -A nspawn leader
-passed=0 failed=0
+# shellcheck source=../checks.sh
+. "$(dirname "${BASH_SOURCE[0]}")/../checks.sh"
 
-say() { printf '%s\n' "$*"; }
 alive() { kill -0 "$1" 2>/dev/null; }
 
 # tree makes the machine's file system once and keeps it.
@@ -121,32 +120,4 @@ on() { # on MACHINE COMMAND...: as its root
 }
 as_anna() { local m=$1; shift; on "$m" setpriv --reuid=anna --regid=anna --init-groups "$@"; }
 
-check() { # check WORDS COMMAND...: passes if the command does
-  local words=$1 out
-  shift
-  if out=$("$@" 2>&1); then
-    passed=$((passed + 1))
-    say "ok      $words"
-  else
-    failed=$((failed + 1))
-    say "FAILED  $words"
-    printf '%s\n' "$out" | sed 's/^/        /'
-  fi
-}
-exits() { # exits CODE COMMAND...
-  local want=$1 got=0
-  shift
-  "$@" || got=$?
-  [ "$got" -eq "$want" ] || { echo "exit code $got, not $want"; return 1; }
-}
-within() { # within SECONDS COMMAND...: tries until it passes
-  local end=$(($(date +%s%N) + $1 * 1000000000)) out
-  shift
-  while ! out=$("$@" 2>&1); do
-    [ "$(date +%s%N)" -lt "$end" ] || { printf '%s\n' "$out"; return 1; }
-    sleep 0.05
-  done
-}
-lacks() { local words=$1 out; shift; out=$("$@") || return; ! grep -- "$words" <<<"$out"; }
-says() { local words=$1 out; shift; out=$("$@") || return; grep -q -- "$words" <<<"$out" || { echo "$out"; return 1; }; }
 pings() { on "$1" ping -n -c 1 -W 2 "$2"; }

@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
-# Installs the Debian packages that building ("build"), also testing ("test") or
-# booting machines ("e2e") needs. It installs only what is missing and asks sudo
-# only then. miniupnpd-nftables is the bare program: unlike miniupnpd it has no
-# service that could start.
+# Installs the Debian packages that building ("build"), also testing ("test"),
+# booting machines ("e2e") or running Windows programs ("wine") needs. It installs
+# only what is missing and asks sudo only then. miniupnpd-nftables is the bare
+# program: unlike miniupnpd it has no service that could start.
 set -euo pipefail
 
 build="gcc libc6-dev make pkg-config libgl-dev libx11-dev libxcursor-dev libxrandr-dev libxinerama-dev
@@ -12,11 +12,14 @@ test="nftables iptables iperf3 ethtool tcpdump xvfb xauth xdotool x11-utils imag
   dbus dbus-x11 xclip ufw firewalld dnsutils dnsmasq-base procps util-linux miniupnpd-nftables
   xdg-utils desktop-file-utils"
 e2e="debootstrap systemd-container iproute2 procps util-linux"
+wine="wine wine64 gcc-mingw-w64-x86-64-win32 xvfb xdotool x11-utils openbox wmctrl imagemagick procps
+  libgl1 libgl1-mesa-dri libxcursor1 libxfixes3 libxi6 libxrandr2 libxrender1 libxcomposite1"
 
 want="$build $run"
 case "${1:-build}" in
 test) want="$want $test" ;;
 e2e) want="$e2e" ;;
+wine) want="$wine" ;;
 esac
 
 command -v apt-get >/dev/null || {
