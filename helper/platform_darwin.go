@@ -10,8 +10,8 @@ func defaultStateDir() string { return "/Library/Application Support/Kith" }
 // serviceArgs is how the service manager starts kithd.
 var serviceArgs = []string{"run"}
 
-// managerFlags has nothing: launchd takes a program as it is.
-type managerFlags struct{}
+// ManagerFlags has nothing: launchd takes a program as it is.
+type ManagerFlags struct{}
 
 // unit is for systemd alone.
 const unit = ""

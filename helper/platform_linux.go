@@ -10,8 +10,8 @@ func defaultStateDir() string { return "/var/lib/kith" }
 // serviceArgs is how the service manager starts kithd.
 var serviceArgs = []string{"run"}
 
-// managerFlags has nothing: systemd takes a program as it is.
-type managerFlags struct{}
+// ManagerFlags has nothing: systemd takes a program as it is.
+type ManagerFlags struct{}
 
 // unit is the systemd unit: it may do to the network what it must, and little
 // else. Resolvers that want port 53 of every address start before it.

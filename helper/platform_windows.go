@@ -16,8 +16,8 @@ func defaultStateDir() string { return filepath.Join(os.Getenv("ProgramData"), "
 // serviceArgs is how the service manager starts kithd.
 var serviceArgs = []string{"run", "--service"}
 
-// managerFlags are what the service manager gives.
-type managerFlags struct {
+// ManagerFlags are what the service manager gives.
+type ManagerFlags struct {
 	Service bool `help:"Report to the service manager and log to the event log." hidden:""`
 }
 

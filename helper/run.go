@@ -32,7 +32,7 @@ type runCmd struct {
 	Pprof    bool     `help:"Serve profiles on a socket beside the clients'."`
 	Debug    bool     `help:"Log more: addresses, never keys."`
 
-	managerFlags
+	ManagerFlags
 }
 
 // serve serves until the context ends, then restores the host. It logs to logs.

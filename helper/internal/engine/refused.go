@@ -128,9 +128,7 @@ func (n *network) refuse(k knock, why error) {
 			q.timer, q.told = nil, time.Now()
 			r := q.list[0]
 			n.e.log.Info("somebody was refused at a share", "network", n.alias, "share", at.sid.String()[:8], "label", r.Label, "why", r.Text, "times", r.Count)
-			if n.on != nil {
-				n.tellRefused(at.sid, q.list)
-			}
+			n.tellRefused(at.sid, q.list)
 			n.e.publishSoon()
 		})
 	})
