@@ -148,8 +148,8 @@ func TestSimTags(t *testing.T) {
 			t.Fatalf("%v, %v", got, err)
 		}
 		tags("media", "server")
-		// b reaches a, so that the policy locks nobody out.
-		const only = `{"allow": [{"from": ["*"], "to": ["tag:server"]}, {"from": ["b"], "to": ["a"]}]}`
+		// a reaches b at one port whatever its tags, so that no admin is locked out.
+		const only = `{"allow": [{"from": ["*"], "to": ["tag:server"]}, {"from": ["a"], "to": ["b"], "ports": ["22/tcp"]}]}`
 		if _, err := a.Engine.PolicySet(t.Context(), server.Caller{}, ipc.PolicyRequest{Text: only}); err != nil {
 			t.Fatal(err)
 		}
