@@ -356,6 +356,18 @@ func TestSettingsSections(t *testing.T) {
 	b.did1("operator add bob")
 }
 
+// TestExitOfferEnds: an offer that lets others into the local network is taken
+// back whole.
+func TestExitOfferEnds(t *testing.T) {
+	b := newBench(t)
+	st := sample()
+	st.Networks[0].Exit.Offering, st.Networks[0].Exit.OfferLAN = true, true
+	b.take(st)
+	b.openSettings("device")
+	b.click("Offer this device as an exit node")
+	b.did1("exit offer false false")
+}
+
 func TestRules(t *testing.T) {
 	b := newBench(t)
 	b.take(sample())

@@ -71,7 +71,7 @@ func newDeviceSection(s *Shell, p *settings) *deviceSection {
 		return err
 	})
 	d.exit = newToggle(s, s.say("device.exit"), func() bool { return offers(net()) }, func(ctx context.Context, on bool) error {
-		_, err := s.env.Helper.ExitOffer(ctx, ipc.ExitOfferRequest{Network: net().ID, On: on, LAN: d.lan.Checked})
+		_, err := s.env.Helper.ExitOffer(ctx, ipc.ExitOfferRequest{Network: net().ID, On: on, LAN: on && d.lan.Checked})
 		return err
 	})
 	d.lan = newToggle(s, s.say("device.exitlan"), func() bool { return net().Exit.OfferLAN }, func(ctx context.Context, on bool) error {
