@@ -79,7 +79,10 @@ func (e *Engine) applyOffers() {
 	here := nat.Config{}
 	if errors.Is(err, nat.ErrUnable) {
 		e.log.Info("pass traffic on in this process", "because", err)
-		here, err, p.how = c, nil, natUserspace
+		here, p.how = c, natUserspace
+		names := c
+		names.Names = true
+		err = e.nat.Set(names)
 	}
 	if err = errors.Join(err, e.passHere(here)); err != nil {
 		e.log.Error("pass traffic on", "err", err)
@@ -94,7 +97,7 @@ func (e *Engine) natProblems(err error) {
 	switch list := e.nat.Problems(); {
 	case err != nil:
 		why = err.Error()
-	case len(list) > 0 && len(e.passing.set.Offers) > 0 && e.passing.how == natKernel:
+	case len(list) > 0 && len(e.passing.set.Offers) > 0:
 		why = problemText(list[0])
 	}
 	if why == "" {

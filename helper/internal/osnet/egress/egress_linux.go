@@ -8,10 +8,9 @@ import (
 	"sync"
 	"time"
 
-	"github.com/google/nftables"
-	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
 
+	"kith.internal/helper/internal/osnet/internal/kernel"
 	"kith.internal/helper/internal/osnet/internal/nft"
 	"kith.internal/helper/internal/osnet/internal/notice"
 	"kith.internal/helper/internal/osnet/sysctl"
@@ -23,33 +22,26 @@ const vmark = "net/ipv4/conf/all/src_valid_mark"
 // linux is the Egress of the network namespace that it was opened in.
 type linux struct {
 	j       sysctl.Journal
-	h       *netlink.Handle
-	nft     *nftables.Conn
 	changes chan struct{}
 
 	mu      sync.Mutex // guards what follows, and the order of changes to the host
+	hold    kernel.Hold
 	config  Config
 	table   nft.Table // that stands, if guarded
 	guarded bool
 	problem error
 	fight   notice.Limit
-	watch   *notice.Watch // nil while there is nothing to watch
 	again   *time.Timer
 	closed  bool
 }
 
 // New takes hold of this machine's routing, and leaves it as it is.
 func New(j sysctl.Journal) (Egress, error) {
-	h, err := netlink.NewHandle(unix.NETLINK_ROUTE)
+	h, err := kernel.Open()
 	if err != nil {
-		return nil, fmt.Errorf("open rtnetlink: %w", err)
-	}
-	c, err := nft.Open()
-	if err != nil {
-		h.Close()
 		return nil, err
 	}
-	return &linux{j: j, h: h, nft: c, changes: make(chan struct{}, 1), fight: notice.Limit{Most: 10, Within: time.Minute}}, nil
+	return &linux{j: j, hold: h, changes: make(chan struct{}, 1), fight: notice.Limit{Most: 10, Within: time.Minute}}, nil
 }
 
 // Cleanup undoes what an earlier process left, the block included.
@@ -81,7 +73,7 @@ func (e *linux) Set(c Config) error {
 // apply brings the host in line with the configuration: what blocks comes first
 // and goes last.
 func (e *linux) apply() (changed int, err error) {
-	a, lookErr := look(e.h)
+	a, lookErr := look(e.hold.Routes)
 	want, on := e.config.guard(a)
 	var guardErr error
 	if on {
@@ -93,15 +85,15 @@ func (e *linux) apply() (changed int, err error) {
 	if e.config.Exit {
 		markErr = setVmark(e.j)
 	}
-	n, routeErr := setRoutes(e.h, e.config.routes(a))
+	n, routeErr := setRoutes(e.hold.Routes, e.config.routes(a))
 	changed += n
-	n, ruleErr := setRules(e.h, e.config.rules())
+	n, ruleErr := setRules(e.hold.Routes, e.config.rules())
 	changed += n
 	if !e.config.Exit {
 		markErr = sysctl.Restore(e.j, func(key string) bool { return key == vmark })
 	}
 	if !on {
-		guardErr = nft.Remove(e.nft, guardTable)
+		guardErr = nft.Remove(e.hold.NFT, guardTable)
 		if nft.Lacking(guardErr) {
 			guardErr = nil // there can be none
 		}
@@ -115,12 +107,12 @@ func (e *linux) apply() (changed int, err error) {
 // setGuard replaces the table where it is another, or not whole.
 func (e *linux) setGuard(want nft.Table) (changed int, err error) {
 	if e.guarded && e.table.String() == want.String() {
-		whole, err := nft.Stands(e.nft, want)
+		whole, err := nft.Stands(e.hold.NFT, want)
 		if err == nil && whole {
 			return 0, nil
 		}
 	}
-	if err := nft.Replace(e.nft, want); err != nil {
+	if err := nft.Replace(e.hold.NFT, want); err != nil {
 		e.guarded = false
 		return 1, err
 	}
@@ -153,30 +145,7 @@ func judged() bool {
 
 // heed starts or ends the watch over what is set.
 func (e *linux) heed(on bool) error {
-	if on == (e.watch != nil) {
-		return nil
-	}
-	if !on {
-		w := e.watch
-		e.watch = nil
-		go w.Close()
-		return nil
-	}
-	groups := []notice.Group{
-		{Protocol: unix.NETLINK_ROUTE, Groups: []uint32{
-			unix.RTNLGRP_IPV4_RULE, unix.RTNLGRP_IPV6_RULE, unix.RTNLGRP_IPV4_ROUTE, unix.RTNLGRP_IPV6_ROUTE,
-			unix.RTNLGRP_LINK, unix.RTNLGRP_IPV4_IFADDR, unix.RTNLGRP_IPV6_IFADDR,
-		}},
-	}
-	if e.nft != nil {
-		groups = append(groups, notice.Group{Protocol: unix.NETLINK_NETFILTER, Groups: []uint32{unix.NFNLGRP_NFTABLES}})
-	}
-	w, err := notice.New(groups, e.noticed)
-	if err != nil {
-		return fmt.Errorf("watch for other programs' changes: %w", err)
-	}
-	e.watch = w
-	return nil
+	return e.hold.Heed(on, e.noticed, unix.RTNLGRP_IPV4_RULE, unix.RTNLGRP_IPV6_RULE)
 }
 
 // noticed looks whether all still stands.
@@ -186,7 +155,7 @@ func (e *linux) noticed() {
 	if e.closed || e.config.idle() {
 		return
 	}
-	a, err := look(e.h)
+	a, err := look(e.hold.Routes)
 	if err != nil {
 		return
 	}
@@ -235,17 +204,9 @@ func (e *linux) Close() error {
 		return nil
 	}
 	e.closed = true
-	w := e.watch
 	if e.again != nil {
 		e.again.Stop()
 	}
 	e.mu.Unlock()
-	if w != nil {
-		w.Close()
-	}
-	e.h.Close()
-	if e.nft == nil {
-		return nil
-	}
-	return e.nft.CloseLasting()
+	return e.hold.Close()
 }

@@ -15,6 +15,9 @@ import (
 // Config is what is passed on. The zero Config undoes everything.
 type Config struct {
 	Offers []Offer // one a network that offers something
+	// Names is for when usernat passes on: nothing is set but what other programs'
+	// firewalls need so that who uses an exit node can ask it for names.
+	Names bool
 }
 
 // Offer is what one network may reach through this device. What is not named is

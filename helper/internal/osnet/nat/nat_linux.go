@@ -7,10 +7,9 @@ import (
 	"sync"
 	"time"
 
-	"github.com/google/nftables"
-	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
 
+	"kith.internal/helper/internal/osnet/internal/kernel"
 	"kith.internal/helper/internal/osnet/internal/nft"
 	"kith.internal/helper/internal/osnet/internal/notice"
 	"kith.internal/helper/internal/osnet/sysctl"
@@ -21,33 +20,26 @@ var errForward = errors.New("forwarding is off")
 // linux is the NAT of the network namespace that it was opened in.
 type linux struct {
 	j       sysctl.Journal
-	h       *netlink.Handle
-	nft     *nftables.Conn
 	changes chan struct{}
 
 	mu       sync.Mutex // guards what follows, and the order of changes to the host
+	hold     kernel.Hold
 	config   Config
 	table    nft.Table // that was set last
 	on       bool
 	problems []Problem
 	fight    notice.Limit
-	watch    *notice.Watch // nil while there is nothing to watch
 	again    *time.Timer
 	closed   bool
 }
 
 // New takes hold of the kernel's passing on, and leaves it as it is.
 func New(j sysctl.Journal) (NAT, error) {
-	h, err := netlink.NewHandle(unix.NETLINK_ROUTE)
+	h, err := kernel.Open()
 	if err != nil {
-		return nil, fmt.Errorf("open rtnetlink: %w", err)
-	}
-	c, err := nft.Open()
-	if err != nil {
-		h.Close()
 		return nil, err
 	}
-	return &linux{j: j, h: h, nft: c, changes: make(chan struct{}, 1), fight: notice.Limit{Most: 10, Within: time.Minute}}, nil
+	return &linux{j: j, hold: h, changes: make(chan struct{}, 1), fight: notice.Limit{Most: 10, Within: time.Minute}}, nil
 }
 
 // Cleanup undoes what an earlier process left.
@@ -72,7 +64,12 @@ func (n *linux) Set(c Config) error {
 	if c.idle() {
 		return errors.Join(n.heed(false), n.undo())
 	}
-	if n.nft == nil {
+	if c.Names && (n.on || n.hold.NFT == nil) { // without nftables there are no chains to mend
+		if err := n.undo(); err != nil || n.hold.NFT == nil {
+			return err
+		}
+	}
+	if n.hold.NFT == nil {
 		n.config = Config{}
 		return fmt.Errorf("%w: there is no nftables", ErrUnable)
 	}
@@ -92,13 +89,16 @@ func (n *linux) Set(c Config) error {
 // apply brings the host in line with the configuration: what drops comes before
 // what lets pass.
 func (n *linux) apply() (changed int, problems []Problem, err error) {
-	a, err := look(n.h, n.j, n.config)
+	if n.config.Names {
+		return n.admit()
+	}
+	a, err := look(n.hold.Routes, n.j, n.config)
 	if err != nil {
 		return 0, nil, err
 	}
 	want := n.config.plan(a)
 	if n.on && want.String() == n.table.String() {
-		whole, err := nft.Stands(n.nft, want)
+		whole, err := nft.Stands(n.hold.NFT, want)
 		if err == nil && !whole {
 			changed++
 		}
@@ -107,12 +107,12 @@ func (n *linux) apply() (changed int, problems []Problem, err error) {
 		n.on = false // the network changed: no fight
 	}
 	if !n.on {
-		if err := nft.Replace(n.nft, want); err != nil {
+		if err := nft.Replace(n.hold.NFT, want); err != nil {
 			return changed, nil, fmt.Errorf("%w: nftables: %w", ErrUnable, err)
 		}
 		n.table, n.on = want, true
 	}
-	some, stuck, err := setForeign(n.nft, n.tuns(false), n.tuns(true))
+	some, stuck, err := setForeign(n.hold.NFT, n.tuns(false), n.tuns(true))
 	if err != nil {
 		return changed, nil, fmt.Errorf("look through other programs' rules: %w", err)
 	}
@@ -132,12 +132,24 @@ func (n *linux) apply() (changed int, problems []Problem, err error) {
 		problems = append(problems, Problem{ForeignDrop, name})
 	}
 	// Since the plan was made, ours may have become the only forwarding.
-	if b, err := look(n.h, n.j, n.config); err == nil && (b.closed4 != a.closed4 || b.closed6 != a.closed6) {
-		if want := n.config.plan(b); nft.Replace(n.nft, want) == nil {
+	if b, err := look(n.hold.Routes, n.j, n.config); err == nil && (b.closed4 != a.closed4 || b.closed6 != a.closed6) {
+		if want := n.config.plan(b); nft.Replace(n.hold.NFT, want) == nil {
 			n.table = want
 		}
 	}
 	return changed, problems, nil
+}
+
+// admit lets questions for names in, and nothing else.
+func (n *linux) admit() (changed int, problems []Problem, err error) {
+	changed, stuck, err := setForeign(n.hold.NFT, nil, n.tuns(true))
+	if nft.Lacking(err) {
+		return 0, nil, nil
+	}
+	for _, s := range stuck {
+		problems = append(problems, Problem{ForeignDrop, s})
+	}
+	return changed, problems, err
 }
 
 // tuns is the interfaces that packets are passed on for, or those of exit nodes
@@ -156,8 +168,8 @@ func (n *linux) tuns(exits bool) (out []string) {
 func (n *linux) undo() error {
 	n.on, n.problems = false, nil
 	err := sysctl.Restore(n.j, own)
-	_, _, ferr := setForeign(n.nft, nil, nil)
-	rerr := nft.Remove(n.nft, natTable)
+	_, _, ferr := setForeign(n.hold.NFT, nil, nil)
+	rerr := nft.Remove(n.hold.NFT, natTable)
 	for _, e := range []*error{&ferr, &rerr} {
 		if nft.Lacking(*e) {
 			*e = nil // there can be none
@@ -168,30 +180,7 @@ func (n *linux) undo() error {
 
 // heed starts or ends the watch over what is set.
 func (n *linux) heed(on bool) error {
-	if on == (n.watch != nil) {
-		return nil
-	}
-	if !on {
-		w := n.watch
-		n.watch = nil
-		go w.Close()
-		return nil
-	}
-	groups := []notice.Group{
-		{Protocol: unix.NETLINK_ROUTE, Groups: []uint32{
-			unix.RTNLGRP_LINK, unix.RTNLGRP_IPV4_IFADDR, unix.RTNLGRP_IPV6_IFADDR, unix.RTNLGRP_IPV4_ROUTE, unix.RTNLGRP_IPV6_ROUTE,
-			unix.RTNLGRP_IPV4_NETCONF, unix.RTNLGRP_IPV6_NETCONF,
-		}},
-	}
-	if n.nft != nil {
-		groups = append(groups, notice.Group{Protocol: unix.NETLINK_NETFILTER, Groups: []uint32{unix.NFNLGRP_NFTABLES}})
-	}
-	w, err := notice.New(groups, n.noticed)
-	if err != nil {
-		return fmt.Errorf("watch for other programs' changes: %w", err)
-	}
-	n.watch = w
-	return nil
+	return n.hold.Heed(on, n.noticed, unix.RTNLGRP_IPV4_NETCONF, unix.RTNLGRP_IPV6_NETCONF)
 }
 
 // noticed looks whether all still stands, and puts it back if it may.
@@ -250,17 +239,9 @@ func (n *linux) Close() error {
 		return nil
 	}
 	n.closed = true
-	w := n.watch
 	if n.again != nil {
 		n.again.Stop()
 	}
 	n.mu.Unlock()
-	if w != nil {
-		w.Close()
-	}
-	n.h.Close()
-	if n.nft == nil {
-		return nil
-	}
-	return n.nft.CloseLasting()
+	return n.hold.Close()
 }

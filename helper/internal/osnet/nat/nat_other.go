@@ -17,7 +17,7 @@ func Cleanup(sysctl.Journal) error { return nil }
 type none struct{ never chan struct{} }
 
 func (none) Set(c Config) error {
-	if err := c.Validate(); err != nil || c.idle() {
+	if err := c.Validate(); err != nil || c.idle() || c.Names {
 		return err
 	}
 	return fmt.Errorf("%w: this system's own NAT is not used", ErrUnable)

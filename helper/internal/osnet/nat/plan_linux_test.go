@@ -30,12 +30,12 @@ func TestPlan(t *testing.T) {
 		Config
 		around
 	}{
-		"exit":     {Config{[]Offer{exit}}, host},
-		"exit-lan": {Config{[]Offer{open}}, host},
-		"routes":   {Config{[]Offer{routes}}, host},
-		"both":     {Config{[]Offer{both}}, host},
-		"two":      {Config{[]Offer{open, work}}, around{}},
-		"alone":    {Config{[]Offer{open}}, alone},
+		"exit":     {Config{Offers: []Offer{exit}}, host},
+		"exit-lan": {Config{Offers: []Offer{open}}, host},
+		"routes":   {Config{Offers: []Offer{routes}}, host},
+		"both":     {Config{Offers: []Offer{both}}, host},
+		"two":      {Config{Offers: []Offer{open, work}}, around{}},
+		"alone":    {Config{Offers: []Offer{open}}, alone},
 	} {
 		t.Run(name, func(t *testing.T) {
 			if err := c.Validate(); err != nil {
@@ -72,11 +72,11 @@ func TestRefused(t *testing.T) {
 	} {
 		bad := o
 		change(&bad)
-		if err := (Config{[]Offer{bad}}).Validate(); !errors.Is(err, ErrConfig) {
+		if err := (Config{Offers: []Offer{bad}}).Validate(); !errors.Is(err, ErrConfig) {
 			t.Errorf("%s: %v, want %v", name, err, ErrConfig)
 		}
 	}
-	if err := (Config{[]Offer{o}}).Validate(); err != nil || !(Config{[]Offer{o}}).idle() {
+	if err := (Config{Offers: []Offer{o}}).Validate(); err != nil || !(Config{Offers: []Offer{o}}).idle() {
 		t.Errorf("an offer of nothing: %v", err)
 	}
 }

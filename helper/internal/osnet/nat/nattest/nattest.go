@@ -25,7 +25,7 @@ var _ nat.NAT = (*NAT)(nil)
 func New() *NAT { return &NAT{changes: make(chan struct{}, 1)} }
 
 // Fail makes Set fail and set nothing, with nat.ErrUnable for instance; nil ends
-// that. What undoes everything never fails.
+// that. What undoes everything never fails, nor what lets questions in.
 func (n *NAT) Fail(err error) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
@@ -65,7 +65,7 @@ func (n *NAT) Set(c nat.Config) error {
 	if err := c.Validate(); err != nil {
 		return err
 	}
-	if n.fail != nil && len(c.Offers) > 0 {
+	if n.fail != nil && len(c.Offers) > 0 && !c.Names {
 		n.config = nat.Config{}
 		return n.fail
 	}
