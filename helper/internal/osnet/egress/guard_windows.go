@@ -24,7 +24,7 @@ type filters struct {
 }
 
 // errWine: Wine has the platform's functions by name alone, and ends who calls them.
-var errWine = errors.New("Wine has no filtering platform")
+var errWine = errors.New("there is no filtering platform in Wine")
 
 func openFilters() (*filters, error) {
 	if windows.NewLazySystemDLL("ntdll.dll").NewProc("wine_get_version").Find() == nil {
