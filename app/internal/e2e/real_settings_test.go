@@ -75,6 +75,12 @@ func TestRealSettings(t *testing.T) {
 	b.see("This device has no address that others reach from outside.")
 	b.shot("2b-where")
 	b.click("OK")
+	b.click("Where others find it")
+	b.typing("192.168.79.1:443")
+	b.tick("Be a relay", func() bool { return h.network(0).Relay.On })
+	b.see("Others find it at 192.168.79.1:443")
+	b.shot("3-offers")
+	b.tick("Be a relay", func() bool { return !h.network(0).Relay.On })
 }
 
 // tick clicks a check until the helper has what it stands for.

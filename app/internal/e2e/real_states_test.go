@@ -5,12 +5,15 @@ package e2e
 import (
 	"fmt"
 	"testing"
+
+	"kith.internal/ipc"
 )
 
-// TestRealStates brings about, with real helpers, a LAN without internet and a
-// network that goes and comes back. Of the other states TestRealHelpers has a
-// helper that is absent, TestRealExit an exit node that is offline,
-// TestRealReader an account that may not; TestStates has all by a fake helper.
+// TestRealStates brings about, with real helpers, a LAN without internet, a
+// network that goes and comes back, and a route that meets a local network. Of
+// the other states TestRealHelpers has a helper that is absent, TestRealExit an
+// exit node that is offline, TestRealReader an account that may not; TestStates
+// has all by a fake helper.
 func TestRealStates(t *testing.T) {
 	b := newBed(t, false)
 	b.host.appear(t)
@@ -37,6 +40,18 @@ func TestRealStates(t *testing.T) {
 	h.ip("-n", h.name[0], "route", "replace", "default", "via", "192.168.79.254")
 	b.gone("No network.")
 	b.menuHas("● Connected — 3 of 3 devices")
+
+	h.kith(1, "route", "add", "10.20.0.0/16")
+	b.until("the route here", func() bool { _, err := h.try(0, "route", "accept", "10.20.0.0/16"); return err == nil })
+	h.ip("-n", h.name[0], "link", "add", "office", "type", "veth", "peer", "name", "desk")
+	h.ip("-n", h.name[0], "link", "set", "desk", "up")
+	h.ip("-n", h.name[0], "addr", "add", "10.20.0.1/16", "dev", "office")
+	h.ip("-n", h.name[0], "link", "set", "office", "up")
+	b.see("10.20.0.0/16 is also your local network")
+	b.shot("3-conflict")
+	b.click("Choose")
+	b.see("10.20.0.0/16 behind nas")
+	b.shot("4-routes")
 }
 
 // gone waits until no text begins so.
@@ -45,7 +60,8 @@ func (b *bed) gone(begin string) {
 	b.until(fmt.Sprintf("no text %q", begin), func() bool { _, ok := b.find(begin); return !ok && len(b.texts()) > 0 })
 }
 
-// TestRealReader is a second account of a machine, which may look.
+// TestRealReader is a second account of a machine, before an administrator lets
+// it act and after.
 func TestRealReader(t *testing.T) {
 	const nobody = 65534
 	b := newBed(t, false, "-ac")
@@ -68,4 +84,13 @@ func TestRealReader(t *testing.T) {
 	b.click("Allow me…")
 	b.see("An administrator of this computer can allow it")
 	b.shot("2-allow")
+	b.click("Close")
+	h.kith(0, "operator", "add", "nobody")
+	b.gone("Your account can view")
+	b.host.click(b, "Disconnect")
+	b.menuHas("○ Disconnected")
+	b.until("the helper to be off", func() bool { return h.status(0).State == ipc.StateOff })
+	b.shot("3-allowed")
+	h.kith(0, "operator", "remove", "nobody")
+	b.menuHas("⚠ Your account can view but not change the VPN.")
 }
