@@ -125,6 +125,38 @@ sysctl -qw net.ipv4.ip_forward=1`,
 	}
 }
 
+// TestNetnsNames: where usernat passes on, a firewall that drops what comes in
+// lets questions for names pass, and nothing else changes.
+func TestNetnsNames(t *testing.T) {
+	w := newWorld(t)
+	w.sh(w.exit, `for i in iptables-nft ip6tables-nft; do $i -P INPUT DROP; $i -P FORWARD DROP; done`)
+	before := w.sh(w.exit, hostState)
+	h := start(t, w.exit)
+	o := w.offer()
+	o.Exit = true
+	names := Config{Offers: []Offer{o}, Names: true}
+	for _, c := range []Config{names, {Offers: []Offer{o}}, names, names} { // the kernel could, for a while
+		h.set(c)
+	}
+	for _, table := range []string{"ip filter", "ip6 filter"} {
+		in := w.sh(w.exit, "nft list chain "+table+" INPUT")
+		for _, want := range []string{`iifname "kith0" tcp dport 53`, `iifname "kith0" udp dport 53`} {
+			if !strings.Contains(in, want) {
+				t.Errorf("%s has no %q:\n%s", table, want, in)
+			}
+		}
+		if out := w.sh(w.exit, "nft list chain "+table+" FORWARD"); strings.Contains(out, "kith") {
+			t.Errorf("something passes: %s", out)
+		}
+	}
+	if all := w.sh(w.exit, "nft list tables; sysctl net.ipv4.ip_forward"); strings.Contains(all, "kith") || !strings.Contains(all, "forward = 0") {
+		t.Errorf("more is set: %s", all)
+	}
+	w.reach(w.member, nowhere)
+	h.set(Config{})
+	w.same(before, "no offer any more")
+}
+
 // TestNetnsReloaded has other programs undo what was set.
 func TestNetnsReloaded(t *testing.T) {
 	w := newWorld(t)
