@@ -26,9 +26,9 @@ func (deaf) PathChanged(key.Public, wire.Path)   {}
 func (deaf) NeighboursChanged()                  {}
 func (deaf) Accept(_ key.Public, s wire.Session) { s.Close(0) }
 
-// knocker is a wire of a share's link key on a host, whatever stands for its
-// owner's manners.
-func (n *node) knocker(l *link.Share) *wire.Wire {
+// knocker is a wire of a share's link key, or door, on a host, whatever stands for
+// its owner's manners.
+func (n *node) knocker(l *link.Share, k key.Private) *wire.Wire {
 	n.t.Helper()
 	listen := func(port uint16) (c udp.Conn, err error) {
 		n.host.Do(func() { c, err = udp.Listen(port) })
@@ -37,7 +37,7 @@ func (n *node) knocker(l *link.Share) *wire.Wire {
 	conn, err := listen(0)
 	must(n.t, err)
 	n.t.Cleanup(func() { conn.Close() })
-	w, err := wire.New(wire.Config{Conn: conn, Device: l.Key, Control: l.Key.Exchange(), Handler: deaf{}, Listen: listen, Log: slog.New(slog.DiscardHandler)})
+	w, err := wire.New(wire.Config{Conn: conn, Device: k, Control: k.Exchange(), Handler: deaf{}, Listen: listen, Log: slog.New(slog.DiscardHandler)})
 	must(n.t, err)
 	n.t.Cleanup(func() { w.Close() })
 	w.SetPeers([]wire.Peer{{ID: l.Sponsor, Control: l.SponsorControl, Candidates: l.Endpoints}})
@@ -88,7 +88,7 @@ func TestNetnsShareFlood(t *testing.T) {
 	_, before := nas.usage()
 	began := time.Now()
 	for i := range wires {
-		w := x.knocker(l)
+		w := x.knocker(l, l.Key)
 		for j := range each {
 			wg.Go(func() { pester(ctx, w, l.Sponsor, requests[(i*each+j)%len(requests)], &answered, &refused) })
 		}
@@ -120,8 +120,14 @@ func TestNetnsShareFlood(t *testing.T) {
 	if worst > slow*2*time.Second {
 		t.Errorf("status took %v", worst)
 	}
-	if list := read[ipc.ShareList](nas, "share", "list").Shares; len(list) != 2 {
+	list := read[ipc.ShareList](nas, "share", "list").Shares
+	if len(list) != 2 {
 		t.Errorf("the flood left %+v", list)
+	}
+	for _, s := range list {
+		if flooded := s.State == ipc.SharePending; len(s.Refused) > 8 || (len(s.Refused) > 0) != flooded {
+			t.Errorf("of the flood there are %+v", s.Refused)
+		}
 	}
 	bob.kithIn(text, "share", "accept", "-")
 	bob.gets(nasURL, "hello", patience)

@@ -5,6 +5,7 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -164,6 +165,10 @@ func TestNetnsShareClosed(t *testing.T) {
 	if got := nas.scan(nas.overlay(), at); len(got) > 0 {
 		t.Errorf("the guest answers at %v", got)
 	}
+	desk.host.Run("ip", "route", "replace", at.String(), "dev", desk.tunOf(desk.overlay()), "src", desk.overlay().String())
+	if got := desk.scan(desk.overlay(), at); len(got) > 0 {
+		t.Errorf("the guest answers a device that was not shared at %v", got)
+	}
 	until(t, "anna has an IPv4 address for nas", patience, func() bool { return anna.mapped().IsValid() })
 	if got := anna.scanOpen(netip.Addr{}, anna.mapped()); len(got) != 1 || got[0] != 80 {
 		t.Errorf("by IPv4 the shared device answers at %v", got)
@@ -298,6 +303,7 @@ func TestNetnsShareThreeDevices(t *testing.T) {
 	thief := b.start("thief")
 	thief.create("thieves")
 	thief.refuse(thief.tryIn(link, "share", "accept", "-"), 1, "accepted by somebody already")
+	nas.showsRefused(ipc.CodeLinkUsed, "thief")
 	if s := thief.received(); s.ID != "" {
 		t.Errorf("a thief has %+v", s)
 	}
@@ -412,6 +418,18 @@ func TestNetnsShareFirst(t *testing.T) {
 	}
 }
 
+// showsRefused wants n to show its user that somebody wanted to accept a link and was
+// refused.
+func (n *node) showsRefused(code ipc.Code, label string) {
+	n.t.Helper()
+	list := read[ipc.ShareList](n, "share", "list").Shares
+	if !slices.ContainsFunc(list, func(s ipc.Share) bool {
+		return slices.ContainsFunc(s.Refused, func(r ipc.Refusal) bool { return r.Code == code && r.Label == label && r.Link })
+	}) {
+		n.t.Errorf("%s does not show that %s was refused, %s: %+v", n.name, label, code, list)
+	}
+}
+
 // TestNetnsShareRefused: each link that does not fit is refused with its reason.
 func TestNetnsShareRefused(t *testing.T) {
 	b := newBed(t)
@@ -433,10 +451,12 @@ func TestNetnsShareRefused(t *testing.T) {
 
 	nas.kith("share", "revoke", "nas", "--yes")
 	anna.refuse(accept(link), 1, "taken back")
+	nas.showsRefused(ipc.CodeLinkRevoked, "anna")
 
 	gone := nas.share("desk", "--port", "all")
 	nas.kith("device", "revoke", "desk", "--yes")
 	anna.refuse(accept(gone), 1, "has left home")
+	nas.showsRefused(ipc.CodeNotShared, "anna")
 
 	// The network is founded anew: nobody there knows the link.
 	old := nas.share("nas", "--port", "all")
