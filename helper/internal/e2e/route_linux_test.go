@@ -32,6 +32,13 @@ func TestNetnsExitUserspace(t *testing.T) {
 	}
 	c.reach(w.web[0].String(), patience)
 	w.clear()
+	before := w.e1.rules()
+	w.e1.exec("", "sh", "-c", `for i in iptables-nft ip6tables-nft; do for d in lo net-e1; do $i -A INPUT -i $d -j ACCEPT; done; $i -P INPUT DROP; done`)
+	if w.e1.rules() == before {
+		t.Fatal("there is no firewall")
+	}
+	until(t, "names through a firewall", patience, func() bool { return c.getent("office.test") == "198.18.77.2" })
+	c.reach(w.web[0].String(), patience)
 	if got := w.e1.exec("", "sysctl", "-n", "net.ipv4.ip_forward").out; strings.TrimSpace(got) != "0" {
 		t.Errorf("forwarding is %q", got)
 	}
