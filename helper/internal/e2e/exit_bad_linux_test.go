@@ -1,14 +1,15 @@
 package e2e
 
 import (
+	"slices"
 	"testing"
 	"time"
 
 	"kith.internal/ipc"
 )
 
-// TestNetnsExitBad: an exit node that lies about consent, or goes while it is
-// switched to, costs the client its internet and no more; another program that
+// TestNetnsExitBad: an exit node that lies about consent, refuses, or goes while it
+// is switched to, costs the client its internet and no more; another program that
 // switches forwarding off is undone, and named where it insists.
 func TestNetnsExitBad(t *testing.T) {
 	w := newExitWorld(t)
@@ -45,6 +46,18 @@ func TestNetnsExitBad(t *testing.T) {
 	c.kith("exit", "use", "e1")
 	w.leavesBy("e1", patience)
 	w.tight("back")
+	w.e1.kith("exit", "offer", "off")
+	w.state(ipc.ExitBlocked)
+	c.await("the reason", func(st ipc.Status) bool {
+		return slices.ContainsFunc(st.Health, func(h ipc.Health) bool { return h.Code == ipc.HealthExitBlocked && h.Args["why"] == "refuses" })
+	})
+	if who := w.who(w.web[0]); who != "" {
+		t.Errorf("with an exit node that refuses, the web server sees %q", who)
+	}
+	w.tight("it refuses")
+	w.e1.kith("exit", "offer", "on")
+	w.leavesBy("e1", patience)
+	w.tight("it does not refuse any more")
 
 	off := func() { w.e1.exec("", "sysctl", "-qw", "net.ipv4.ip_forward=0", "net.ipv6.conf.all.forwarding=0") }
 	off()

@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"net/netip"
 	"os"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -360,7 +361,7 @@ func TestNetnsExitStop(t *testing.T) {
 	until(t, "it offers", patience, func() bool { return c.peer("e1").Exit })
 	before := c.rulesOf()
 	c.kith("exit", "lan", "on", "192.168.50.0/24") // said before one is used
-	if x := c.network().Exit; !x.LANAllowed || len(x.LANs) != 1 || x.State != ipc.ExitOff {
+	if x := c.network().Exit; !x.LANAllowed || len(x.LANs) != 1 || !slices.Contains(x.Local, x.LANs[0]) || x.State != ipc.ExitOff {
 		t.Errorf("the switch for local networks: %+v", x)
 	}
 	c.kith("exit", "use", "e1")
