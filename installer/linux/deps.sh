@@ -1,8 +1,9 @@
 #!/usr/bin/env bash
 # Installs the Debian packages that building ("build"), also testing ("test"),
-# booting machines ("e2e") or running Windows programs ("wine") needs. It installs
-# only what is missing and asks sudo only then. miniupnpd-nftables is the bare
-# program: unlike miniupnpd it has no service that could start.
+# booting machines ("e2e"), running Windows programs ("wine") or Docker's daemon
+# ("docker") needs. It installs only what is missing and asks sudo only then.
+# miniupnpd-nftables is the bare program: unlike miniupnpd it has no service that
+# could start.
 set -euo pipefail
 
 build="gcc libc6-dev make pkg-config libgl-dev libx11-dev libxcursor-dev libxrandr-dev libxinerama-dev
@@ -11,6 +12,7 @@ run="iproute2 iputils-ping libgl1-mesa-dri"
 test="nftables iptables iperf3 ethtool tcpdump xvfb xauth xdotool x11-utils imagemagick openbox wmctrl
   dbus dbus-x11 xclip ufw firewalld dnsutils dnsmasq-base procps util-linux miniupnpd-nftables
   xdg-utils desktop-file-utils"
+docker="iproute2 iptables nftables procps util-linux libdevmapper1.02.1"
 e2e="debootstrap systemd-container iproute2 procps util-linux"
 wine="wine wine64 gcc-mingw-w64-x86-64-win32 xvfb xdotool x11-utils openbox wmctrl imagemagick procps
   libgl1 libgl1-mesa-dri libxcursor1 libxfixes3 libxi6 libxrandr2 libxrender1 libxcomposite1"
@@ -20,6 +22,7 @@ case "${1:-build}" in
 test) want="$want $test" ;;
 e2e) want="$e2e" ;;
 wine) want="$wine" ;;
+docker) want="$docker" ;;
 esac
 
 command -v apt-get >/dev/null || {
