@@ -258,3 +258,16 @@ func (h *hosts) fetch(host int, at, port string) string {
 	out, _ := cmd.Output()
 	return strings.TrimSpace(string(out))
 }
+
+// pair is a desktop on laptop, which has founded home, and nas beside it.
+func pair(t *testing.T, dark bool, xargs ...string) (*bed, *hosts) {
+	t.Helper()
+	b := newBed(t, dark, xargs...)
+	b.host.appear(t)
+	h := newHosts(t, []*bed{b}, 1)
+	h.start(b, 0)
+	h.start(b, 1)
+	h.create(0, "home", "laptop")
+	h.join(1, 0, "nas")
+	return b, h
+}

@@ -33,13 +33,7 @@ func (h *hosts) network(host int) (n ipc.Network) {
 // TestRealSettings clicks through Settings and looks at what the helper, and
 // another host, make of it.
 func TestRealSettings(t *testing.T) {
-	b := newBed(t, false)
-	b.host.appear(t)
-	h := newHosts(t, []*bed{b}, 1)
-	h.start(b, 0)
-	h.start(b, 1)
-	h.create(0, "home", "laptop")
-	h.join(1, 0, "nas")
+	b, h := pair(t, false)
 	b.launch()
 	b.menuHas("● Connected — 2 of 2 devices")
 	b.see("No internet. Reaching 1 device on this network.") // it moves the page, once
@@ -93,13 +87,7 @@ func (b *bed) tick(begin string, so func() bool) {
 // TestRealNetworks names, tags and removes a device, founds a second network,
 // leaves it, and reads Diagnostics.
 func TestRealNetworks(t *testing.T) {
-	b := newBed(t, true)
-	b.host.appear(t)
-	h := newHosts(t, []*bed{b}, 1)
-	h.start(b, 0)
-	h.start(b, 1)
-	h.create(0, "home", "laptop")
-	h.join(1, 0, "nas")
+	b, h := pair(t, true)
 	b.launch()
 	b.menuHas("● Connected — 2 of 2 devices")
 	b.see("No internet. Reaching 1 device on this network.")

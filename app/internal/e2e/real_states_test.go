@@ -64,13 +64,7 @@ func (b *bed) gone(begin string) {
 // it act and after.
 func TestRealReader(t *testing.T) {
 	const nobody = 65534
-	b := newBed(t, false, "-ac")
-	b.host.appear(t)
-	h := newHosts(t, []*bed{b}, 1)
-	h.start(b, 0)
-	h.start(b, 1)
-	h.create(0, "home", "laptop")
-	h.join(1, 0, "nas")
+	b, h := pair(t, false, "-ac")
 	h.internet()
 	b.as(nobody)
 	b.launch()
