@@ -16,6 +16,7 @@ type Tray struct {
 	look  Look
 	items []*item
 	shown bool
+	ended bool // nothing is shown any more
 }
 
 // item is one row on show.
@@ -35,17 +36,24 @@ func Run(ready func(*Tray), do func(Command), exit func()) {
 	systray.Run(func() { ready(t) }, exit)
 }
 
-// Stop ends Run.
-func (t *Tray) Stop() { systray.Quit() }
+// Stop ends Run. A Show that comes later does nothing.
+func (t *Tray) Stop() {
+	t.mu.Lock()
+	t.ended = true
+	t.mu.Unlock()
+	systray.Quit()
+}
 
 // Show draws a look. Only what differs is touched: a menu that is open stays
 // open while its words change, and is built anew where its shape does.
 func (t *Tray) Show(l Look) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if t.shown && reflect.DeepEqual(l, t.look) {
+	if t.ended || t.shown && reflect.DeepEqual(l, t.look) {
 		return
 	}
+	// The library panics where the session's bus has gone, as at a logout.
+	defer func() { t.ended = t.ended || recover() != nil }()
 	if !t.shown || l.State != t.look.State {
 		setIcon(l.State)
 	}
