@@ -8,8 +8,8 @@ import (
 )
 
 // redact is st as a caller with the rights may sees it: networks by alias,
-// peers by name, and without RightOperate no endpoints, traffic or shares. st
-// stays as it is.
+// peers by name, and without RightOperate no endpoints, local networks, traffic or
+// shares. st stays as it is.
 func redact(st *ipc.Status, may []ipc.Right) *ipc.Status {
 	out := *st
 	out.May = may
@@ -35,6 +35,7 @@ func redact(st *ipc.Status, may []ipc.Right) *ipc.Status {
 		}
 		n.Shares = nil
 		n.Relay.Advertised, n.Relay.Listen = nil, ""
+		n.Exit.Local, n.Exit.AllowLAN = nil, nil
 		for j := range n.Peers {
 			p := &n.Peers[j]
 			p.Endpoint, p.RxBytes, p.TxBytes, p.LastHandshake = nil, nil, nil, nil

@@ -16,11 +16,12 @@ import (
 func secretStatus() ipc.Status {
 	ep := netip.MustParseAddrPort("203.0.113.7:41641")
 	bytes := uint64(424242)
+	lans := []netip.Prefix{netip.MustParsePrefix("203.0.113.0/24")}
 	at := time.Unix(1700000000, 0).UTC()
 	return ipc.Status{State: ipc.StateRunning, Networks: []ipc.Network{
 		{ID: "2", Alias: "b"},
 		{
-			ID: "1", Alias: "a", Relay: ipc.Relay{On: true, Advertised: []string{"203.0.113.8:443"}},
+			ID: "1", Alias: "a", Exit: ipc.Exit{Local: lans, AllowLAN: lans}, Relay: ipc.Relay{On: true, Advertised: []string{"203.0.113.8:443"}},
 			Peers: []ipc.Peer{
 				{Name: "z", Key: "1"},
 				{Name: "nas", Key: "2", Endpoint: &ep, RxBytes: &bytes, TxBytes: &bytes, LastHandshake: &at, Online: true, Path: ipc.PathDirect},
