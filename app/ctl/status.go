@@ -139,7 +139,7 @@ func (a *app) printNetwork(n ipc.Network) {
 		t.row(a.peerCells(p)...)
 	}
 	for _, d := range friends {
-		t.row(sharedCells(d)...)
+		t.row(a.peerCells(d.peer())...)
 	}
 	t.print(a.out)
 }
@@ -171,12 +171,9 @@ func sharedDevices(n ipc.Network) (out []sharedDevice) {
 // called is a friend's device's name with its network's.
 func (d sharedDevice) called() string { return d.Name + "." + d.Network }
 
-func sharedCells(d sharedDevice) []string {
-	state := "offline"
-	if d.Online {
-		state = "online"
-	}
-	return []string{d.called(), state, path(ipc.Peer{Path: d.Path, Via: d.Via}), latency(d.LatencyMS), text(d.IPv4), text(d.IPv6)}
+// peer is the friend's device as one of one's own is shown.
+func (d sharedDevice) peer() ipc.Peer {
+	return ipc.Peer{Name: d.called(), Online: d.Online, Path: d.Path, Via: d.Via, LatencyMS: d.LatencyMS, IPv4: d.IPv4, IPv6: d.IPv6}
 }
 
 const shieldsUp = "Shields are up: nothing comes in here but answers; kith up --shields=off ends that"
@@ -283,11 +280,14 @@ func (c *peersCmd) Run(a *app) error {
 			Shared []sharedDevice `json:"shared"`
 		}{ipc.Schema, rows, friends})
 	}
+	for _, d := range friends {
+		rows = append(rows, peerRow{d.Network, d.peer()})
+	}
 	switch {
 	case len(nets) == 0:
 		a.note("This device is in no network. Create one with kith create NAME or join with kith join -")
 		return nil
-	case len(rows)+len(friends) == 0:
+	case len(rows) == 0:
 		a.note("No other devices yet. Let one in with kith invite")
 		return nil
 	}
@@ -301,9 +301,6 @@ func (c *peersCmd) Run(a *app) error {
 		cells := append([]string{r.Network}, a.peerCells(r.Peer)...)
 		why := cells[len(cells)-1]
 		t.row(append(cells[:len(cells)-1], text(r.Endpoint), bytesOf(r.RxBytes), bytesOf(r.TxBytes), why)...)
-	}
-	for _, d := range friends {
-		t.row(append(append([]string{d.Network}, sharedCells(d)...), "-", "-", "-")...)
 	}
 	t.print(a.out)
 	return nil
