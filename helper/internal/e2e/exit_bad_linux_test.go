@@ -26,7 +26,7 @@ func TestNetnsExitBad(t *testing.T) {
 		}
 	}`)
 	w.e2.exec("", "sysctl", "-qw", "net.ipv4.ip_forward=1")
-	c.refuse(c.try("exit", "use", "e2"), ipc.ExitNoAnswer, "exit approve e2")
+	w.unapproved("e2")
 	w.leavesBy("c", patience)
 
 	c.kith("exit", "approve", "e1")

@@ -41,10 +41,7 @@ func TestNetnsExitDocker(t *testing.T) {
 	t.Setenv("PATH", strings.Join([]string{root + "/usr/sbin", root + "/usr/bin", os.Getenv("PATH")}, ":"))
 	w := newExitWorld(t)
 	c, e := w.c, w.e1
-	c.kith("exit", "approve", "e1")
-	until(t, "it offers", patience, func() bool { return c.peer("e1").Exit })
-	c.kith("exit", "use", "e1")
-	w.leavesBy("e1", patience)
+	w.useE1()
 	e.term()
 
 	must(t, build("web", "./testdata/web"))

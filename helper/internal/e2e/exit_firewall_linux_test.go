@@ -49,10 +49,7 @@ const ownSettings = `
 func TestNetnsExitFirewalls(t *testing.T) {
 	w := newExitWorld(t)
 	c, e := w.c, w.e1
-	c.kith("exit", "approve", "e1")
-	until(t, "it offers", patience, func() bool { return c.peer("e1").Exit })
-	c.kith("exit", "use", "e1")
-	w.leavesBy("e1", patience)
+	w.useE1()
 	for name, script := range firewalls {
 		t.Run(name, func(t *testing.T) {
 			defer func(old *testing.T) { w.t = old }(w.t.(*testing.T))

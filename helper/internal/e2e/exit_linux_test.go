@@ -207,6 +207,24 @@ func (w *exitWorld) tight(when string) {
 	}
 }
 
+// unapproved wants an offer that no admin has approved to be refused for that; it
+// takes a moment to be heard of.
+func (w *exitWorld) unapproved(name string) {
+	w.t.Helper()
+	says := "exit approve " + name
+	until(w.t, name+"'s offer is heard of", patience, func() bool { return strings.Contains(w.c.try("exit", "use", name).err, says) })
+	w.c.refuse(w.c.try("exit", "use", name), ipc.ExitNoAnswer, says)
+}
+
+// useE1 has an admin approve e1, and c send internet traffic through it.
+func (w *exitWorld) useE1() {
+	w.t.Helper()
+	w.c.kith("exit", "approve", "e1")
+	until(w.t, "it offers", patience, func() bool { return w.c.peer("e1").Exit })
+	w.c.kith("exit", "use", "e1")
+	w.leavesBy("e1", patience)
+}
+
 func (w *exitWorld) state(want ipc.ExitState) {
 	w.t.Helper()
 	w.c.await("exit "+string(want), func(st ipc.Status) bool { return len(st.Networks) == 1 && st.Networks[0].Exit.State == want })
@@ -218,7 +236,7 @@ func TestNetnsExit(t *testing.T) {
 	w := newExitWorld(t)
 	c := w.c
 	w.leavesBy("c", patience)
-	c.refuse(c.try("exit", "use", "e1"), ipc.ExitNoAnswer, "exit approve e1")
+	w.unapproved("e1")
 	c.kith("exit", "approve", "e1")
 	c.kith("exit", "approve", "e2")
 	until(t, "both offer", patience, func() bool { return c.peer("e1").Exit && c.peer("e2").Exit })

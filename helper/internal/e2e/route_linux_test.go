@@ -22,10 +22,7 @@ func TestNetnsExitUserspace(t *testing.T) {
 	w.e1.wrap = readOnlyProc
 	w.e1.start()
 	c := w.c
-	c.kith("exit", "approve", "e1")
-	until(t, "it offers", patience, func() bool { return c.peer("e1").Exit })
-	c.kith("exit", "use", "e1")
-	w.leavesBy("e1", patience)
+	w.useE1()
 	w.e1.await("userspace", func(st ipc.Status) bool { return st.Networks[0].Exit.NAT == "userspace" })
 	if got := c.getent("web.test"); !strings.Contains(got, w.web[0].String()) {
 		t.Errorf("web.test is %q", got)
