@@ -5,6 +5,7 @@ import (
 	"slices"
 	"time"
 
+	"kith.internal/helper/internal/frame"
 	"kith.internal/helper/internal/guest"
 	"kith.internal/helper/internal/key"
 	"kith.internal/helper/internal/roster"
@@ -119,7 +120,7 @@ func (n *network) refuse(k knock, why error) {
 		q = &refusals{}
 		n.refused[at] = q
 	}
-	q.add(refusal{Code: e.Code, Text: visit.Clean(e.Msg), Label: k.label, Key: k.key, Link: k.link, At: time.Now().UnixMilli(), Count: 1})
+	q.add(refusal{Code: e.Code, Text: frame.Clean(e.Msg), Label: k.label, Key: k.key, Link: k.link, At: time.Now().UnixMilli(), Count: 1})
 	if q.timer != nil {
 		return
 	}
@@ -189,7 +190,7 @@ func (n *network) heardRefused(from key.Public, m *refusedNote) {
 		if r.Label != "" && roster.ValidLabel(r.Label) != nil || len(r.Key) > 16 || len(r.Code) > 32 || r.Count < 1 {
 			return
 		}
-		r.Text, r.Key, r.Code = visit.Clean(r.Text), visit.Clean(r.Key), ipc.Code(visit.Clean(string(r.Code)))
+		r.Text, r.Key, r.Code = frame.Clean(r.Text), frame.Clean(r.Key), ipc.Code(frame.Clean(string(r.Code)))
 		r.At = min(r.At, time.Now().UnixMilli())
 	}
 	n.refused[refuser{s.SID, from}] = &refusals{list: list}

@@ -80,3 +80,18 @@ func Read(r io.Reader, limit int, v any) error {
 	}
 	return nil
 }
+
+// Clean makes a peer's words fit for a terminal and a log.
+func Clean(s string) string {
+	out := make([]rune, 0, 200)
+	for _, r := range s {
+		if len(out) == 200 {
+			break
+		}
+		if r < 0x20 || r >= 0x7f {
+			r = '?'
+		}
+		out = append(out, r)
+	}
+	return string(out)
+}

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"io"
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -70,4 +71,19 @@ func FuzzRead(f *testing.F) {
 			}
 		}
 	})
+}
+
+func TestClean(t *testing.T) {
+	for in, want := range map[string]string{
+		"":                       "",
+		"a plain word, ~ too":    "a plain word, ~ too",
+		"\x1b[31mred\n\x00\x7f":  "?[31mred???",
+		"n\u00e4her \u202eback":  "n?her ?back",
+		"\xff\xfe":               "??",
+		strings.Repeat("x", 201): strings.Repeat("x", 200),
+	} {
+		if got := Clean(in); got != want {
+			t.Errorf("%q: %q, want %q", in, got, want)
+		}
+	}
 }

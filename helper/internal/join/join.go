@@ -100,9 +100,9 @@ func (r *reply) verdict() error {
 	case "":
 		return nil
 	case ipc.CodeBusy:
-		return fmt.Errorf("%w: %s", ErrNotNow, clean(r.Msg))
+		return fmt.Errorf("%w: %s", ErrNotNow, frame.Clean(r.Msg))
 	default:
-		return &ipc.Error{Code: code, Msg: clean(r.Msg)}
+		return &ipc.Error{Code: code, Msg: frame.Clean(r.Msg)}
 	}
 }
 
@@ -159,21 +159,6 @@ func known(c ipc.Code) ipc.Code {
 		return c
 	}
 	return ipc.CodeInternal
-}
-
-// clean makes a peer's words fit for a terminal and a log.
-func clean(s string) string {
-	out := make([]rune, 0, 200)
-	for _, r := range s {
-		if len(out) == 200 {
-			break
-		}
-		if r < 0x20 || r >= 0x7f {
-			r = '?'
-		}
-		out = append(out, r)
-	}
-	return string(out)
 }
 
 // Serve is the sponsor's side of one session. An *ipc.Error from the sponsor's

@@ -311,7 +311,7 @@ func FuzzNotice(f *testing.F) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if m, err := ParseNotice(again); err != nil || *m != *n || n.Name != clean(n.Name) || n.By != clean(n.By) {
+		if m, err := ParseNotice(again); err != nil || *m != *n || n.Name != frame.Clean(n.Name) || n.By != frame.Clean(n.By) {
 			t.Errorf("%+v became %+v, %v", n, m, err)
 		}
 	})
@@ -337,7 +337,7 @@ func FuzzServeNearby(f *testing.F) {
 		shown := false
 		n.host.Decide = func(_ context.Context, a Asker) (Answer, error) {
 			shown = true
-			if n.begun != 1 || len(a.Digits) != 6 || a.OS != clean(a.OS) || len(a.OS) > 16 {
+			if n.begun != 1 || len(a.Digits) != 6 || a.OS != frame.Clean(a.OS) || len(a.OS) > 16 {
 				t.Errorf("shown %+v after %d tries", a, n.begun)
 			}
 			return Answer{Name: "x"}, nil

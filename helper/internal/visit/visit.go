@@ -89,23 +89,8 @@ func (a *Answer) checked() error {
 	default:
 		a.Code = ipc.CodeInternal
 	}
-	a.Msg = Clean(a.Msg)
+	a.Msg = frame.Clean(a.Msg)
 	return nil
-}
-
-// Clean makes a stranger's words fit for a terminal and a log.
-func Clean(s string) string {
-	out := make([]rune, 0, 200)
-	for _, r := range s {
-		if len(out) == 200 {
-			break
-		}
-		if r < 0x20 || r >= 0x7f {
-			r = '?'
-		}
-		out = append(out, r)
-	}
-	return string(out)
 }
 
 // Ask opens a stream, sends one request and reads the answer.
