@@ -1,13 +1,13 @@
 package desktop
 
 import (
-	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
 )
 
+// autostartFile is below XDG_CONFIG_HOME.
 func autostartFile() (string, error) {
 	dir, err := os.UserConfigDir()
 	if err != nil {
@@ -16,37 +16,10 @@ func autostartFile() (string, error) {
 	return filepath.Join(dir, "autostart", "kith.desktop"), nil
 }
 
-// Autostart tells whether the app starts at login.
-func Autostart() bool {
-	path, err := autostartFile()
-	if err != nil {
-		return false
-	}
-	_, err = os.Stat(path)
-	return err == nil
-}
-
-// SetAutostart makes the app start at login, or no longer.
-func SetAutostart(on bool) error {
-	path, err := autostartFile()
-	if err != nil {
-		return err
-	}
-	if !on {
-		if err := os.Remove(path); !errors.Is(err, os.ErrNotExist) {
-			return err
-		}
-		return nil
-	}
-	exe, err := os.Executable()
-	if err != nil {
-		return err
-	}
-	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
-		return err
-	}
-	entry := "[Desktop Entry]\nType=Application\nName=Kith\nIcon=kith\nTerminal=false\nExec=" + quoteExec(exe) + " --background\n"
-	return os.WriteFile(path, []byte(entry), 0o644)
+// autostartEntry is the desktop entry that starts exe (Desktop Application
+// Autostart Specification).
+func autostartEntry(exe string) (string, error) {
+	return "[Desktop Entry]\nType=Application\nName=Kith\nIcon=kith\nTerminal=false\nExec=" + quoteExec(exe) + " --background\n", nil
 }
 
 // quoteExec quotes a path for an Exec line (Desktop Entry Specification, "The

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"encoding/xml"
-	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -101,7 +100,8 @@ func Locale() string {
 // RegisterLinks has nothing to do: the bundle's Info.plist names the scheme.
 func RegisterLinks() error { return nil }
 
-func agentFile() (string, error) {
+// autostartFile is the launch agent's.
+func autostartFile() (string, error) {
 	home, err := os.UserHomeDir()
 	if err != nil {
 		return "", err
@@ -109,46 +109,18 @@ func agentFile() (string, error) {
 	return filepath.Join(home, "Library", "LaunchAgents", "internal.kith.app.plist"), nil
 }
 
-// Autostart tells whether the app starts at login.
-func Autostart() bool {
-	path, err := agentFile()
-	if err != nil {
-		return false
-	}
-	_, err = os.Stat(path)
-	return err == nil
-}
-
-// SetAutostart makes the app start at login, or no longer.
-func SetAutostart(on bool) error {
-	path, err := agentFile()
-	if err != nil {
-		return err
-	}
-	if !on {
-		if err := os.Remove(path); !errors.Is(err, os.ErrNotExist) {
-			return err
-		}
-		return nil
-	}
-	exe, err := os.Executable()
-	if err != nil {
-		return err
-	}
+// autostartEntry is the launch agent that starts exe (launchd.plist(5)).
+func autostartEntry(exe string) (string, error) {
 	var quoted bytes.Buffer
 	if err := xml.EscapeText(&quoted, []byte(exe)); err != nil {
-		return err
+		return "", err
 	}
-	plist := `<?xml version="1.0" encoding="UTF-8"?>
+	return `<?xml version="1.0" encoding="UTF-8"?>
 <!DOCTYPE plist PUBLIC "-//Apple//DTD PLIST 1.0//EN" "http://www.apple.com/DTDs/PropertyList-1.0.dtd">
 <plist version="1.0"><dict>
 <key>Label</key><string>internal.kith.app</string>
 <key>ProgramArguments</key><array><string>` + quoted.String() + `</string><string>--background</string></array>
 <key>RunAtLoad</key><true/>
 </dict></plist>
-`
-	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
-		return err
-	}
-	return os.WriteFile(path, []byte(plist), 0o644)
+`, nil
 }
