@@ -25,7 +25,8 @@ func TestMain(m *testing.M) {
 	if os.Getenv(envHelper) == "" {
 		os.Exit(m.Run())
 	}
-	n, err := New(&sysctl.Memory{})
+	var j sysctl.Memory
+	n, err := New(&j)
 	if err != nil {
 		fmt.Println(err)
 		os.Exit(1)
@@ -35,6 +36,10 @@ func TestMain(m *testing.M) {
 	for in.Scan() {
 		if in.Text() == "problems" {
 			fmt.Println(n.Problems())
+			continue
+		}
+		if in.Text() == "journal" {
+			fmt.Println(j.Entries())
 			continue
 		}
 		var c Config

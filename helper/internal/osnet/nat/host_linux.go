@@ -34,10 +34,14 @@ func look(h *netlink.Handle, j sysctl.Journal, c Config) (a around, err error) {
 	names := map[int]string{}
 	for _, l := range links {
 		at := l.Attrs()
+		a.links = append(a.links, at.Name)
 		if at.RawFlags&unix.IFF_LOOPBACK != 0 || slices.ContainsFunc(c.Offers, func(o Offer) bool { return o.TUN == at.Name }) {
 			continue
 		}
 		names[at.Index] = at.Name
+		if at.RawFlags&unix.IFF_UP != 0 {
+			a.up = append(a.up, at.Name)
+		}
 	}
 	addrs, err := rtnl.Whole(func() ([]netlink.Addr, error) { return h.AddrList(nil, netlink.FAMILY_ALL) })
 	if err != nil {
@@ -108,9 +112,7 @@ func closed(j sysctl.Journal) (four, six bool) {
 
 // forwardingOn has the kernel forward what comes from and goes back to the
 // offers' interfaces. IPv4 asks the interface that a packet came by; the switch
-// for all of them would change more than that. IPv6 has but that one, and stops
-// to heed router advertisements (accept_ra, RFC 4861 §6.2.2) unless told to go
-// on.
+// for all of them would change more than that. IPv6 has but that one.
 func forwardingOn(j sysctl.Journal, c Config, a around) (changed int, four, six error) {
 	names := slices.Clone(a.uplinks)
 	for _, o := range c.Offers {
@@ -128,15 +130,8 @@ func forwardingOn(j sysctl.Journal, c Config, a around) (changed int, four, six 
 			four = err
 		}
 	}
-	for _, key := range sysctl.Keys("net/ipv6/conf/*/accept_ra") {
-		if !a.closed6 {
-			break // a router already, whose advertisements are its own affair
-		}
-		if v, _ := sysctl.Get(key); v == "1" && !strings.Contains(key, "/all/") && !strings.Contains(key, "/lo/") {
-			if err := set(key, "2"); err != nil && !errors.Is(err, fs.ErrNotExist) {
-				six = fmt.Errorf("heed router advertisements: %w", err)
-			}
-		}
+	if a.closed6 { // else a router already, whose advertisements are its own affair
+		six = errors.Join(heedRouters(j, a), noteForwarding(j))
 	}
 	if six == nil { // never without the default route that they bring
 		if err := set(all6, "1"); err != nil {
@@ -147,4 +142,57 @@ func forwardingOn(j sysctl.Journal, c Config, a around) (changed int, four, six 
 		six = nil // there is no IPv6 to forward
 	}
 	return changed, four, six
+}
+
+// heedRouters has the interfaces that are up heed router advertisements although
+// the host forwards (accept_ra 2, RFC 4861 §6.2.2). What comes up later is seen
+// to before it asks for routers: its address is tried for a second first (RFC
+// 4862 §5.4). What is down may still be renamed, and the default is nobody's to
+// change, as what is born with it keeps it.
+func heedRouters(j sysctl.Journal, a around) error {
+	all, err := j.Entries()
+	if err != nil {
+		return err
+	}
+	var errs []error
+	for _, e := range all {
+		name, ok := strings.CutPrefix(e.Key, "net/ipv6/conf/")
+		if !ok {
+			continue
+		}
+		if name, ok = strings.CutSuffix(name, "/accept_ra"); ok && name != "default" && !slices.Contains(a.links, name) {
+			errs = append(errs, j.Done(e.Key)) // as of containers, which come and go
+		}
+	}
+	for _, name := range a.up {
+		key := "net/ipv6/conf/" + name + "/accept_ra"
+		if v, _ := sysctl.Get(key); v != "1" {
+			continue
+		}
+		if err := sysctl.Set(j, key, "2"); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			errs = append(errs, fmt.Errorf("heed router advertisements: %w", err))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// noteForwarding journals what interfaces forward on their own, before the switch
+// for all of them overwrites it: put back, that makes 0 of each.
+func noteForwarding(j sysctl.Journal) error {
+	if v, err := sysctl.Get(all6); err != nil || v != "0" {
+		return nil
+	}
+	all, err := j.Entries()
+	if err != nil || slices.ContainsFunc(all, func(e sysctl.Entry) bool { return e.Key == all6 }) {
+		return err
+	}
+	for _, key := range sysctl.Keys("net/ipv6/conf/*/forwarding") {
+		if v, err := sysctl.Get(key); err == nil && v != "0" {
+			err = j.Begin(sysctl.Entry{Key: key, Old: v, New: "0"})
+			if err != nil {
+				return err
+			}
+		}
+	}
+	return nil
 }

@@ -1,6 +1,7 @@
 package nat
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 
@@ -195,6 +196,59 @@ func TestNetnsRouterAdvertisements(t *testing.T) {
 	if got := strings.TrimSpace(w.sh(w.exit, "cat /proc/sys/net/ipv6/conf/wan/accept_ra")); got != "1" {
 		t.Errorf("afterwards accept_ra is %s", got)
 	}
+}
+
+// TestNetnsBorn: an interface that comes up while IPv6 is forwarded heeds router
+// advertisements meanwhile, and nothing remains of that on it, nor was the host's
+// default for what is born ever another.
+func TestNetnsBorn(t *testing.T) {
+	w := newWorld(t)
+	w.sh(w.exit, "sysctl -qw net.ipv6.conf.default.accept_ra=1; ip link add early type bridge")
+	h := start(t, w.exit)
+	o := w.offer()
+	o.Exit = true
+	h.set(Config{Offers: []Offer{o}})
+	const accept = "cat /proc/sys/net/ipv6/conf/%s/accept_ra"
+	value := func(name string) string { return strings.TrimSpace(w.sh(w.exit, fmt.Sprintf(accept, name))) }
+	w.sh(w.exit, "for i in late gone other; do ip link add $i type bridge; done; ip link set other name renamed; for i in early late gone renamed; do ip link set $i up; done")
+	for _, name := range []string{"early", "late", "gone", "renamed"} {
+		w.sh(w.exit, fmt.Sprintf("for i in $(seq 100); do test $("+accept+") = 2 && exit; sleep 0.1; done; exit 1", name))
+	}
+	if got := value("default"); got != "1" {
+		t.Errorf("meanwhile the default of accept_ra is %s", got)
+	}
+	w.sh(w.exit, "ip link del gone; ip link add last type bridge; ip link set last up; for i in $(seq 100); do test $("+fmt.Sprintf(accept, "last")+") = 2 && exit; sleep 0.1; done; exit 1")
+	if got := h.ask("journal"); strings.Contains(got, "/gone/") || !strings.Contains(got, "/last/") {
+		t.Errorf("journalled: %s", got)
+	}
+	if p := h.ask("problems"); p != "[]" {
+		t.Errorf("problems: %s", p)
+	}
+	h.set(Config{})
+	for _, name := range []string{"early", "late", "last", "renamed", "default"} {
+		if got := value(name); got != "1" {
+			t.Errorf("afterwards accept_ra of %s is %s", name, got)
+		}
+	}
+}
+
+// TestNetnsOwnForwarding: what each interface forwards, which the switch for all
+// of them overwrites, comes back.
+func TestNetnsOwnForwarding(t *testing.T) {
+	w := newWorld(t)
+	w.sh(w.exit, "sysctl -qw net.ipv6.conf.wan.forwarding=1; sysctl -qw net.ipv6.conf.home.forwarding=2; sysctl -qw net.ipv6.conf.default.forwarding=1")
+	before := w.sh(w.exit, hostState)
+	h := start(t, w.exit)
+	o := w.offer()
+	o.Exit = true
+	c := Config{Offers: []Offer{o}}
+	h.set(c)
+	w.reach(w.member, internet)
+	w.sh(w.exit, "sysctl -qw net.ipv6.conf.all.forwarding=0")
+	w.reach(w.member, internet) // put back
+	h.set(c)
+	h.set(Config{})
+	w.same(before, "no offer any more")
 }
 
 // TestNetnsNoRouter keeps the exit from routing between its own networks.

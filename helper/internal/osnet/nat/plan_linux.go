@@ -20,6 +20,8 @@ const (
 type around struct {
 	lans    []netip.Prefix // directly connected, whatever their addresses
 	uplinks []string       // where what is passed on leaves
+	links   []string       // all interfaces
+	up      []string       // those that are up, but for loopback and the offers'
 	closed4 bool           // nobody but us has the host forward
 	closed6 bool
 }
