@@ -7,6 +7,7 @@ type Relay struct {
 	Pending    bool     `json:"pending"`    // asked for; an admin has to approve
 	Advertised []string `json:"advertised"` // where the others find it: HOST:PORT and IP:PORT
 	Listen     string   `json:"listen"`     // what it listens on, "" while it does not serve
+	Limit      int      `json:"limit"`      // Mbit/s that it passes on in all, shared fairly; 0: no limit
 }
 
 // Forward is the passing on of others' packets.
@@ -24,7 +25,13 @@ type RelayRequest struct {
 	// Advertise is where the others find it, "HOST:PORT" or "HOST"; "" is this
 	// device's own public addresses.
 	Advertise string `json:"advertise"`
+	// Limit is how many Mbit/s it passes on in all, at most MaxRelayLimit, of which
+	// each sender has a fair share; 0 is no limit.
+	Limit int `json:"limit"`
 }
+
+// MaxRelayLimit is the highest limit of a relay in Mbit/s.
+const MaxRelayLimit = 1_000_000
 
 // RelayAnswer says what became of it.
 type RelayAnswer struct {

@@ -117,7 +117,7 @@ func (f *fake) serve(t *testing.T) string {
 		if f.pending {
 			return ipc.RelayAnswer{Relay: ipc.Relay{Pending: true}}
 		}
-		return ipc.RelayAnswer{Relay: ipc.Relay{On: true, Listen: ":443", Advertised: []string{or(r.Advertise, "203.0.113.7:443")}}}
+		return ipc.RelayAnswer{Relay: ipc.Relay{On: true, Listen: ":443", Limit: r.Limit, Advertised: []string{or(r.Advertise, "203.0.113.7:443")}}}
 	})
 	handle(f, s, ipc.VerbRelayOff, func(ipc.NetworkRequest) ipc.RelayAnswer { return ipc.RelayAnswer{} })
 	f.serveExit(s)

@@ -109,6 +109,7 @@ func TestGolden(t *testing.T) {
 		{"portal-close", fake{}, "", "portal close"},
 		{"relay-on", fake{}, "", "relay on"},
 		{"relay-on-json", fake{}, "", "relay on --listen 8443 --advertise vps.example:8443 --json"},
+		{"relay-on-limit", fake{}, "", "relay on --limit 100"},
 		{"relay-on-pending", fake{pending: true}, "", "relay on"},
 		{"relay-on-taken", fake{err: ipc.Errorf(ipc.CodePortTaken, "another program holds TCP port 443")}, "", "relay on"},
 		{"relay-off", fake{}, "", "relay off"},

@@ -15,10 +15,11 @@ type relayCmd struct {
 type relayOnCmd struct {
 	Listen    string `help:"Take TCP and UDP here: a port, or IP:PORT; port 443 on all addresses otherwise." placeholder:"ADDR"`
 	Advertise string `help:"Where the others find it; this device's own public addresses otherwise." placeholder:"HOST:PORT"`
+	Limit     int    `help:"What it passes on a second in all, in Mbit/s; each member has a fair share, a friend's device a quarter of one and 32 at most. No limit otherwise." placeholder:"MBIT"`
 }
 
 func (c *relayOnCmd) Run(a *app) error {
-	ans, err := a.client.RelayOn(a.ctx, ipc.RelayRequest{Network: a.Network, Listen: c.Listen, Advertise: c.Advertise})
+	ans, err := a.client.RelayOn(a.ctx, ipc.RelayRequest{Network: a.Network, Listen: c.Listen, Advertise: c.Advertise, Limit: c.Limit})
 	switch {
 	case err != nil:
 		return err
@@ -27,9 +28,17 @@ func (c *relayOnCmd) Run(a *app) error {
 	case ans.Relay.Pending:
 		fmt.Fprintln(a.out, "The relay waits for an admin's word: kith device approve, on an admin's device.")
 	default:
-		fmt.Fprintf(a.out, "This device is a relay at %s.\n", clean(strings.Join(ans.Relay.Advertised, ", ")))
+		fmt.Fprintf(a.out, "This device is a relay at %s%s.\n", clean(strings.Join(ans.Relay.Advertised, ", ")), limitOf(ans.Relay))
 	}
 	return nil
+}
+
+// limitOf is what stands after a relay's addresses.
+func limitOf(r ipc.Relay) string {
+	if r.Limit == 0 {
+		return ""
+	}
+	return fmt.Sprintf("; at most %d Mbit/s pass in all", r.Limit)
 }
 
 type relayOffCmd struct{}

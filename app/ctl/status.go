@@ -117,7 +117,7 @@ func (a *app) printNetwork(n ipc.Network) {
 		}
 	}
 	if n.Relay.On {
-		fmt.Fprintln(a.out, strings.TrimSuffix("  Relay: "+clean(strings.Join(n.Relay.Advertised, ", ")), ": "))
+		fmt.Fprintln(a.out, strings.TrimSuffix("  Relay: "+clean(strings.Join(n.Relay.Advertised, ", ")), ": ")+limitOf(n.Relay))
 	}
 	if n.Relay.Pending {
 		fmt.Fprintln(a.out, "  Relay: waits for an admin's word")

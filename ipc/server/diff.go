@@ -94,7 +94,7 @@ func networkEqual(a, b *ipc.Network) bool {
 	return a.Name == b.Name && a.Alias == b.Alias && a.ID == b.ID && a.Active == b.Active &&
 		selfEqual(&a.Self, &b.Self) &&
 		reflect.DeepEqual(a.Exit, b.Exit) && a.Shields == b.Shields &&
-		a.Relay.On == b.Relay.On && a.Relay.Pending == b.Relay.Pending && a.Relay.Listen == b.Relay.Listen && a.Forward == b.Forward && slices.Equal(a.Relay.Advertised, b.Relay.Advertised) &&
+		a.Relay.On == b.Relay.On && a.Relay.Pending == b.Relay.Pending && a.Relay.Listen == b.Relay.Listen && a.Relay.Limit == b.Relay.Limit && a.Forward == b.Forward && slices.Equal(a.Relay.Advertised, b.Relay.Advertised) &&
 		reflect.DeepEqual(a.Routes, b.Routes) && slices.EqualFunc(a.Shares, b.Shares, shareEqual)
 }
 

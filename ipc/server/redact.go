@@ -34,7 +34,7 @@ func redact(st *ipc.Status, may []ipc.Right) *ipc.Status {
 			continue
 		}
 		n.Shares = nil
-		n.Relay.Advertised, n.Relay.Listen = nil, ""
+		n.Relay.Advertised, n.Relay.Listen, n.Relay.Limit = nil, "", 0
 		n.Exit.Local, n.Exit.AllowLAN = nil, nil
 		for j := range n.Peers {
 			p := &n.Peers[j]

@@ -266,7 +266,7 @@ func (o *outlook) honest() ipc.Check {
 // dropWords is what a wire did not let in, in the order it is told.
 var dropWords = []struct{ kind, words string }{
 	{"strangers", "by strangers"}, {"forged", "forged"}, {"replayed", "repeated"}, {"malformed", "malformed"}, {"limited", "beyond the rate"},
-	{"frames", "to be passed on wrongly"}, {"quota", "to be passed on beyond the quota"}, {"stun", "answers by STUN that nobody asked for"},
+	{"frames", "to be passed on wrongly"}, {"quota", "to be passed on beyond the quota"}, {"share", "to be passed on beyond their sender's share"}, {"stun", "answers by STUN that nobody asked for"},
 	{"feed", "too many at once"}, {"queue", "too many at once for a session"},
 }
 

@@ -236,7 +236,11 @@ func (n *network) serves(m *roster.Member) bool {
 // forwarding is what this device passes on for others.
 func (n *network) forwarding() wire.Forwarding {
 	if n.relayApproved() {
-		return wire.Forwarding{On: true}
+		f := wire.Forwarding{On: true}
+		if n.set.Relay != nil {
+			f.Rate = int64(n.set.Relay.Limit) * 1e6 / 8
+		}
+		return f
 	}
 	return wire.Forwarding{On: !n.set.NoForward, Quota: forwardQuota}
 }

@@ -14,6 +14,9 @@ import (
 // RelayOn makes this device a relay: at once where it may approve one, else the
 // relay waits for an admin's word.
 func (e *Engine) RelayOn(ctx context.Context, _ server.Caller, req ipc.RelayRequest) (ipc.RelayAnswer, error) {
+	if req.Limit < 0 || req.Limit > ipc.MaxRelayLimit {
+		return ipc.RelayAnswer{}, ipc.Errorf(ipc.CodeUsage, "a relay's limit is 1 to %d Mbit/s, or 0 for none", ipc.MaxRelayLimit)
+	}
 	listen, _, port, err := parseListen(req.Listen)
 	if err != nil {
 		return ipc.RelayAnswer{}, err
@@ -37,7 +40,7 @@ func (e *Engine) RelayOn(ctx context.Context, _ server.Caller, req ipc.RelayRequ
 	if err != nil {
 		return ipc.RelayAnswer{}, err
 	}
-	set := store.Relay{Listen: listen, Advertise: req.Advertise}
+	set := store.Relay{Listen: listen, Advertise: req.Advertise, Limit: req.Limit}
 	on, err := e.prepareRelay(ctx, n, set, named)
 	if err != nil {
 		return ipc.RelayAnswer{}, err
@@ -162,6 +165,9 @@ func (n *network) relayStatus() ipc.Relay {
 		return r
 	}
 	r.Listen = n.on.relay.listen
+	if n.set.Relay != nil {
+		r.Limit = n.set.Relay.Limit
+	}
 	r.Pending = !r.On
 	if me := n.me(); r.On {
 		r.Advertised = advertised(me.Relay)

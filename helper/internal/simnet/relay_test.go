@@ -64,8 +64,8 @@ func TestSimRelayOfOwner(t *testing.T) {
 			t.Error("a takes s for no relay after its restart")
 		}
 		// Elsewhere.
-		r, err = s.relay(t, ipc.RelayRequest{Listen: "8443"})
-		if err != nil || r.Listen != ":8443" || !strings.HasSuffix(r.Advertised[0], ":8443") {
+		r, err = s.relay(t, ipc.RelayRequest{Listen: "8443", Limit: 50})
+		if err != nil || r.Listen != ":8443" || r.Limit != 50 || !strings.HasSuffix(r.Advertised[0], ":8443") {
 			t.Errorf("relay on another port: %+v, %v", r, err)
 		}
 		if _, err := s.Engine.RelayOff(t.Context(), server.Caller{}, ipc.NetworkRequest{}); err != nil {
@@ -220,6 +220,7 @@ func TestSimRelayRefused(t *testing.T) {
 		}{
 			{s, ipc.RelayRequest{}, ipc.CodePortTaken},
 			{s, ipc.RelayRequest{Listen: "nowhere"}, ipc.CodeUsage},
+			{s, ipc.RelayRequest{Limit: -1}, ipc.CodeUsage},
 			{s, ipc.RelayRequest{Listen: ":8443", Advertise: "no such name"}, ipc.CodeUsage},
 			{s, ipc.RelayRequest{Listen: ":8443", Advertise: "no-such.example"}, ipc.CodeUnresolved},
 			{a, ipc.RelayRequest{}, ipc.CodeNoAddress},

@@ -41,6 +41,7 @@ type Settings struct {
 type Relay struct {
 	Listen    string `cbor:"1,keyasint"`           // "IP:PORT" or ":PORT"
 	Advertise string `cbor:"2,keyasint,omitempty"` // "HOST:PORT" as given; "" for its own addresses
+	Limit     int    `cbor:"3,keyasint,omitempty"` // Mbit/s in all; 0: none
 }
 
 // ExitOffer is how a device passes internet traffic on.

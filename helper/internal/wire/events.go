@@ -55,6 +55,7 @@ type drops struct {
 	limited    atomic.Uint64 // over a rate
 	frames     atomic.Uint64 // not to be passed on, or not so
 	quota      atomic.Uint64 // frames
+	share      atomic.Uint64 // frames beyond their sender's
 	feed       atomic.Uint64 // WireGuard's, that found the queue full
 	queue      atomic.Uint64 // QUIC packets that found the queue full
 	stun       atomic.Uint64
@@ -66,7 +67,7 @@ func (d *drops) all() map[string]uint64 {
 	out := map[string]uint64{}
 	for name, n := range map[string]*atomic.Uint64{
 		"strangers": &d.strangers, "forged": &d.forged, "replayed": &d.replayed, "malformed": &d.malformed,
-		"limited": &d.limited, "frames": &d.frames, "quota": &d.quota, "feed": &d.feed, "queue": &d.queue,
+		"limited": &d.limited, "frames": &d.frames, "quota": &d.quota, "share": &d.share, "feed": &d.feed, "queue": &d.queue,
 		"stun": &d.stun, "read errors": &d.readErrors,
 	} {
 		if n := n.Load(); n > 0 {

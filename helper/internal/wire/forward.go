@@ -13,6 +13,7 @@ import (
 type Forwarding struct {
 	On    bool
 	Quota int64 // bytes a day; 0: no end
+	Rate  int64 // bytes a second, which senders share; 0: no end
 }
 
 const day = 24 * time.Hour
@@ -21,6 +22,7 @@ const day = 24 * time.Hour
 type forwarder struct {
 	set   Forwarding
 	all   bucket // of bytes
+	fair  fair
 	since time.Time
 	bytes int64 // since then
 }
@@ -31,6 +33,7 @@ func (w *Wire) SetForwarding(f Forwarding) {
 	defer w.mu.Unlock()
 	w.forwarder.set = f
 	w.forwarder.all.rate, w.forwarder.all.burst = float64(f.Quota)/day.Seconds(), float64(f.Quota)
+	w.forwarder.fair.rate = float64(f.Rate)
 }
 
 // allow takes bytes off the quota, and off the sender's share of it.
@@ -51,7 +54,7 @@ func (f *forwarder) allow(share *bucket, n int, now time.Time) bool {
 }
 
 // What passes for one holder of a link, both ways: a roster of thousands of members
-// and what goes with it. Members and guests have no such bound at a relay.
+// and what goes with it.
 const (
 	joinBurst = 64 << 20  // bytes
 	joinRate  = 512 << 10 // bytes a second
@@ -64,11 +67,28 @@ func (p *peer) joins(n int, now time.Time) bool {
 	}
 	b := &p.c.frames().joining
 	b.rate, b.burst = joinRate, joinBurst
-	if !b.room(n, now) {
-		return false
+	return b.spend(n, false, now)
+}
+
+// shares tells whether what goes from p to q is within the share of who has it
+// passed on: the guest where there is one, or else the sender.
+func (p *peer) shares(q *peer, f *frame, now time.Time) bool {
+	who, weight, control := p, float64(fairMember), classify(f.data) == looksControl
+	if p.limited() != nil {
+		weight = fairGuest
 	}
-	b.used += float64(n)
-	return true
+	for _, g := range []*peer{p, q} {
+		if !g.guest {
+			continue
+		}
+		who, weight = g, fairGuest
+		b := &g.c.frames().visiting
+		b.rate, b.burst = guestRate, guestBurst
+		if !b.spend(len(f.data), control, now) {
+			return false
+		}
+	}
+	return p.wire.forwarder.fair.allow(&who.c.frames().sender, weight, len(f.data), control, now)
 }
 
 // passing is what there is to know about a peer whose frames we take.
@@ -77,6 +97,8 @@ type passing struct {
 	parts    reassembly
 	share    bucket // bytes
 	joining  bucket // bytes, of a link's holder
+	visiting bucket // bytes, of a guest
+	sender   sender
 	refusals bucket // told it
 }
 
@@ -205,6 +227,10 @@ func (p *peer) passOn(f *frame, a arrival, out *outbox) {
 	if n := len(f.data); !p.joins(n, a.now) || !q.joins(n, a.now) || !w.forwarder.allow(&c.frames().share, n, a.now) {
 		w.drops.quota.Add(1)
 		p.unreachable(f, a, out)
+		return
+	}
+	if !p.shares(q, f, a.now) {
+		w.drops.share.Add(1) // a loss like that of a full queue: the path is not to be given up
 		return
 	}
 	f.pos++

@@ -31,6 +31,23 @@ func (b *bucket) room(n int, now time.Time) bool {
 	return b.used+float64(n) <= b.burst
 }
 
+// controlDebt is how many bytes of control pass when a bucket of bytes is empty:
+// paths are judged by them.
+const controlDebt = 64 << 10
+
+// spend takes bytes if there are so many.
+func (b *bucket) spend(n int, control bool, now time.Time) bool {
+	need := n
+	if control {
+		need -= controlDebt
+	}
+	if !b.room(need, now) {
+		return false
+	}
+	b.used += float64(n)
+	return true
+}
+
 // limiter is a bucket for use from several goroutines.
 type limiter struct {
 	mu sync.Mutex
