@@ -54,6 +54,13 @@ const (
 	CodeDigitsDiffer Code = "digits-differ" // the digits were not the same on both sides
 )
 
+// Cases of a code that have words of their own, in Args["case"].
+const (
+	CaseUser   = "user"   // CodeNotFound: args: user
+	CaseOffers = "offers" // CodeUsage: this device offers to be an exit node itself
+	CaseUses   = "uses"   // CodeUsage: this device uses an exit node itself
+)
+
 // Error is what a verb answers when it fails. Msg is English, for logs and the
 // command line; Args is what a translation needs.
 type Error struct {
@@ -67,6 +74,15 @@ func (e *Error) Error() string { return e.Msg }
 // Errorf makes an Error with a code.
 func Errorf(code Code, format string, args ...any) *Error {
 	return &Error{Code: code, Msg: fmt.Errorf(format, args...).Error()}
+}
+
+// Case says which case of its code an Error is.
+func (e *Error) Case(of string) *Error {
+	if e.Args == nil {
+		e.Args = map[string]string{}
+	}
+	e.Args["case"] = of
+	return e
 }
 
 // CodeOf is the code of the first Error in err's chain, CodeInternal if there

@@ -1,6 +1,7 @@
 package text
 
 import (
+	"maps"
 	"strconv"
 	"time"
 )
@@ -11,10 +12,16 @@ func ErrorKey(code string) Key { return Key("error." + code) }
 // HealthKey is the message of a health code.
 func HealthKey(code string) Key { return Key("health." + code) }
 
-// Error says an error of the helper. msg is its English, shown where the code
-// is unknown to this build.
+// Error says an error of the helper. msg is its English: {why} of a message,
+// and shown where the code is unknown to this build. The argument "case" picks
+// the words of one case of a code, where there are some.
 func (c *Catalogue) Error(code, msg string, args map[string]string) string {
-	return c.Say(Msg{Key: ErrorKey(code), Args: args, Fallback: msg})
+	m := Msg{Key: ErrorKey(code), Args: Args{"why": msg}, Fallback: msg}
+	maps.Copy(m.Args, args)
+	if one := m.Key + "." + Key(args["case"]); c.Has(one) {
+		m.Key = one
+	}
+	return c.Say(m)
 }
 
 // Offset says the "offset" argument of a clock warning ("9m12s" or seconds).

@@ -246,6 +246,7 @@ var pages = map[Key]Entry{
 	"rules.done":    {Text: "In force now.", About: "after setting"},
 	"rules.fault":   {Text: "Line {line}, column {column}: {why}", About: "a fault"},
 	"rules.same":    {Text: "No faults. Nothing would change.", About: "dry run"},
+	"rules.who":     {Text: "{from} to {to}", About: "who reaches whom, in the dry run"},
 	"rules.gains":   {Text: "Would be reachable then", About: "heading in the dry run"},
 	"rules.loses":   {Text: "Would not be reachable any more", About: "heading in the dry run"},
 

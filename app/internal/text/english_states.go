@@ -97,13 +97,16 @@ var states = map[Key]Entry{
 // that the app finds itself. What happened · what still works · what to do.
 var codes = map[Key]Entry{
 	"error.internal":       {Text: "The service could not do this. Diagnostics may say why.", About: "ipc CodeInternal"},
-	"error.usage":          {Text: "The service did not understand the request. Are app and service from one release?", About: "ipc CodeUsage"},
+	"error.usage":          {Text: "That does not work: {why}.", About: "ipc CodeUsage; {why} is the helper's English"},
+	"error.usage.offers":   {Text: "This device offers to be an exit node itself. End that in Settings, This device, first.", About: "ipc CodeUsage, case CaseOffers: choosing an exit node"},
+	"error.usage.uses":     {Text: "This device uses an exit node itself. Turn that off on Exit nodes first.", About: "ipc CodeUsage, case CaseUses: offering to be an exit node"},
 	"error.unreachable":    {Text: "The background service isn't running.", About: "ipc CodeUnreachable"},
 	"error.version":        {Text: "App and service differ: restart to finish updating.", About: "ipc CodeVersion"},
 	"error.permission":     {Text: "Your account can view but not change the VPN.", About: "ipc CodePermission"},
 	"error.not-member":     {Text: "This device was removed from the network. Ask for a new invite.", About: "ipc CodeNotMember"},
 	"error.not-admin":      {Text: "This device may not do that in this network. Ask one of its admins.", About: "ipc CodeNotAdmin"},
-	"error.not-found":      {Text: "There is no such network or device any more.", About: "ipc CodeNotFound"},
+	"error.not-found":      {Text: "That is not there any more. Look at what is there now and try again.", About: "ipc CodeNotFound: a network, device, share, route or record"},
+	"error.not-found.user": {Text: "This computer knows no user {user}. Is the login name written right?", About: "ipc CodeNotFound, case CaseUser"},
 	"error.ambiguous":      {Text: "More than one network or device has that name. Choose one of them.", About: "ipc CodeAmbiguous"},
 	"error.exists":         {Text: "This device is in that network already.", About: "ipc CodeExists"},
 	"error.name-taken":     {Text: "That name is taken in this network. Choose another.", About: "ipc CodeNameTaken"},

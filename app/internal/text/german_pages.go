@@ -229,6 +229,7 @@ var dePages = map[Key]Entry{
 	"rules.done":    {Text: "Jetzt in Kraft."},
 	"rules.fault":   {Text: "Zeile {line}, Spalte {column}: {why}"},
 	"rules.same":    {Text: "Keine Fehler. Nichts würde sich ändern."},
+	"rules.who":     {Text: "{from} zu {to}"},
 	"rules.gains":   {Text: "Wäre dann erreichbar"},
 	"rules.loses":   {Text: "Wäre nicht mehr erreichbar"},
 

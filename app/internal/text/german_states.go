@@ -102,13 +102,16 @@ var deStates = map[Key]Entry{
 
 var deCodes = map[Key]Entry{
 	"error.internal":       {Text: "Der Dienst konnte das nicht ausführen. Die Diagnose sagt vielleicht, warum."},
-	"error.usage":          {Text: "Der Dienst hat die Anfrage nicht verstanden. Sind App und Dienst von derselben Version?"},
+	"error.usage":          {Text: "Das geht nicht: {why}."},
+	"error.usage.offers":   {Text: "Dieses Gerät bietet sich selbst als Exit-Node an. Beende das zuerst in Einstellungen, Dieses Gerät."},
+	"error.usage.uses":     {Text: "Dieses Gerät benutzt selbst einen Exit-Node. Schalte ihn zuerst unter Exit-Nodes aus."},
 	"error.unreachable":    {Text: "Der Hintergrunddienst läuft nicht."},
 	"error.version":        {Text: "App und Dienst passen nicht zusammen: neu starten, um die Aktualisierung zu beenden."},
 	"error.permission":     {Text: "Dieses Konto kann das VPN ansehen, aber nicht ändern."},
 	"error.not-member":     {Text: "Dieses Gerät wurde aus dem Netzwerk entfernt. Um eine neue Einladung bitten."},
 	"error.not-admin":      {Text: "Dieses Gerät darf das in diesem Netzwerk nicht. Einen seiner Admins fragen."},
-	"error.not-found":      {Text: "Dieses Netzwerk oder Gerät gibt es nicht mehr."},
+	"error.not-found":      {Text: "Das gibt es nicht mehr. Sieh nach, was jetzt da ist, und versuche es noch einmal."},
+	"error.not-found.user": {Text: "Dieser Computer kennt keinen Benutzer {user}. Stimmt der Anmeldename?"},
 	"error.ambiguous":      {Text: "Mehrere Netzwerke oder Geräte heißen so. Eines davon wählen."},
 	"error.exists":         {Text: "Dieses Gerät ist schon in diesem Netzwerk."},
 	"error.name-taken":     {Text: "Dieser Name ist im Netzwerk vergeben. Einen anderen wählen."},

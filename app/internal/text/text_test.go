@@ -285,3 +285,24 @@ func TestPseudo(t *testing.T) {
 		}
 	}
 }
+
+// TestError says why a request was not done in the helper's words, and one case
+// of a code in words of its own.
+func TestError(t *testing.T) {
+	const why = "0.0.0.0/0 is too large for a subnet"
+	for _, tc := range []struct {
+		code, msg string
+		args      map[string]string
+		want      string
+	}{
+		{"usage", why, nil, "That does not work: 0.0.0.0/0 is too large for a subnet."},
+		{"usage", why, map[string]string{"case": "uses"}, "This device uses an exit node itself. Turn that off on Exit nodes first."},
+		{"usage", why, map[string]string{"case": "of a newer helper"}, "That does not work: 0.0.0.0/0 is too large for a subnet."},
+		{"not-found", why, map[string]string{"case": "user", "user": "bob"}, "This computer knows no user bob. Is the login name written right?"},
+		{"of a newer helper", why, nil, why},
+	} {
+		if got := English().Error(tc.code, tc.msg, tc.args); got != tc.want {
+			t.Errorf("%s %v: %q", tc.code, tc.args, got)
+		}
+	}
+}

@@ -386,7 +386,7 @@ func TestRules(t *testing.T) {
 	}
 	b.fake.policy = ipc.PolicyAnswer{Loses: []ipc.PolicyChange{{From: "tablet", To: "nas", Ports: []string{"22/tcp"}}}}
 	b.click("Check")
-	b.see("Would not be reachable any more", "tablet → nas", "SSH")
+	b.see("Would not be reachable any more", "tablet to nas", "SSH")
 	test.Type(r.edit, " ")
 	if !r.set1.Disabled() {
 		t.Error("another text than the checked one can be put in force")

@@ -161,7 +161,7 @@ func (r *rulesSection) show(got ipc.PolicyAnswer) {
 	}{{"rules.gains", got.Gains}, {"rules.loses", got.Loses}} {
 		if len(part.list) > 0 {
 			r.result.Add(bold(s.say(part.key)))
-			r.result.Add(s.changeRows(part.list, func(c ipc.PolicyChange) string { return c.From + " → " + c.To }))
+			r.result.Add(s.changeRows(part.list, func(c ipc.PolicyChange) string { return s.say("rules.who", "from", c.From, "to", c.To) }))
 		}
 	}
 }

@@ -113,7 +113,12 @@ var scenes = []scene{
 	{"settings-device", func(b *bench) { b.take(sample()); b.openSettings("device") }},
 	{"settings-routes", func(b *bench) { b.take(sample()); b.openSettings("routes") }},
 	{"settings-names", func(b *bench) { b.take(sample()); b.openSettings("names") }},
-	{"settings-rules", func(b *bench) { b.take(sample()); b.openSettings("rules"); b.click("Check") }},
+	{"settings-rules", func(b *bench) {
+		b.take(sample())
+		b.openSettings("rules")
+		b.fake.policy = ipc.PolicyAnswer{Gains: []ipc.PolicyChange{{From: "phone", To: "nas", Ports: []string{"445/tcp"}}}, Loses: []ipc.PolicyChange{{From: "tablet", To: "nas", Ports: []string{"22/tcp"}}}}
+		b.click("Check")
+	}},
 	{"settings-users", func(b *bench) { b.take(sample()); b.openSettings("users") }},
 	{"join", func(b *bench) {
 		b.take(sample())

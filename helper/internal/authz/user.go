@@ -22,7 +22,7 @@ func Resolve(name string) (string, error) {
 	}
 	e := ipc.Errorf(ipc.CodeNotFound, "this machine knows no user %q", name)
 	e.Args = map[string]string{"user": name}
-	return "", e
+	return "", e.Case(ipc.CaseUser)
 }
 
 // Describe is the login name of a UID or SID, itself where there is none.

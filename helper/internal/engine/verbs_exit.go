@@ -70,7 +70,7 @@ func (e *Engine) exitMeant(req ipc.ExitUseRequest) (*network, *store.ExitUse, er
 // mayUseExit says why this device may use no exit node.
 func (e *Engine) mayUseExit() error {
 	if slices.ContainsFunc(e.nets, func(o *network) bool { return o.set.Exit != nil }) {
-		return ipc.Errorf(ipc.CodeUsage, "this device offers to be an exit node itself: kith exit offer off ends that")
+		return ipc.Errorf(ipc.CodeUsage, "this device offers to be an exit node itself: kith exit offer off ends that").Case(ipc.CaseOffers)
 	}
 	return nil
 }
@@ -186,7 +186,7 @@ func (e *Engine) ExitOffer(ctx context.Context, _ server.Caller, req ipc.ExitOff
 		case err != nil:
 			return ipc.ExitAnswer{}, err
 		case req.On && e.exit.use != nil:
-			return ipc.ExitAnswer{}, ipc.Errorf(ipc.CodeUsage, "this device uses an exit node itself: kith exit off ends that")
+			return ipc.ExitAnswer{}, ipc.Errorf(ipc.CodeUsage, "this device uses an exit node itself: kith exit off ends that").Case(ipc.CaseUses)
 		}
 		err = n.updateSettings(func(s *store.Settings) {
 			if s.Exit = nil; req.On {
