@@ -79,7 +79,7 @@ gui: testdeps $(BIN)/kithd $(BIN)/kith $(BIN)/kith-app ## the app under Xvfb wit
 	$(NICE) $(GO) test -p 1 -count=1 -timeout 45m -tags gui,gles,no_emoji ./app ./app/internal/e2e
 
 vet: testdeps ## go vet for Linux, Windows and macOS
-	$(GO) vet -tags bench,docker $(PURE)
+	$(GO) vet -tags bench,docker,booted $(PURE)
 	$(GO) vet -tags $(APPTAGS),gui ./app/...
 	GOOS=windows CGO_ENABLED=0 $(GO) vet $(PUREWIN)
 	GOOS=darwin CGO_ENABLED=0 $(GO) vet $(PUREMAC)
@@ -99,10 +99,11 @@ lint: go-version ## gofmt, go mod tidy, staticcheck
 vuln: go-version ## known vulnerabilities in what we use
 	@.ci/vuln $(PURE)
 
-e2e: $(BIN)/kithd $(BIN)/kith ## booted systems: the service installed, killed, rebooted, uninstalled; every resolver setup; an exit node beside Docker (root); Windows' programs under Wine
+e2e: $(BIN)/kithd $(BIN)/kith ## booted systems: the service installed, killed, rebooted, uninstalled; every resolver setup; an exit node beside Docker; polkit (root); Windows' programs under Wine
 	@installer/linux/e2e.sh $(BIN)
 	@installer/linux/dns.sh $(BIN)
 	@installer/linux/docker.sh $(BIN)
+	@GO='$(GO)' installer/linux/polkit.sh $(BIN)
 	@GO='$(GO)' installer/windows/wine.sh
 
 fuzz-short: go-version ## each fuzz target for FUZZTIME

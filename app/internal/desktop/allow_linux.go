@@ -74,7 +74,7 @@ func Allow(ctx context.Context) error {
 		if strings.Contains(errs.String(), "agent") {
 			return ErrNoAsking
 		}
-		return ErrDeclined
+		return ErrRefused
 	}
 	return fmt.Errorf("%w: %s", err, strings.TrimSpace(errs.String()))
 }

@@ -37,7 +37,7 @@ func TestAllow(t *testing.T) {
 	}{
 		"given":       {"exit 0", nil},
 		"dismissed":   {"exit 126", ErrDeclined},
-		"refused":     {"echo 'Not authorized' >&2; exit 127", ErrDeclined},
+		"refused":     {"echo 'Not authorized' >&2; exit 127", ErrRefused},
 		"nobody asks": {"echo 'No authentication agent found.' >&2; exit 127", ErrNoAsking},
 	}
 	for name, tc := range cases {

@@ -141,10 +141,12 @@ var window = map[Key]Entry{
 	"leave.text":      {Text: "This device forgets {network} and its keys. To come back it needs a new invite.", About: "dialog"},
 	"leave.owner":     {Text: "This device is an owner. If no other owner is left, only the root phrase brings control back.", About: "dialog, owner"},
 
-	"allow.title":   {Text: "Allow this account", About: "dialog"},
-	"allow.text":    {Text: "An administrator of this computer can allow it with this command in a terminal:", About: "dialog"},
-	"start.failed":  {Text: "The service did not start: {why}", About: "after Start"},
-	"start.missing": {Text: "The service is not installed. An administrator can install it with: {command}", About: "after Start"},
+	"allow.title":    {Text: "Allow this account", About: "dialog"},
+	"allow.text":     {Text: "An administrator of this computer can allow it with this command in a terminal:", About: "dialog"},
+	"allow.declined": {Text: "Cancelled: your account can still only view.", About: "said for some seconds after a click on Cancel"},
+	"allow.refused":  {Text: "The system said no: the administrator's password was not right, or this computer's rules forbid it. Your account can still only view.", About: "dialog"},
+	"start.failed":   {Text: "The service did not start: {why}", About: "after Start"},
+	"start.missing":  {Text: "The service is not installed. An administrator can install it with: {command}", About: "after Start"},
 
 	"diag.running":    {Text: "Checking…", About: "Diagnostics"},
 	"diag.ok":         {Text: "OK", About: "word beside a passed check"},

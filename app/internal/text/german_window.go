@@ -140,10 +140,12 @@ var deWindow = map[Key]Entry{
 	"leave.text":      {Text: "Dieses Gerät vergisst {network} und seine Schlüssel. Um zurückzukommen, braucht es eine neue Einladung."},
 	"leave.owner":     {Text: "Dieses Gerät ist Inhaber. Bleibt kein anderer Inhaber, bringen nur die Wurzelwörter die Hoheit zurück."},
 
-	"allow.title":   {Text: "Diesem Konto erlauben"},
-	"allow.text":    {Text: "Ein Administrator dieses Computers kann es mit diesem Befehl in einem Terminal erlauben:"},
-	"start.failed":  {Text: "Der Dienst ist nicht gestartet: {why}"},
-	"start.missing": {Text: "Der Dienst ist nicht installiert. Ein Administrator kann ihn installieren mit: {command}"},
+	"allow.title":    {Text: "Diesem Konto erlauben"},
+	"allow.text":     {Text: "Ein Administrator dieses Computers kann es mit diesem Befehl in einem Terminal erlauben:"},
+	"allow.declined": {Text: "Abgebrochen: Dein Konto kann weiterhin nur ansehen."},
+	"allow.refused":  {Text: "Das System hat abgelehnt: Das Kennwort des Administrators stimmte nicht, oder die Regeln dieses Computers verbieten es. Dein Konto kann weiterhin nur ansehen."},
+	"start.failed":   {Text: "Der Dienst ist nicht gestartet: {why}"},
+	"start.missing":  {Text: "Der Dienst ist nicht installiert. Ein Administrator kann ihn installieren mit: {command}"},
 
 	"diag.running":    {Text: "Prüft…"},
 	"diag.ok":         {Text: "OK"},

@@ -102,15 +102,24 @@ func (s *Shell) renew(network string) {
 // allow has the system ask for an administrator's word, which makes this
 // account an operator and does nothing else.
 func (s *Shell) allow() {
-	if s.env.Allow == nil {
+	switch {
+	case s.asking: // one question at a time
+		return
+	case s.env.Allow == nil:
 		s.showAllow()
 		return
 	}
+	s.asking = true
 	s.slow(s.env.Allow, func(err error) {
+		s.asking = false
 		switch {
 		case err == nil:
 			s.say2s(s.say("allow.done"))
-		case errors.Is(err, desktop.ErrDeclined), errors.Is(err, context.Canceled):
+		case errors.Is(err, desktop.ErrDeclined):
+			s.say2s(s.say("allow.declined"))
+		case errors.Is(err, context.Canceled):
+		case errors.Is(err, desktop.ErrRefused):
+			s.tell(s.say("allow.title"), s.say("allow.refused"))
 		case errors.Is(err, desktop.ErrNoAsking):
 			s.showAllow()
 		default:

@@ -443,7 +443,11 @@ func TestAllowMe(t *testing.T) {
 	b.see("change the VPN now")
 	b.allow = app.ErrDeclined
 	b.click("Allow me…")
-	b.unseen("was not allowed")
+	b.see("Cancelled:")
+	b.allow = app.ErrRefused
+	b.click("Allow me…")
+	b.see("The system said no")
+	b.click("OK")
 	b.allow = errors.New("the service does not run")
 	b.click("Allow me…")
 	b.see("The account was not allowed: the service does not run")

@@ -51,6 +51,7 @@ type Shell struct {
 	join    *joinDialog // open, or nil
 	near    *nearbyDialog
 	keys    []binding
+	asking  bool // the system asks for an administrator's word
 	news    bool // the words of welcome were said, or are not due
 }
 
