@@ -5,6 +5,7 @@ package netstack
 
 import (
 	"errors"
+	"sync"
 	"time"
 
 	"gvisor.dev/gvisor/pkg/buffer"
@@ -14,6 +15,7 @@ import (
 	"gvisor.dev/gvisor/pkg/tcpip/network/ipv4"
 	"gvisor.dev/gvisor/pkg/tcpip/network/ipv6"
 	"gvisor.dev/gvisor/pkg/tcpip/stack"
+	"gvisor.dev/gvisor/pkg/tcpip/stack/gro"
 	"gvisor.dev/gvisor/pkg/tcpip/transport/tcp"
 	"gvisor.dev/gvisor/pkg/tcpip/transport/udp"
 )
@@ -36,6 +38,7 @@ type Config struct {
 type Stack struct {
 	*stack.Stack
 	Link *channel.Endpoint // where its packets come out
+	gros sync.Pool         // of *gro.GRO, empty
 }
 
 // New starts a stack that knows TCP and UDP.
@@ -47,6 +50,7 @@ func New(cfg Config) (*Stack, error) {
 			TransportProtocols: []stack.TransportProtocolFactory{tcp.NewProtocol, udp.NewProtocol},
 		}),
 	}
+	s.gros.New = s.newGRO
 	// What it is given was authenticated, or made on this host.
 	s.Link.LinkEPCapabilities |= stack.CapabilityRXChecksumOffload
 	s.Link.SupportedGSOKind = stack.GVisorGSOSupported
@@ -58,10 +62,12 @@ func New(cfg Config) (*Stack, error) {
 }
 
 func (s *Stack) setUp(cfg Config) tcpip.Error {
-	sack, moderate := tcpip.TCPSACKEnabled(true), tcpip.TCPModerateReceiveBufferOption(true)
+	// RACK (RFC 8985) takes acknowledgements that are late for losses here, and
+	// slows down; SACK's recovery (RFC 6675) does without it.
+	sack, moderate, recovery := tcpip.TCPSACKEnabled(true), tcpip.TCPModerateReceiveBufferOption(true), tcpip.TCPRecovery(0)
 	rcv := tcpip.TCPReceiveBufferSizeRangeOption{Min: 4 << 10, Default: cfg.Receive, Max: cfg.MaxBuffer}
 	snd := tcpip.TCPSendBufferSizeRangeOption{Min: 4 << 10, Default: cfg.Send, Max: cfg.MaxBuffer}
-	options := []tcpip.SettableTransportProtocolOption{&sack, &moderate, &rcv, &snd}
+	options := []tcpip.SettableTransportProtocolOption{&sack, &moderate, &recovery, &rcv, &snd}
 	if cfg.Linger > 0 {
 		wait, linger := tcpip.TCPTimeWaitTimeoutOption(cfg.Linger), tcpip.TCPLingerTimeoutOption(cfg.Linger)
 		options = append(options, &wait, &linger)
@@ -84,18 +90,77 @@ func (s *Stack) setUp(cfg Config) tcpip.Error {
 	return nil
 }
 
-// Inject gives it an IPv4 or IPv6 packet; it keeps nothing of p.
-func (s *Stack) Inject(p []byte) {
-	if len(p) == 0 {
+// SetMaxBuffer is what connections may buffer each way from now on.
+func (s *Stack) SetMaxBuffer(size int) error {
+	var rcv tcpip.TCPReceiveBufferSizeRangeOption
+	var snd tcpip.TCPSendBufferSizeRangeOption
+	for _, err := range []tcpip.Error{s.TransportProtocolOption(tcp.ProtocolNumber, &rcv), s.TransportProtocolOption(tcp.ProtocolNumber, &snd)} {
+		if err != nil {
+			return errors.New(err.String())
+		}
+	}
+	rcv.Max, snd.Max = max(size, rcv.Default), max(size, snd.Default)
+	for _, o := range []tcpip.SettableTransportProtocolOption{&rcv, &snd} {
+		if err := s.SetTransportProtocolOption(tcp.ProtocolNumber, o); err != nil {
+			return errors.New(err.String())
+		}
+	}
+	return nil
+}
+
+// Inject gives it IPv4 and IPv6 packets; it keeps nothing of them. Segments that
+// follow one another are taken for one.
+func (s *Stack) Inject(ps ...[]byte) {
+	if len(ps) == 1 {
+		if pkt := packet(ps[0]); pkt != nil {
+			s.Link.InjectInbound(pkt.NetworkProtocolNumber, pkt)
+			pkt.DecRef()
+		}
 		return
 	}
-	proto := header.IPv4ProtocolNumber
-	if p[0]>>4 == 6 {
-		proto = header.IPv6ProtocolNumber
+	g := s.gros.Get().(*gro.GRO)
+	defer s.gros.Put(g)
+	for _, p := range ps {
+		if pkt := packet(p); pkt != nil {
+			g.Enqueue(pkt)
+			pkt.DecRef()
+		}
+	}
+	for range groFlows {
+		g.Flush()
+	}
+}
+
+// groFlows is how many flows one of gro's buckets holds; Flush empties a bucket
+// of but one.
+const groFlows = 8
+
+func (s *Stack) newGRO() any {
+	g := &gro.GRO{Dispatcher: inbound{s.Link}}
+	g.Init(true)
+	return g
+}
+
+// inbound is where collected packets go.
+type inbound struct{ link *channel.Endpoint }
+
+func (i inbound) DeliverNetworkPacket(protocol tcpip.NetworkProtocolNumber, pkt *stack.PacketBuffer) {
+	i.link.InjectInbound(protocol, pkt)
+}
+
+func (inbound) DeliverLinkPacket(tcpip.NetworkProtocolNumber, *stack.PacketBuffer) {}
+
+func packet(p []byte) *stack.PacketBuffer {
+	if len(p) == 0 {
+		return nil
 	}
 	pkt := stack.NewPacketBuffer(stack.PacketBufferOptions{Payload: buffer.MakeWithData(p)})
-	defer pkt.DecRef()
-	s.Link.InjectInbound(proto, pkt)
+	pkt.NetworkProtocolNumber = header.IPv4ProtocolNumber
+	if p[0]>>4 == 6 {
+		pkt.NetworkProtocolNumber = header.IPv6ProtocolNumber
+	}
+	pkt.RXChecksumValidated = true
+	return pkt
 }
 
 // Close ends its connections and waits for its workers.

@@ -78,14 +78,15 @@ func (d *Device) Write(bufs [][]byte, offset int) (int, error) {
 	if len(p.Sources) == 0 { // not Set yet: it would take all
 		return d.Device.Write(bufs, offset)
 	}
-	here := make([][]byte, 0, len(bufs))
+	here, there := make([][]byte, 0, len(bufs)), make([][]byte, 0, len(bufs))
 	for _, b := range bufs {
 		if dst, ok := destination(b[offset:]); ok && !p.owns(dst) {
-			n.Inject(b[offset:])
+			there = append(there, b[offset:])
 			continue
 		}
 		here = append(here, b)
 	}
+	n.Inject(there...)
 	if len(here) > 0 {
 		if _, err := d.Device.Write(here, offset); err != nil {
 			return 0, err

@@ -40,6 +40,8 @@ type flows struct {
 	mu     sync.Mutex // guards what follows
 	all    map[*flow]struct{}
 	peers  map[netip.Addr]int
+	share  func(size int) // is told what each flow may buffer
+	size   int
 	closed bool
 	work   sync.WaitGroup // one for each
 }
@@ -54,8 +56,18 @@ func (s *flows) begin(src, dst netip.Addr, cancel context.CancelFunc) *flow {
 	f := &flow{src, dst, cancel}
 	s.all[f] = struct{}{}
 	s.peers[src]++
+	s.reckon()
 	s.work.Add(1)
 	return f
+}
+
+// reckon tells of a new share.
+func (s *flows) reckon() {
+	size := min(max(allBuffers/max(len(s.all), 1), minBuffer), maxBuffer)
+	if size != s.size && s.share != nil {
+		s.size = size
+		s.share(size)
+	}
 }
 
 func (s *flows) done(f *flow) {
@@ -64,6 +76,7 @@ func (s *flows) done(f *flow) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	delete(s.all, f)
+	s.reckon()
 	if s.peers[f.src]--; s.peers[f.src] == 0 {
 		delete(s.peers, f.src)
 	}

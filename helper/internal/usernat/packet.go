@@ -17,6 +17,7 @@ const (
 // head is what of a packet decides where it goes.
 type head struct {
 	src, dst netip.Addr
+	size     int    // bytes, without what may follow
 	echo     bool   // an echo request, whole
 	payload  []byte // of ICMP
 	drop     bool   // the stack must not see it: it would answer, or believe it
@@ -32,6 +33,7 @@ func parse(p []byte) (h head, ok bool) {
 		if n < 20 || total < n || total > len(p) {
 			return h, false
 		}
+		h.size = total
 		h.src, h.dst = netip.AddrFrom4([4]byte(p[12:16])), netip.AddrFrom4([4]byte(p[16:20]))
 		fragment := binary.BigEndian.Uint16(p[6:])&0x3fff != 0
 		return h.kind(p[9], p[n:total], fragment), true
@@ -40,6 +42,7 @@ func parse(p []byte) (h head, ok bool) {
 		if total > len(p) {
 			return h, false
 		}
+		h.size = total
 		h.src, h.dst = netip.AddrFrom16([16]byte(p[8:24])), netip.AddrFrom16([16]byte(p[24:40]))
 		if p[6] == protoFragment {
 			if total < 48 {

@@ -68,5 +68,5 @@ func FuzzInject(f *testing.F) {
 	f.Add(packet4(protoICMP4, 0, 8, 0, 0, 0, 0, 1, 0, 1))
 	f.Add(packet6(protoFragment, protoUDP, 0, 0, 1, 0, 0, 0, 7, 0, 53, 0, 53, 0, 8, 0, 0))
 	b := newBed(f, nat.Offer{Exit: true})
-	f.Fuzz(func(_ *testing.T, p []byte) { b.Inject(p) })
+	f.Fuzz(func(_ *testing.T, p []byte) { b.Inject(p); b.Inject(p, p, p) })
 }

@@ -505,3 +505,22 @@ func await(t *testing.T, what string, there func() bool) {
 		}
 	}
 }
+
+// TestShares: the fewer flows there are, the more each may buffer.
+func TestShares(t *testing.T) {
+	var told []int
+	f := flows{all: map[*flow]struct{}{}, peers: map[netip.Addr]int{}, share: func(size int) { told = append(told, size) }}
+	var begun []*flow
+	for i := range 200 {
+		begun = append(begun, f.begin(netip.AddrFrom4([4]byte{100, 80, 0, byte(i)}), netip.Addr{}, func() {}))
+	}
+	if first, last := told[0], told[len(told)-1]; first != maxBuffer || last != minBuffer || !slices.IsSortedFunc(told, func(a, b int) int { return b - a }) {
+		t.Errorf("shares of 200 flows that come: %v", told)
+	}
+	for _, b := range begun {
+		f.done(b)
+	}
+	if last := told[len(told)-1]; last != maxBuffer {
+		t.Errorf("afterwards each may buffer %d", last)
+	}
+}
