@@ -257,7 +257,7 @@ func TestEveryErrorIsTold(t *testing.T) {
 		ipc.CodeLinkMalformed, ipc.CodeLinkExpired, ipc.CodeLinkUsed, ipc.CodeLinkRevoked, ipc.CodeLinkForeign,
 		ipc.CodeTimeout, ipc.CodeNotConnected, ipc.CodeNoTUN, ipc.CodeDiskFull, ipc.CodePhrase, ipc.CodeNotHeld,
 		ipc.CodeLimit, ipc.CodeUpgrade, ipc.CodeBusy, ipc.CodePortTaken, ipc.CodeNoAddress, ipc.CodeRouteConflict, ipc.CodeUnresolved,
-		ipc.CodeShareRevoked, ipc.CodeShareExpired, ipc.CodeNotShared, ipc.CodePassInvalid, ipc.CodePassExpired, ipc.CodeGuestDenied, ipc.CodePolicy, ipc.CodeLocksOut,
+		ipc.CodeShareRevoked, ipc.CodeShareExpired, ipc.CodeNotShared, ipc.CodePassInvalid, ipc.CodePassExpired, ipc.CodeClock, ipc.CodeGuestDenied, ipc.CodePolicy, ipc.CodeLocksOut,
 		ipc.CodeNearbyClosed, ipc.CodeRefused, ipc.CodeDigitsDiffer,
 	}
 	var b strings.Builder

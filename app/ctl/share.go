@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"net/netip"
 	"strings"
@@ -38,6 +39,14 @@ func (f *forever) UnmarshalText(b []byte) error {
 		return nil
 	}
 	return (*duration)(f).UnmarshalText(b)
+}
+
+// Validate refuses what would stand for the default.
+func (c *shareCreateCmd) Validate() error {
+	if c.Guests == 0 {
+		return errors.New("--guests is from 1 to 64")
+	}
+	return nil
 }
 
 func (c *shareCreateCmd) Run(a *app) error {
@@ -180,6 +189,8 @@ var shareWhys = map[ipc.Code]string{
 	ipc.CodeShareRevoked: "the owner has taken it back",
 	ipc.CodeShareExpired: "it has ended",
 	ipc.CodePassExpired:  "this device's pass has run out, and no admin's device of {network} has renewed it",
+	ipc.CodeClock:        "a clock is wrong, this device's or the friend's: set both by a time server",
+	ipc.CodeTimeout:      "no device of the friend's has answered for a week; it works again once one does",
 	ipc.CodePassInvalid:  "the friend's device does not take this one for yours",
 	ipc.CodeGuestDenied:  "this device was taken off it",
 	ipc.CodeLimit:        "as many devices use it as the owner allows",

@@ -177,7 +177,7 @@ func TestJoin(t *testing.T) {
 	}
 	b.fake.err = ipc.Errorf(ipc.CodeLinkUsed, "x")
 	b.click("Join")
-	b.see("This invite was used already. Ask for a new one.")
+	b.see("This link was used already. Ask for a new one.")
 	b.fake.err = ipc.Errorf(ipc.CodeTimeout, "x")
 	b.click("Join")
 	b.see("nas does not answer yet.")

@@ -71,12 +71,19 @@ func TestNetnsShareKnocks(t *testing.T) {
 		must(t, err)
 		return visit.Request{Accept: raw}
 	}
+	opens := func(door key.Public) visit.Request {
+		raw, err := guest.Accept(l.Key, l.Network, l.ID, issuer.Public(), door, "door")
+		must(t, err)
+		return visit.Request{Accept: raw}
+	}
 	other := l.Network
 	other[0] ^= 1
 	x.refused("no acceptance at all", x.asks(x.link, visit.Request{Accept: make([]byte, 40)}), ipc.CodePassInvalid, "", true)
 	x.refused("an acceptance of another network", x.asks(x.link, accept(other, l.ID, issuer, "an")), ipc.CodeLinkForeign, "an", true)
 	x.refused("an acceptance of another share", x.asks(x.link, accept(l.Network, guest.NewSID(), issuer, "as")), ipc.CodeLinkForeign, "as", true)
 	x.refused("a pass before", x.asks(x.link, visit.Request{Pass: make([]byte, 300)}), ipc.CodePassInvalid, "", false)
+	x.refused("a door that is a member's key", x.asks(x.link, opens(x.l.Sponsor)), ipc.CodePassInvalid, "door", true)
+	x.refused("a door that is the link's key", x.asks(x.link, opens(x.l.Key.Public())), ipc.CodePassInvalid, "door", true)
 	a := x.asks(x.link, accept(l.Network, l.ID, issuer, "friend"))
 	view, err := guest.OpenView(a.Proof, l.Network, l.ID)
 	must(t, err)
@@ -106,7 +113,7 @@ func TestNetnsShareKnocks(t *testing.T) {
 		{"issuer", func(*guest.Pass) {}, key.New(), ipc.CodePassInvalid},
 		{"long", func(p *guest.Pass) { p.NotAfter++ }, issuer, ipc.CodePassInvalid},
 		{"over", func(p *guest.Pass) { p.NotBefore -= 3 * 86400; p.NotAfter -= 3 * 86400 }, issuer, ipc.CodePassExpired},
-		{"early", func(p *guest.Pass) { p.NotBefore += 86400; p.NotAfter += 86400 }, issuer, ipc.CodePassExpired},
+		{"early", func(p *guest.Pass) { p.NotBefore += 86400; p.NotAfter += 86400 }, issuer, ipc.CodeClock},
 		{"member", func(p *guest.Pass) { p.Guest = view.Targets[0].Key }, issuer, ipc.CodePassInvalid},
 		{"wg", func(p *guest.Pass) { p.WG = view.Targets[0].WG }, issuer, ipc.CodePassInvalid},
 		{"control", func(p *guest.Pass) { p.Control = view.Targets[0].Control }, issuer, ipc.CodePassInvalid},
@@ -122,6 +129,9 @@ func TestNetnsShareKnocks(t *testing.T) {
 	older := good
 	older.N--
 	x.refused("an older one", shows(older, issuer), ipc.CodePassInvalid, "phone", false)
+	second := pass("second-device")
+	second.Device, second.N = good.Device, good.N-1
+	x.refused("another device under the same number", shows(second, issuer), ipc.CodePassInvalid, "second-device", false)
 	thief := pass("thief")
 	thief.WG, thief.Device = good.WG, guest.Device{9}
 	x.refused("another guest's key", shows(thief, issuer), ipc.CodePassInvalid, "thief", false)

@@ -43,7 +43,10 @@ func (n *network) loadAccepts() {
 	for _, kept := range n.secrets.Issuers {
 		switch {
 		case kept.Gone:
-			n.dropIssuer(kept.Network, kept.Share)
+			if len(kept.Proof) > 0 { // the helper ended meanwhile
+				n.bury(kept.Network, kept.Share)
+				n.forgetVisit(kept.Network, kept.Share)
+			}
 			continue
 		case kept.Accepted || n.accepts[kept.Share] != nil:
 			continue
@@ -286,6 +289,8 @@ func (e *Engine) acceptShare(l *link.Share, text string, req ipc.ShareAcceptRequ
 		}
 		if s := n.issuer(l.Network, l.ID); s != nil && s.Accepted && !s.Gone {
 			return n, nil, nil
+		} else if s != nil && s.Gone {
+			return nil, nil, ipc.Errorf(ipc.CodeLinkUsed, "%s has accepted this share and given it up: that takes a new link", n.alias)
 		}
 		if n.id == l.Network {
 			return nil, nil, ipc.Errorf(ipc.CodeExists, "this device is in %s itself", n.alias)
@@ -312,12 +317,12 @@ func (e *Engine) acceptShare(l *link.Share, text string, req ipc.ShareAcceptRequ
 	if err := roster.ValidLabel(label); err != nil {
 		return nil, nil, writeError(err)
 	}
-	if len(n.secrets.Issuers) >= issuersMost {
+	if issuersLive(&n.secrets) >= issuersMost {
 		return nil, nil, ipc.Errorf(ipc.CodeLimit, "%s has %d friends' shares already", n.alias, issuersMost)
 	}
 	kept := store.Issuer{
 		Network: l.Network, Share: l.ID, Link: text, Key: key.New(), Door: key.New(), Label: label, Since: time.Now(),
-		Name: l.Name, Of: l.NetworkName, Sponsor: l.SponsorName,
+		Name: l.Name, Of: l.NetworkName, Sponsor: l.SponsorName, Both: l.Both,
 	}
 	if err := n.updateIssuer(l.Network, l.ID, func(s *store.Issuer) { *s = kept }); err != nil {
 		return nil, nil, writeError(err)

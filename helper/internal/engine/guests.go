@@ -58,7 +58,8 @@ type takenBack struct {
 // Bounds on what friends' devices can have remembered.
 const (
 	visitorsMost = 1024
-	toldMost     = 64 // who may not come any more and may still be told so
+	shareMost    = 2 * guest.GuestsMost // of one share: no friend takes others' places
+	toldMost     = 64                   // who may not come any more and may still be told so
 )
 
 const (
@@ -155,6 +156,7 @@ func (n *network) takeSeen(raw []byte, p *guest.Pass) (g *visitor, fresh bool, e
 		return g, false, nil
 	}
 	if g == nil {
+		n.makeRoom(p)
 		if len(n.visitors) >= visitorsMost {
 			return nil, false, ipc.Errorf(ipc.CodeLimit, "%s has too many guests", n.alias)
 		}
@@ -165,6 +167,47 @@ func (n *network) takeSeen(raw []byte, p *guest.Pass) (g *visitor, fresh bool, e
 	n.keepVisitors()
 	n.refresh()
 	return g, true, nil
+}
+
+// makeRoom forgets those of the same share that may not come any more: of the same
+// device all, else the one seen longest ago. What keeps them out is known without
+// them.
+func (n *network) makeRoom(p *guest.Pass) {
+	mine := 0
+	var oldest guestID
+	for id, g := range n.visitors {
+		switch {
+		case id.sid != p.SID:
+			continue
+		case g.why != nil && g.pass.Device == p.Device:
+			delete(n.visitors, id)
+			continue
+		case g.why != nil && (n.visitors[oldest] == nil || g.Seen < n.visitors[oldest].Seen):
+			oldest = id
+		}
+		mine++
+	}
+	if mine >= shareMost {
+		delete(n.visitors, oldest)
+	}
+}
+
+// latestOf leaves no more than some of one share's, the oldest out: that harms nobody
+// but this friend.
+func latestOf(list []takenBack, sid guest.SID, most int) []takenBack {
+	over := -most
+	for _, o := range list {
+		if o.SID == sid {
+			over++
+		}
+	}
+	return slices.DeleteFunc(list, func(o takenBack) bool {
+		if o.SID != sid || over <= 0 {
+			return false
+		}
+		over--
+		return true
+	})
 }
 
 // cancel ends passes that the friend takes back.
@@ -186,6 +229,7 @@ func (n *network) cancel(raw []byte) error {
 	if slices.ContainsFunc(n.cancels, func(o takenBack) bool { return o.Guest == c.Guest && o.SID == c.SID }) {
 		return nil
 	}
+	n.cancels = latestOf(n.cancels, c.SID, shareMost-1)
 	if len(n.cancels) >= visitorsMost {
 		return ipc.Errorf(ipc.CodeLimit, "%s remembers too many passes that were taken back", n.alias)
 	}
@@ -273,7 +317,7 @@ func (n *network) doors(s *guest.State, v *roster.View, carries bool) []wire.Pee
 	add := func(k key.Public, reach []key.Public) {
 		c, err := k.Exchange()
 		mine := slices.Contains(reach, n.self)
-		if err != nil || !mine && !carries {
+		if err != nil || !mine && !carries || v.Member(k) != nil {
 			return
 		}
 		p := wire.Peer{ID: k, Control: c, Shared: true}
@@ -396,12 +440,15 @@ func (n *network) nextGuestEnd(now time.Time) (next time.Time) {
 func (n *network) guestGroups() []discover.Group {
 	var out []discover.Group
 	port := n.on.conn.Port()
+	v := n.book.View()
 	hear := func(k key.Public) {
+		if v.Member(k) != nil {
+			return
+		}
 		out = append(out, discover.Group{Secret: guest.LANSecret(k), Port: port, Handle: func(h discover.Heard) {
 			n.e.post(func() { n.heardGuest(k, h) })
 		}})
 	}
-	v := n.book.View()
 	for _, s := range n.shares() {
 		if s.Sponsor == n.self {
 			hear(s.Key)

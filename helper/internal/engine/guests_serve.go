@@ -88,6 +88,9 @@ func (n *network) accepted(linkKey key.Public, raw []byte) (visit.Answer, error)
 		return none, ipc.Errorf(ipc.CodeNotShared, "what was shared has left %s", v.Name)
 	}
 	if s.By == nil {
+		if err := n.checkDoor(a.Door); err != nil {
+			return none, err
+		}
 		if v.Caps(n.self)&roster.CapShare == 0 {
 			return none, ipc.Errorf(ipc.CodeLinkForeign, "this device may share nothing any more")
 		}
@@ -107,6 +110,21 @@ func (n *network) accepted(linkKey key.Public, raw []byte) (visit.Answer, error)
 		return visit.Answer{Pending: true}, nil
 	}
 	return n.showShare(s), nil
+}
+
+// checkDoor refuses a door that is somebody's key already: who comes by it is served
+// as a guest.
+func (n *network) checkDoor(k key.Public) error {
+	v := n.book.View()
+	if v.Member(k) != nil || v.RemovedBy(k) != nil || v.Invite(k) != nil || guest.ByKey(n.shares(), k) != nil {
+		return ipc.Errorf(ipc.CodePassInvalid, "the acceptance claims a key that is taken in %s", n.alias)
+	}
+	for id := range n.visitors {
+		if id.key == k {
+			return ipc.Errorf(ipc.CodePassInvalid, "the acceptance claims the key of a guest")
+		}
+	}
+	return nil
 }
 
 // showShare is what a friend's device learns of a share.

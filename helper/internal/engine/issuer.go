@@ -33,13 +33,23 @@ func (n *network) updateIssuer(network [32]byte, sid [16]byte, fn func(*store.Is
 				return nil
 			}
 		}
-		if len(s.Issuers) >= issuersMost {
+		if issuersLive(s) >= issuersMost {
 			return store.ErrFull
 		}
 		s.Issuers = append(s.Issuers, store.Issuer{Network: network, Share: sid})
 		fn(&s.Issuers[len(s.Issuers)-1])
 		return nil
 	})
+}
+
+// issuersLive counts the accepted shares, without those that were given up.
+func issuersLive(s *store.Secrets) (live int) {
+	for _, o := range s.Issuers {
+		if !o.Gone {
+			live++
+		}
+	}
+	return live
 }
 
 // tendShares hands friends' shares to the devices of this network, renews passes
@@ -50,9 +60,22 @@ func (n *network) tendShares() {
 	}
 	now := time.Now()
 	for _, s := range n.secrets.Issuers {
-		if s.Accepted && !s.Gone {
+		switch {
+		case s.Gone:
+			n.tellGone(s)
+		case s.Accepted:
 			n.cancelRemoved(s)
 			n.passOn(s, now)
+		}
+	}
+}
+
+// tellGone tells the members that were away that a share was given up: an admin's
+// device would go on passing it on.
+func (n *network) tellGone(s store.Issuer) {
+	for id := range n.on.linked() {
+		if h := (handing{id, s.Share}); !n.handed[h] {
+			n.handed[h] = n.say(id, note{Drop: &offer{s.Network, s.Share}})
 		}
 	}
 }
@@ -235,7 +258,7 @@ func (n *network) issueTo(to key.Public, s store.Issuer, a guest.Ask) {
 		n.e.log.Error("keep that a pass was issued", "network", n.alias, "err", err)
 		return
 	}
-	g := grant{Network: s.Network, Share: s.Share, Of: s.Of, Name: s.Name, Door: s.Door, Pass: raw, Proof: s.Proof, Contacts: s.Contacts}
+	g := grant{Network: s.Network, Share: s.Share, Of: s.Of, Name: s.Name, Door: s.Door, Pass: raw, Proof: s.Proof, Contacts: s.Contacts, Both: s.Both}
 	if to == n.self {
 		n.takeGrant(g)
 		return
@@ -283,7 +306,11 @@ func (n *network) takeBack(s store.Issuer, which []store.Issued) {
 const cancelsKept = 64
 
 // takeIssuer keeps what another admin of ours has accepted.
-func (n *network) takeIssuer(s store.Issuer) {
+func (n *network) takeIssuer(from key.Public, s store.Issuer) {
+	if o := n.issuer(s.Network, s.Share); o != nil && o.Gone {
+		n.say(from, note{Drop: &offer{s.Network, s.Share}})
+		return
+	}
 	if !n.mayIssue() || !s.Accepted || n.issuer(s.Network, s.Share) != nil {
 		return
 	}
@@ -308,5 +335,40 @@ func (n *network) dropIssuer(network [32]byte, sid [16]byte) {
 	})
 	if err != nil {
 		n.e.log.Error("forget a friend's share", "network", n.alias, "err", err)
+	}
+}
+
+// buriedFor is how long it is known that a share was given up: by then whoever was
+// away has come back.
+const buriedFor = 180 * 24 * time.Hour
+
+// bury forgets all of an accepted share but that it was given up: an admin's device
+// that was away would bring it back.
+func (n *network) bury(network [32]byte, sid [16]byte) {
+	now := time.Now()
+	err := n.updateSecrets(func(s *store.Secrets) error {
+		left := slices.DeleteFunc(slices.Clone(s.Issuers), func(o store.Issuer) bool { return o.Gone && now.Sub(o.Since) > buriedFor })
+		gone := 0
+		for i := range left {
+			if o := &left[i]; o.Network == network && o.Share == sid {
+				since := now
+				if o.Gone && len(o.Proof) == 0 {
+					since = o.Since
+				}
+				*o = store.Issuer{Network: network, Share: sid, Gone: true, Since: since}
+			}
+			if left[i].Gone {
+				gone++
+			}
+		}
+		for ; gone > issuersMost; gone-- {
+			i := slices.IndexFunc(left, func(o store.Issuer) bool { return o.Gone })
+			left = slices.Delete(left, i, i+1)
+		}
+		s.Issuers = left
+		return nil
+	})
+	if err != nil {
+		n.e.log.Error("keep that a friend's share was given up", "network", n.alias, "err", err)
 	}
 }

@@ -234,7 +234,7 @@ func (h handler) Accept(id key.Public, s wire.Session) {
 		return
 	}
 	switch n := h.on.n; {
-	case n.knocker(id):
+	case n.book.View().Member(id) == nil && n.knocker(id): // a member first: the door is the friend's to choose
 		n.serveKnock(h.on, s)
 	case n.book.View().Member(id) == nil && n.visiting(id, s):
 		n.serveGuest(h.on, s)

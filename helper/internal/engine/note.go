@@ -35,6 +35,7 @@ type grant struct {
 	Pass     []byte          `cbor:"6,keyasint"`
 	Proof    []byte          `cbor:"7,keyasint"`
 	Contacts []store.Contact `cbor:"8,keyasint,omitempty"`
+	Both     bool            `cbor:"9,keyasint,omitempty"` // as store.Issuer has it
 }
 
 type proofNote struct {
@@ -84,10 +85,14 @@ func (n *network) heardNote(from key.Public, raw []byte) {
 			n.say(from, note{Got: &offer{m.Grant.Network, m.Grant.Share}})
 		}
 	case m.Issuer != nil:
-		n.takeIssuer(*m.Issuer)
+		n.takeIssuer(from, *m.Issuer)
 	case m.Drop != nil:
-		n.dropIssuer(m.Drop.Network, m.Drop.Share)
-		n.dropVisit(m.Drop.Network, m.Drop.Share)
+		if n.issuer(m.Drop.Network, m.Drop.Share) != nil {
+			n.bury(m.Drop.Network, m.Drop.Share)
+		}
+		if w := n.visitOf(m.Drop.Network); w != nil && shareOf(w, m.Drop.Share) != nil {
+			n.dropVisit(m.Drop.Network, m.Drop.Share)
+		}
 	case m.Proof != nil:
 		n.takeProof(*m.Proof)
 	}

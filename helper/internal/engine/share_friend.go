@@ -157,7 +157,7 @@ func (n *network) giveUp(sid guest.SID) error {
 	}
 	time.AfterFunc(lingerOnLeave, func() {
 		n.e.post(func() {
-			n.dropIssuer(s.Network, sid)
+			n.bury(s.Network, sid)
 			n.dropVisit(network, sid)
 			n.e.publishSoon()
 		})
@@ -223,7 +223,7 @@ func (n *network) receivedShare(w *store.Visit, q *store.VisitShare) ipc.Share {
 		return out
 	}
 	s := n.stays[w.Network]
-	out.Ports, out.Exit, out.Both, out.Label = v.Ports.Strings(), v.Exit, v.Both, v.Sponsor.Name
+	out.Ports, out.Exit, out.Both, out.Label = v.Ports.Strings(), v.Exit, v.Both && q.Both, v.Sponsor.Name
 	if v.Expires != 0 {
 		out.Expires = moment(time.UnixMilli(v.Expires))
 	}
@@ -266,12 +266,16 @@ func (n *network) whyNotVisiting(w *store.Visit, q *store.VisitShare, v *guest.V
 		return ipc.Errorf(ipc.CodeShareExpired, "it has ended")
 	case err != nil || time.Now().After(p.Ends().Add(grace)):
 		return ipc.Errorf(ipc.CodePassExpired, "no admin's device of %s has renewed this one's pass", n.alias)
+	case time.Now().Before(time.Unix(v.Made, 0).Add(-grace)):
+		return ipc.Errorf(ipc.CodeClock, "the owner's word on it is from %s: a clock is wrong", time.Unix(v.Made, 0).UTC().Format(time.RFC3339))
 	case n.whyNoStay(w) != nil:
 		return n.whyNoStay(w)
 	case s == nil:
 		return ipc.Errorf(ipc.CodeNotConnected, "%s is not connected", n.alias)
 	case s.refused[q.Share] != nil:
 		return s.refused[q.Share]
+	case !v.Trusted(time.Now()):
+		return ipc.Errorf(ipc.CodeTimeout, "no device of the owner's has answered for a week")
 	}
 	return s.routeErr
 }
@@ -358,7 +362,7 @@ func (e *Engine) previewShare(ctx context.Context, l *link.Share) (ipc.Preview, 
 		known := false
 		for _, n := range e.nets {
 			s := n.issuer(l.Network, l.ID)
-			known = known || n.id == l.Network || s != nil && s.Accepted
+			known = known || n.id == l.Network || s != nil && s.Accepted && !s.Gone
 		}
 		p := ipc.Preview{
 			Schema: ipc.Schema, Kind: "share", Network: l.NetworkName, ID: roster.ID(l.Network).String(), Sponsor: l.SponsorName,

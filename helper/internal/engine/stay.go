@@ -206,11 +206,17 @@ func (s *stay) close() {
 // stored is what is kept of the stay, nil for nothing any more.
 func (s *stay) stored() *store.Visit { return s.n.visitOf(s.id) }
 
+// open tells whether a share's devices are called: it has not ended, and there is a
+// pass to show.
+func (s *stay) open(q *store.VisitShare, v *guest.View, now time.Time) bool {
+	p, err := guest.PeekPass(q.Pass)
+	return q.Ended == "" && v != nil && err == nil && !now.After(p.Ends().Add(grace)) &&
+		(v.Expires == 0 || !now.After(time.UnixMilli(v.Expires).Add(grace)))
+}
+
 // live tells whether a share is in force here, as far as is known on this side.
 func (s *stay) live(q *store.VisitShare, v *guest.View, now time.Time) bool {
-	p, err := guest.PeekPass(q.Pass)
-	return q.Ended == "" && v != nil && v.Trusted(now) && err == nil && !now.After(p.Ends().Add(grace)) &&
-		(v.Expires == 0 || !now.After(time.UnixMilli(v.Expires).Add(grace)))
+	return s.open(q, v, now) && v.Trusted(now)
 }
 
 // rename moves the stay out of the way of a network of ours that has its name.

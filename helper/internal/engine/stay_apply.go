@@ -24,13 +24,14 @@ func (s *stay) refresh() {
 	}
 	now := time.Now()
 	s.rename(w)
-	shares := s.inForce(w, now)
+	called := s.readViews(w, now)
+	shares := slices.DeleteFunc(slices.Clone(called), func(q shareHere) bool { return !q.view.Trusted(now) })
 	targets := targetsOf(shares)
 	s.pick4s(targets)
 	s.exits = s.exitOf(shares)
 	s.filter.Set(filter.Compile(nil, s.world(shares), s.n.set.Shields))
 	s.map4(targets)
-	wanted := s.setWire(shares) // before the tunnel: an exit node has a session at once
+	wanted := s.setWire(called) // before the tunnel: an exit node has a session at once
 	s.tunnel.SetPeers(s.tunnelPeers(targets))
 	s.routeErr = s.router.Set(s.routes(targets))
 	if s.routeErr != nil {
@@ -42,14 +43,16 @@ func (s *stay) refresh() {
 	s.n.e.publishSoon()
 }
 
-// shareHere is a share that is in force here.
+// shareHere is a share that is open here.
 type shareHere struct {
 	*store.VisitShare
 	view *guest.View
 }
 
-// inForce reads what the friend's side has proved, all of it into s.views.
-func (s *stay) inForce(w *store.Visit, now time.Time) (out []shareHere) {
+// readViews reads what the friend's side has proved, all of it into s.views, and
+// returns whose devices are called: also where the view is too old to be trusted,
+// since they alone have a newer one.
+func (s *stay) readViews(w *store.Visit, now time.Time) (out []shareHere) {
 	s.views = map[guest.SID]*guest.View{}
 	for i := range w.Shares {
 		q := &w.Shares[i]
@@ -57,7 +60,7 @@ func (s *stay) inForce(w *store.Visit, now time.Time) (out []shareHere) {
 		if err != nil {
 			continue
 		}
-		if s.views[q.Share] = v; s.live(q, v, now) {
+		if s.views[q.Share] = v; s.open(q, v, now) {
 			out = append(out, shareHere{q, v})
 		}
 	}
@@ -89,7 +92,7 @@ func (s *stay) world(shares []shareHere) *filter.World {
 	for _, q := range shares {
 		for _, t := range q.view.Targets {
 			g := filter.Guest{
-				Addrs: s.addrsOf(t), Share: guest.SID(q.Share).String(), Ports: sharePorts(q.view.Ports), In: q.view.Both, Out: true,
+				Addrs: s.addrsOf(t), Share: guest.SID(q.Share).String(), Ports: sharePorts(q.view.Ports), In: q.view.Both && q.Both, Out: true,
 				Names: t.Key == s.exits,
 			}
 			for _, a := range g.Addrs[1:] {

@@ -106,7 +106,7 @@ func (n *network) takeGrant(g grant) (ok bool) {
 		if old, err := guest.PeekPass(s.Pass); err != nil || old.N <= p.N {
 			s.Pass = g.Pass
 		}
-		s.Door, s.Name = g.Door, g.Name
+		s.Door, s.Name, s.Both = g.Door, g.Name, g.Both
 		if old, err := guest.OpenView(s.Proof, g.Network, g.Share); err != nil || old.Made < view.Made {
 			s.Proof = g.Proof
 		}

@@ -146,7 +146,7 @@ func TestEachCheckOfAPassFailsAlone(t *testing.T) {
 		{"over, within the clocks' grace", func(w *world) { w.at = w.d.pass.Ends().Add(Grace) }, good},
 		{"over", func(w *world) { w.at = w.d.pass.Ends().Add(Grace + time.Second) }, ipc.CodePassExpired},
 		{"not begun, within the clocks' grace", func(w *world) { w.at = w.d.pass.Begins().Add(-Grace) }, good},
-		{"not begun", func(w *world) { w.at = w.d.pass.Begins().Add(-Grace - time.Second) }, ipc.CodePassExpired},
+		{"not begun", func(w *world) { w.at = w.d.pass.Begins().Add(-Grace - time.Second) }, ipc.CodeClock},
 		{"an older one than seen", func(w *world) { k := known(w, w.d); k.N++; w.guests = []Known{k} }, ipc.CodePassInvalid},
 		{"the same again", func(w *world) { w.guests = []Known{known(w, w.d)} }, good},
 		{"cancelled", func(w *world) { k := known(w, w.d); k.Cancelled = k.N; w.guests = []Known{k} }, ipc.CodeGuestDenied},
@@ -161,8 +161,18 @@ func TestEachCheckOfAPassFailsAlone(t *testing.T) {
 		}, ipc.CodePassInvalid},
 		{"the same device under other keys does not count twice", func(w *world) {
 			o, p := known(w, w.device()), known(w, w.device())
-			p.Device = w.d.pass.Device
+			p.Device, p.N = w.d.pass.Device, w.d.pass.N-1
 			w.guests = []Known{o, p}
+		}, good},
+		{"a later pass of the same device, under other keys", func(w *world) {
+			o := known(w, w.device())
+			o.Device, o.N = w.d.pass.Device, w.d.pass.N+1
+			w.guests = []Known{o}
+		}, ipc.CodePassInvalid},
+		{"a later pass of another share's device of that number", func(w *world) {
+			o := known(w, w.device())
+			o.SID, o.Device, o.N = NewSID(), w.d.pass.Device, w.d.pass.N+1
+			w.guests = []Known{o}
 		}, good},
 		{"another guest was denied", func(w *world) { w.deny(Deny{Guests: []key.Public{key.New().Public()}}) }, good},
 		{"a member's device key", func(w *world) { w.d.pass.Guest = w.nas.Public(); w.stream = w.nas.Public() }, ipc.CodePassInvalid},
@@ -190,7 +200,7 @@ func TestEachCheckOfAPassFailsAlone(t *testing.T) {
 		}, ipc.CodeLimit},
 		{"too many, and it came first under other keys", func(w *world) {
 			o := w.device()
-			o.pass.Device = w.d.pass.Device
+			o.pass.Device, o.pass.N = w.d.pass.Device, w.d.pass.N-1
 			w.guests = []Known{known(w, w.device()), known(w, w.device()), known(w, o)}
 			w.guests[0].First, w.guests[1].First, w.guests[2].First = 3, 2, 1
 		}, good},
@@ -434,5 +444,36 @@ func TestWordsStandForWhoHasAccepted(t *testing.T) {
 	a, b := Words(roster.ID{1}, SID{1}, key.Public{1}, key.Public{2}), Words(roster.ID{1}, SID{1}, key.Public{3}, key.Public{2})
 	if len(a) != 4 || cmp.Equal(a, b) {
 		t.Errorf("%v and %v", a, b)
+	}
+}
+
+// TestOneDeviceOnePass: of passes that name one device under many keys just one
+// counts, in whatever order they came, also where their numbers are equal.
+func TestOneDeviceOnePass(t *testing.T) {
+	b := newBoard(t)
+	for _, step := range []uint64{0, 1} {
+		var guests []Known
+		var raws [][]byte
+		for i := range uint64(8) {
+			d := b.device()
+			d.pass.Device, d.pass.N = Device{7}, 5+i*step
+			raw, err := d.pass.Issue(b.issuer)
+			b.must(err)
+			raws = append(raws, raw)
+			p := d.pass
+			guests = append(guests, Known{Guest: p.Guest, SID: p.SID, WG: p.WG, Control: p.Control, Device: p.Device, N: p.N, Ends: p.Ends(), First: int64(i)})
+		}
+		come := 0
+		for _, raw := range raws {
+			_, _, err := Judge{View: b.set.View(), Now: b.now, Guests: guests}.Pass(raw, key.Public{})
+			if err == nil {
+				come++
+			} else if ipc.CodeOf(err) != ipc.CodePassInvalid {
+				t.Errorf("numbers %d apart: %v", step, err)
+			}
+		}
+		if come != 1 {
+			t.Errorf("with numbers %d apart %d of 8 keys of one device may come", step, come)
+		}
 	}
 }

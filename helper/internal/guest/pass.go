@@ -152,6 +152,12 @@ type Known struct {
 	First     int64 // when it was first seen, ms
 }
 
+// later tells whether k comes by a pass that is later than p: a device has one pass
+// at a time, under whatever keys, or one device's place would do for many.
+func (k Known) later(p *Pass) bool {
+	return k.N > p.N || k.N == p.N && bytes.Compare(k.Guest[:], p.Guest[:]) < 0
+}
+
 // Judge is what a device of the owner's knows when a pass is shown to it.
 type Judge struct {
 	View   *roster.View
@@ -200,7 +206,8 @@ func (j Judge) times(p *Pass, s *State) error {
 	case p.NotAfter-p.NotBefore > s.PassMax/1000:
 		return ipc.Errorf(ipc.CodePassInvalid, "the pass is for longer than the share allows")
 	case j.Now.Before(p.Begins().Add(-Grace)):
-		return ipc.Errorf(ipc.CodePassExpired, "the pass begins at %s: a clock is wrong", p.Begins().UTC().Format(time.RFC3339))
+		return ipc.Errorf(ipc.CodeClock, "the pass begins at %s, and here it is %s: a clock is wrong",
+			p.Begins().UTC().Format(time.RFC3339), j.Now.UTC().Format(time.RFC3339))
 	case j.Now.After(p.Ends().Add(Grace)):
 		return ipc.Errorf(ipc.CodePassExpired, "the pass ended at %s", p.Ends().UTC().Format(time.RFC3339))
 	}
@@ -241,6 +248,8 @@ func (j Judge) keys(p *Pass, s *State) error {
 			}
 		case k.Guest != p.Guest && (k.WG == p.WG || k.Control == p.Control || Addr(p.Network, k.Guest) == Addr(p.Network, p.Guest)):
 			return ipc.Errorf(ipc.CodePassInvalid, "the pass claims the keys of another guest")
+		case k.Guest != p.Guest && k.SID == p.SID && k.Device == p.Device && k.later(p):
+			return ipc.Errorf(ipc.CodePassInvalid, "a later pass of this device has been shown under other keys")
 		case k.Guest != p.Guest && k.SID == p.SID && k.Device != p.Device && k.N > k.Cancelled && !j.Now.After(k.Ends.Add(Grace)) && before(k):
 			others++
 		}

@@ -25,7 +25,8 @@ type Issuer struct {
 	Contacts []Contact   `cbor:"13,keyasint,omitempty"`
 	Issued   []Issued    `cbor:"14,keyasint,omitempty"`
 	Cancels  [][]byte    `cbor:"15,keyasint,omitempty"` // to be told the friend's devices
-	Gone     bool        `cbor:"16,keyasint,omitempty"` // given up here: the cancels are all that is left to do
+	Both     bool        `cbor:"17,keyasint,omitempty"` // the link said both ways: what was consented to
+	Gone     bool        `cbor:"16,keyasint,omitempty"` // given up, at Since: other admins' devices are told so
 }
 
 // Issued is the pass that a device of one's own network holds.
@@ -58,6 +59,7 @@ type VisitShare struct {
 	Contacts []Contact   `cbor:"5,keyasint,omitempty"`
 	Name     string      `cbor:"6,keyasint"`
 	Since    time.Time   `cbor:"7,keyasint"`
+	Both     bool        `cbor:"9,keyasint,omitempty"` // as Issuer.Both
 	Ended    string      `cbor:"8,keyasint,omitempty"` // the code with which the friend's side has ended it
 }
 

@@ -83,7 +83,7 @@ func (a *Answer) checked() error {
 	}
 	switch a.Code {
 	case "", ipc.CodeLinkExpired, ipc.CodeLinkUsed, ipc.CodeLinkRevoked, ipc.CodeLinkForeign, ipc.CodeLimit, ipc.CodeUpgrade, ipc.CodeBusy,
-		ipc.CodeShareRevoked, ipc.CodeShareExpired, ipc.CodeNotShared, ipc.CodePassInvalid, ipc.CodePassExpired, ipc.CodeGuestDenied:
+		ipc.CodeShareRevoked, ipc.CodeShareExpired, ipc.CodeNotShared, ipc.CodePassInvalid, ipc.CodePassExpired, ipc.CodeClock, ipc.CodeGuestDenied:
 	case ipc.CodeDiskFull:
 		a.Code = ipc.CodeBusy
 	default:

@@ -1,0 +1,110 @@
+package simnet
+
+import (
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"kith.internal/ipc"
+	"kith.internal/ipc/server"
+)
+
+// TestSimShareLongAway: a friend whose devices were all off for longer than the
+// owner's word is trusted asks for a newer one, and has the share again.
+func TestSimShareLongAway(t *testing.T) {
+	if testing.Short() {
+		t.Skip("it goes through eight days")
+	}
+	synctest.Test(t, func(t *testing.T) {
+		nas, anna, phone := sharing(t)
+		mustAccept(t, anna, nas.share(ipc.ShareRequest{Devices: []string{"nas"}}))
+		anna.Reach(sharedNAS, 2*time.Second)
+		phone.Reach(sharedNAS, 2*time.Second)
+		anna.Stop()
+		phone.Stop()
+		time.Sleep(8 * 24 * time.Hour)
+
+		nas.Stop()
+		anna.Start()
+		time.Sleep(time.Minute)
+		if s := anna.received(); s.Why == nil || *s.Why != ipc.CodeTimeout {
+			t.Errorf("nobody has answered for a week, and the friend sees %+v", s)
+		}
+		phone.Start()
+		nas.Start()
+		for _, h := range []*Host{anna, phone} {
+			d, _ := h.Reach(sharedNAS, time.Minute)
+			t.Logf("%s reaches it after %v", h.name, d)
+			if s := h.received(); s.Why != nil {
+				t.Errorf("%s sees %+v", h.name, s)
+			}
+		}
+	})
+}
+
+// TestSimShareRevokedWhileAway: who was away while a share was taken back hears of
+// it when it comes again.
+func TestSimShareRevokedWhileAway(t *testing.T) {
+	if testing.Short() {
+		t.Skip("it goes through eight days")
+	}
+	synctest.Test(t, func(t *testing.T) {
+		nas, anna, _ := sharing(t)
+		mustAccept(t, anna, nas.share(ipc.ShareRequest{Devices: []string{"nas"}}))
+		anna.Reach(sharedNAS, 2*time.Second)
+		anna.Stop()
+		if _, err := nas.Engine.ShareRevoke(t.Context(), server.Caller{}, ipc.ShareIDRequest{Share: "nas"}); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(8 * 24 * time.Hour)
+		anna.Start()
+		anna.Until(time.Minute, "anna hears of it", func() bool { return anna.received().State == ipc.ShareRevoked })
+		if _, _, err := anna.Ping(sharedNAS); err == nil {
+			t.Error("the share was taken back, and nas answers")
+		}
+	})
+}
+
+// TestSimShareGivenUp: a share that was given up does not come back from an admin's
+// device that was away, nor on a plain one, nor by the same link.
+func TestSimShareGivenUp(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		nas, anna, phone := sharing(t)
+		tablet := nas.net.Host("tablet", lanOf(nas))
+		tablet.Start()
+		if err := tablet.Join(anna.Invite("", 1)); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := anna.Engine.DeviceRole(t.Context(), server.Caller{}, ipc.RoleRequest{Device: "phone", Role: ipc.RoleAdmin}); err != nil {
+			t.Fatal(err)
+		}
+		link := nas.share(ipc.ShareRequest{Devices: []string{"nas"}})
+		mustAccept(t, anna, link)
+		for _, h := range []*Host{anna, phone, tablet} {
+			h.Reach(sharedNAS, 5*time.Second)
+		}
+		phone.Stop()
+		tablet.Stop()
+		if _, err := anna.Engine.ShareRemove(t.Context(), server.Caller{}, ipc.ShareIDRequest{Share: "nas"}); err != nil {
+			t.Fatal(err)
+		}
+		anna.Until(time.Minute, "anna has given it up", func() bool { return anna.received().ID == "" })
+		if _, err := anna.accept(link); ipc.CodeOf(err) != ipc.CodeLinkUsed {
+			t.Errorf("the same link again: %v", err)
+		}
+		anna.Restart()
+		phone.Start()
+		tablet.Start()
+		for _, h := range []*Host{phone, tablet} {
+			h.Until(time.Minute, "it hears of that", func() bool { return h.received().ID == "" })
+		}
+		time.Sleep(10 * time.Minute)
+		for _, h := range []*Host{anna, phone, tablet} {
+			if s := h.received(); s.ID != "" {
+				t.Errorf("%s has it again: %+v", h.name, s)
+			}
+		}
+		mustAccept(t, anna, nas.share(ipc.ShareRequest{Devices: []string{"nas"}}))
+		phone.Reach(sharedNAS, 10*time.Second)
+	})
+}
