@@ -40,8 +40,8 @@ func (n *network) renewEpoch() error {
 }
 
 // A device that leaves, or whose admission ends, still holds the discovery
-// secret. One of those who may renew it does, after a pause that chance picks:
-// mostly just one.
+// secret, and so does one that was removed by who could not renew it. One of those
+// who may renew it does, after a pause that chance picks: mostly just one.
 const (
 	renewFirst = 2 * time.Second
 	renewLast  = 30 * time.Second
@@ -53,7 +53,12 @@ func (n *network) checkLeft() {
 	if n.epochTimer != nil || !n.epochStale(time.Now()) {
 		return
 	}
-	pause := renewFirst + mrand.N(renewLast-renewFirst)
+	n.renewSoon(renewFirst + mrand.N(renewLast-renewFirst))
+}
+
+// renewSoon renews the discovery secret after a pause if nobody has by then; what
+// fails is tried again.
+func (n *network) renewSoon(pause time.Duration) {
 	n.epochTimer = time.AfterFunc(pause, func() {
 		n.e.post(func() {
 			n.epochTimer = nil
@@ -62,6 +67,7 @@ func (n *network) checkLeft() {
 			}
 			if err := n.renewEpoch(); err != nil {
 				n.e.log.Warn("renew the discovery secret", "network", n.alias, "err", err)
+				n.renewSoon(retryAfter)
 			}
 		})
 	})
@@ -74,7 +80,7 @@ func (n *network) epochStale(now time.Time) bool {
 	if n.on == nil || n.leaving || v.UpgradeRequired || v.EpochClock == 0 || v.Caps(n.self)&roster.CapRemove == 0 {
 		return false
 	}
-	if v.LeftClock > v.EpochClock {
+	if v.GoneClock > v.EpochClock {
 		return true
 	}
 	drawn := roster.Time(v.EpochClock)

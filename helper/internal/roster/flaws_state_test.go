@@ -275,3 +275,28 @@ func TestLeaveCountsAtRank4Alone(t *testing.T) {
 	l.grant("alice", "tv", SponsorGrant())
 	l.member("tv", true)
 }
+
+func TestGoneClock(t *testing.T) {
+	l := family(t)
+	want := func(what string, clock uint64) {
+		t.Helper()
+		if got := l.set.View().GoneClock; got != clock {
+			t.Fatalf("%s: %d, want %d", what, got, clock)
+		}
+	}
+	want("nobody is gone", 0)
+	tv := l.admit("alice", "tv")
+	l.admit("alice", "nas")
+	want("a leave", l.leave("tv", tv).Clock)
+	removed := l.revoke("carol", "nas")
+	want("a removal", removed.Clock)
+	l.revoke("carol", "dave")
+	l.revoke("carol", "alice")
+	want("revocations of an equal and a senior", removed.Clock)
+	l.revoke("alice", l.invite("alice", "carol"))
+	want("an invite's end", removed.Clock)
+	want("an admin that retires", l.revoke("erin", "erin", l.last["erin"]).Clock)
+	car := l.admit("alice", "car")
+	l.write("car", car, MaxClock, &Leave{})
+	want("a clock that nobody follows", l.tick)
+}

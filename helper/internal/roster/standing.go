@@ -63,6 +63,24 @@ func (e *eval) idsOf(lists ...[]int32) (ids []ID) {
 	return slices.Compact(ids)
 }
 
+// goneClock is the clock of the latest leave or revocation of a device in
+// effect, 0 for none. One that no writer follows would outdo whatever is written
+// after it for ever: its arrival stands for it.
+func (e *eval) goneClock() (last uint64) {
+	for i := range e.nodes {
+		n := &e.nodes[i]
+		if !e.live[i] || n.rec.Type != TypeLeave && (n.rec.Type != TypeRevoke || n.target >= 0 || !e.effective(int32(i))) {
+			continue
+		}
+		clock := n.rec.Clock
+		if clock >= highClock {
+			clock = Millis(n.at)
+		}
+		last = max(last, clock)
+	}
+	return last
+}
+
 // knows tells whether any record held admits a device, in force or not.
 func (e *eval) knows(k key.Public) bool {
 	for i := range e.nodes {

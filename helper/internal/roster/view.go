@@ -76,7 +76,7 @@ type View struct {
 	Policy          []byte   // nil for none
 	Epoch           [32]byte // the discovery secret's hash; zero for none
 	EpochClock      uint64   // of the record that set it
-	LeftClock       uint64   // of the latest live leave, 0 for none
+	GoneClock       uint64   // of the latest leave or removal of a device in effect, 0 for none
 	Successor       ID       // the network to move to; zero for none
 	Forks           []Fork
 	Format          uint64
@@ -177,11 +177,7 @@ func (v *View) takeSettings() {
 	if w, ok := v.eval.values[KeyEpoch]; ok {
 		v.EpochClock = v.eval.nodes[w.by].rec.Clock
 	}
-	for i := range v.eval.nodes {
-		if r := v.eval.nodes[i].rec; r.Type == TypeLeave && v.eval.live[i] {
-			v.LeftClock = max(v.LeftClock, r.Clock)
-		}
-	}
+	v.GoneClock = v.eval.goneClock()
 	for _, w := range v.eval.values {
 		n := &v.eval.nodes[w.by]
 		if n.key.class != classDNS || len(w.value) == 0 {

@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"kith.internal/helper/internal/osnet/netmon"
+	"kith.internal/helper/internal/roster"
+	"kith.internal/helper/internal/store"
 	"kith.internal/ipc"
 	"kith.internal/ipc/server"
 )
@@ -154,33 +156,100 @@ func (h *Host) epochs() (out [][32]byte) {
 	return out
 }
 
-// TestSimLeaveRenews: who leaves no longer knows the members' tags, whichever of
+// TestSimGoneRenews: who is gone no longer knows the members' tags, whichever of
 // those who may sees to it.
-func TestSimLeaveRenews(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		net := New(t)
-		l := net.LAN("lan")
-		a, b, c := net.Host("a", l), net.Host("b", l), net.Host("c", l)
-		a.Start()
-		phrase := a.Create("home")
-		join(t, a, b, c)
-		recoverOwner(t, b, phrase)
-		before := a.epochs()
-		if _, err := c.Engine.Leave(t.Context(), server.Caller{}, ipc.NetworkRequest{}); err != nil {
+func TestSimGoneRenews(t *testing.T) {
+	leave := func(t *testing.T, h *Host) {
+		if _, err := h.Engine.Leave(t.Context(), server.Caller{}, ipc.NetworkRequest{}); err != nil {
 			t.Fatal(err)
 		}
-		a.Until(time.Minute, "the secret is renewed", func() bool { return len(a.epochs()) > len(before) })
-		time.Sleep(time.Minute)
-		all := a.epochs()
-		// Two may have done so at the same moment, no more.
-		if len(all) > len(before)+2 || all[len(all)-1] != b.epochs()[len(b.epochs())-1] {
-			t.Errorf("%d secrets at a, %d at b, the last not the same", len(all), len(b.epochs()))
+	}
+	for _, c := range []struct {
+		name string
+		goes func(t *testing.T, a, b, c *Host)
+	}{
+		{"a plain device leaves", func(t *testing.T, _, _, c *Host) { leave(t, c) }},
+		{"an owner leaves", func(t *testing.T, _, b, _ *Host) { leave(t, b) }},
+		{"who removes dies before it renews", func(t *testing.T, _, b, c *Host) { b.removeAlone("c") }},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				net := New(t)
+				l := net.LAN("lan")
+				one, two, three := net.Host("a", l), net.Host("b", l), net.Host("c", l)
+				one.Start()
+				phrase := one.Create("home")
+				join(t, one, two, three)
+				recoverOwner(t, two, phrase)
+				agree(t, time.Minute, one, two, three)
+				before := one.epochs()
+				c.goes(t, one, two, three)
+				one.Until(time.Minute, "the secret is renewed", func() bool { return len(one.epochs()) > len(before) })
+				time.Sleep(time.Minute)
+				all := one.epochs()
+				// Two may have done so at the same moment, no more.
+				if len(all) > len(before)+2 {
+					t.Errorf("renewed %d times", len(all)-len(before))
+				}
+				for _, h := range []*Host{two, three} {
+					if len(h.Status().Networks) == 0 || h.Network("").Self.Role == ipc.RoleRemoved {
+						continue
+					}
+					if last := h.epochs(); last[len(last)-1] != all[len(all)-1] {
+						t.Errorf("%s has another secret", h.name)
+					}
+				}
+				time.Sleep(time.Hour)
+				if n := len(one.epochs()); n != len(all) {
+					t.Errorf("renewed %d times for one that is gone", n-len(before))
+				}
+			})
+		})
+	}
+}
+
+// removeAlone has the host die in the middle of a removal: all that is on its
+// disk of it, and all that it does when it runs again, is the revocation.
+func (h *Host) removeAlone(device string) {
+	h.tb.Helper()
+	h.Kill()
+	st, err := store.Open(h.state())
+	if err != nil {
+		h.tb.Fatal(err)
+	}
+	defer h.Start()
+	defer st.Close()
+	nets, err := st.Networks()
+	if err != nil {
+		h.tb.Fatal(err)
+	}
+	id := nets[0].Network
+	secrets, err := st.Secrets(id)
+	if err != nil {
+		h.tb.Fatal(err)
+	}
+	records, err := st.Records(id)
+	if err != nil {
+		h.tb.Fatal(err)
+	}
+	set, err := roster.NewSet(records[0].Raw)
+	if err != nil {
+		h.tb.Fatal(err)
+	}
+	for _, r := range records[1:] {
+		if _, err := set.Add(r.Raw, roster.AddOptions{Verified: true, At: r.Arrival}); err != nil {
+			h.tb.Fatal(err)
 		}
-		time.Sleep(time.Hour)
-		if n := len(a.epochs()); n != len(all) {
-			t.Errorf("renewed %d times for one who left", n-len(before))
+	}
+	removal, err := roster.NewAuthor(set, secrets.Device, time.Now).Remove(set.View().ByName(device).Key, roster.RemoveOptions{})
+	if err != nil {
+		h.tb.Fatal(err)
+	}
+	for _, r := range removal.Records {
+		if err := st.PutRecords(id, store.Record{ID: r.ID, Raw: r.Raw, Arrival: time.Now(), Verified: true}); err != nil {
+			h.tb.Fatal(err)
 		}
-	})
+	}
 }
 
 // TestSimEpoch: after a removal the discovery secret is new; a member that
