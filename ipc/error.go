@@ -55,11 +55,13 @@ const (
 	CodeDigitsDiffer Code = "digits-differ" // the digits were not the same on both sides
 )
 
-// Cases of a code that have words of their own, in Args["case"].
+// Cases of a code, or of a check's, that have words of their own, in Args["case"].
 const (
-	CaseUser   = "user"   // CodeNotFound: args: user
-	CaseOffers = "offers" // CodeUsage: this device offers to be an exit node itself
-	CaseUses   = "uses"   // CodeUsage: this device uses an exit node itself
+	CaseRemoved = "removed" // CheckNetwork: this device was removed
+	CaseFailed  = "failed"  // CheckNetwork: it could not be connected; the detail says why
+	CaseUser    = "user"    // CodeNotFound: args: user
+	CaseOffers  = "offers"  // CodeUsage: this device offers to be an exit node itself
+	CaseUses    = "uses"    // CodeUsage: this device uses an exit node itself
 )
 
 // Error is what a verb answers when it fails. Msg is English, for logs and the

@@ -31,7 +31,7 @@ func CheckWords(c *text.Catalogue, ch ipc.Check) (title, fix string) {
 	key := text.Key("check." + string(ch.Code))
 	title = c.Say(text.Msg{Key: key, Fallback: ch.Text})
 	if !ch.OK {
-		fix = c.Say(text.Msg{Key: key + ".fix", Fallback: ch.Fix})
+		fix = c.Say(text.Msg{Key: c.Case(key+".fix", ch.Args), Args: ch.Args, Fallback: ch.Fix})
 	}
 	return title, fix
 }

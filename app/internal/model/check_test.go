@@ -20,6 +20,10 @@ func TestCheck(t *testing.T) {
 		{ipc.Check{Code: ipc.CheckHairpin, OK: true, NA: true}, NotApplicable, "Hairpin through the router", false},
 		{ipc.Check{Code: "new", NA: true, Text: "Something new", Fix: "Mend it"}, Failed, "Something new", true},
 	}
+	const words = "Ask an admin for a new invite, or leave it on Networks."
+	if _, fix := CheckWords(text.English(), ipc.Check{Code: ipc.CheckNetwork, Fix: "kith leave", Args: map[string]string{"case": ipc.CaseRemoved}}); fix != words {
+		t.Errorf("removed: %q", fix)
+	}
 	for _, tt := range tests {
 		title, fix := CheckWords(text.English(), tt.check)
 		if v := VerdictOf(tt.check); v != tt.verdict || title != tt.title || (fix != "") != tt.fix {

@@ -16,12 +16,18 @@ func HealthKey(code string) Key { return Key("health." + code) }
 // and shown where the code is unknown to this build. The argument "case" picks
 // the words of one case of a code, where there are some.
 func (c *Catalogue) Error(code, msg string, args map[string]string) string {
-	m := Msg{Key: ErrorKey(code), Args: Args{"why": msg}, Fallback: msg}
+	m := Msg{Key: c.Case(ErrorKey(code), args), Args: Args{"why": msg}, Fallback: msg}
 	maps.Copy(m.Args, args)
-	if one := m.Key + "." + Key(args["case"]); c.Has(one) {
-		m.Key = one
-	}
 	return c.Say(m)
+}
+
+// Case is the key of the case that the argument "case" names, k where that has
+// no words of its own.
+func (c *Catalogue) Case(k Key, args map[string]string) Key {
+	if one := k + "." + Key(args["case"]); c.Has(one) {
+		return one
+	}
+	return k
 }
 
 // Offset says the "offset" argument of a clock warning ("9m12s" or seconds).

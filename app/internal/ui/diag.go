@@ -155,6 +155,9 @@ func (d *diagnostics) row(c ipc.Check) fyne.CanvasObject {
 		icon, word = theme.InfoIcon(), d.s.say("diag.na")
 	}
 	title, fix := model.CheckWords(d.s.env.Text, c)
+	if c.Network != "" && len(d.s.view.Nets) > 1 {
+		title = d.s.say("check.of", "check", title, "network", c.Network)
+	}
 	name := widget.NewLabelWithStyle(clean(title), fyne.TextAlignLeading, fyne.TextStyle{Bold: true})
 	name.Truncation = fyne.TextTruncateEllipsis
 	detail := clean(c.Detail)

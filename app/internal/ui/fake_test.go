@@ -19,6 +19,7 @@ type fake struct {
 	dropped []string
 	policy  ipc.PolicyAnswer
 	share   ipc.Share
+	checks  []ipc.Check
 }
 
 func (f *fake) call(format string, args ...any) error {
@@ -82,6 +83,9 @@ func (f *fake) Recover(_ context.Context, r ipc.RecoverRequest) (ipc.RecoverAnsw
 }
 
 func (f *fake) Diag(context.Context, string) (ipc.Diag, error) {
+	if f.checks != nil {
+		return ipc.Diag{Checks: f.checks}, f.err
+	}
 	return ipc.Diag{Checks: []ipc.Check{{Text: "Names", Detail: "fine", OK: true}, {Text: "Clock", Detail: "off", Fix: "set it"}}}, f.err
 }
 

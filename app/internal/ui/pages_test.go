@@ -470,3 +470,26 @@ func TestProblemActions(t *testing.T) {
 		b.did1(tc.did)
 	}
 }
+
+// TestChecksOfNetworks names the network of a check where there are several,
+// and tells who was removed from one nothing of connecting it.
+func TestChecksOfNetworks(t *testing.T) {
+	b := newBench(t)
+	st := sample()
+	work := st.Networks[0]
+	work.Name, work.Alias, work.ID, work.Peers = "work", "work", "id-work", nil
+	st.Networks = append(st.Networks, work)
+	b.fake.checks = []ipc.Check{
+		{Code: ipc.CheckNetwork, Network: "home", OK: true},
+		{Code: ipc.CheckNetwork, Network: "work", Fix: "kith up", Args: map[string]string{"case": ipc.CaseRemoved}},
+	}
+	b.take(st)
+	b.Open("diagnostics")
+	b.see("Connection of the network: home", "Connection of the network: work", "Ask an admin for a new invite")
+	b.unseen("kith")
+	st.Networks = st.Networks[:1]
+	b.fake.checks = b.fake.checks[:1]
+	b.take(st)
+	b.click("Check again")
+	b.unseen("Connection of the network:")
+}

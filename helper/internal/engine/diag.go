@@ -40,8 +40,13 @@ func (n *network) diag(add func(ipc.Check), found []probed) {
 	}
 	if n.on == nil {
 		c := ipc.Check{Code: ipc.CheckNetwork, Text: n.alias + " is connected", Detail: "off", Fix: "Connect it: kith up."}
-		if n.failed != nil {
+		switch {
+		case n.me() == nil:
+			c.Detail, c.Fix = "this device was removed", "Ask an admin for a new invite, or forget it: kith leave."
+			c.Args = map[string]string{"case": ipc.CaseRemoved}
+		case n.failed != nil:
 			c.Detail, c.Fix = n.failed.Error(), "See the message."
+			c.Args = map[string]string{"case": ipc.CaseFailed}
 		}
 		check(c)
 		return
