@@ -59,6 +59,8 @@ type NearbyJoinRequest struct {
 // NearbyApproveRequest says that the digits are the same, or are not: on the
 // admin's device of a device that asks, on the joiner's of the network asked for.
 type NearbyApproveRequest struct {
-	ID     string `json:"id"`     // or the device's name, where that is clear; "" is the only one that asks
+	// ID is that of nearby/list. To refuse, the device's name does where that is
+	// clear, and "" is the only one that asks.
+	ID     string `json:"id"`
 	Refuse bool   `json:"refuse"` // they differ, or it is not wanted
 }

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"time"
 
 	"kith.internal/ipc"
@@ -28,5 +29,15 @@ func (f *fake) serveNearby(s *server.Server) {
 		return l
 	})
 	handle(f, s, ipc.VerbNearbyList, func(ipc.NetworkRequest) ipc.NearbyList { return list() })
-	handle(f, s, ipc.VerbNearbyApprove, func(ipc.NearbyApproveRequest) ipc.NearbyList { return ipc.NearbyList{} })
+	word := make(chan ipc.NearbyApproveRequest, 1)
+	handle(f, s, ipc.VerbNearbyApprove, func(r ipc.NearbyApproveRequest) ipc.NearbyList {
+		word <- r
+		return ipc.NearbyList{}
+	})
+	server.Handle(s, ipc.VerbNearbyJoin, func(_ context.Context, _ server.Caller, r ipc.NearbyJoinRequest) (ipc.NetworkAnswer, error) {
+		if r.Confirm && (<-word).Refuse {
+			return ipc.NetworkAnswer{}, ipc.Errorf(ipc.CodeDigitsDiffer, "the digits differ")
+		}
+		return ipc.NetworkAnswer{Network: f.status.Networks[0]}, nil
+	})
 }

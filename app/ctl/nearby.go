@@ -84,18 +84,19 @@ type nearbyJoinCmd struct {
 	Device string   `help:"The name of this device there; the host's otherwise." placeholder:"NAME"`
 	Wait   duration `help:"How long to wait for an admin; until the network closes otherwise." placeholder:"DURATION"`
 
-	Confirm bool `help:"Join only once kith nearby approve ID has been said on this device too."`
+	Confirm bool `help:"Join only once kith nearby approve ID has been said on this device too; on a terminal, it asks."`
 }
 
 func (c *nearbyJoinCmd) Run(a *app) error {
 	ctx, cancel := context.WithCancel(a.ctx)
 	defer cancel()
+	asks := a.inTTY && a.errTTY // a forged network would admit anyone: the person here has a say
 	told := make(chan struct{})
 	go func() {
 		defer close(told)
-		a.tellDigits(ctx, c.Confirm)
+		a.tellDigits(ctx, c.Confirm || asks)
 	}()
-	ans, err := a.client.NearbyJoin(a.ctx, ipc.NearbyJoinRequest{ID: c.Name, Device: c.Device, Wait: c.Wait.seconds(), Confirm: c.Confirm})
+	ans, err := a.client.NearbyJoin(a.ctx, ipc.NearbyJoinRequest{ID: c.Name, Device: c.Device, Wait: c.Wait.seconds(), Confirm: c.Confirm || asks})
 	cancel()
 	<-told
 	switch {
@@ -120,7 +121,10 @@ func (a *app) tellDigits(ctx context.Context, confirm bool) {
 		for _, n := range ans.Networks {
 			if n.Digits != nil {
 				a.note("%s shows these digits on %s if all is well: %s. Its admin approves with kith nearby approve.", clean(n.Name), clean(n.By), *n.Digits)
-				if confirm {
+				switch {
+				case confirm && a.inTTY && a.errTTY:
+					go a.askDigits(ctx, n) // for as long as the person takes: the join may end before
+				case confirm:
 					a.note("Say the same here: kith nearby approve %s, or with --refuse if they differ.", clean(n.ID))
 				}
 				return
@@ -134,27 +138,43 @@ func (a *app) tellDigits(ctx context.Context, confirm bool) {
 	}
 }
 
+// askDigits asks the joiner whether the digits are the same, and says so.
+func (a *app) askDigits(ctx context.Context, n ipc.NearbyNetwork) {
+	no := a.confirm(fmt.Sprintf("Does %s show %s?", clean(n.By), *n.Digits)) != nil
+	if ctx.Err() != nil {
+		return
+	}
+	if _, err := a.client.NearbyApprove(ctx, ipc.NearbyApproveRequest{ID: n.ID, Refuse: no}); err != nil && ctx.Err() == nil {
+		a.note("Your answer did not count: %v", err)
+	}
+}
+
 type nearbyApproveCmd struct {
-	Name   string `arg:"" optional:"" help:"The device, or its ID in kith nearby list; the only one that asks otherwise."`
+	Name   string `arg:"" optional:"" help:"Its ID in kith nearby list; on a terminal also the device's name, or nothing where only one asks."`
 	Refuse bool   `help:"The digits differ, or it is not wanted."`
 	confirmed
 }
 
 func (c *nearbyApproveCmd) Run(a *app) error {
-	if !c.Refuse && !c.Yes && a.inTTY && a.errTTY {
-		list, err := a.client.NearbyList(a.ctx, a.Network)
-		if err != nil {
+	list, err := a.client.NearbyList(a.ctx, a.Network)
+	if err != nil {
+		return err
+	}
+	id, question, err := c.which(list.Nearby)
+	if err != nil {
+		return err
+	}
+	// Whoever asks by then is not who was looked at: the ID alone binds the two.
+	switch {
+	case c.Refuse || c.Yes:
+	case a.inTTY && a.errTTY:
+		if err := a.confirm(question); err != nil {
 			return err
 		}
-		for _, q := range list.Asking {
-			if c.Name == "" || q.ID == c.Name || q.Name == c.Name {
-				if err := a.confirm(fmt.Sprintf("Does %s show %s?", clean(q.Name), q.Digits)); err != nil {
-					return err
-				}
-			}
-		}
+	case id != c.Name:
+		return ipc.Errorf(ipc.CodeUsage, "say which by its ID, as kith nearby list shows it beside the digits")
 	}
-	ans, err := a.client.NearbyApprove(a.ctx, ipc.NearbyApproveRequest{ID: c.Name, Refuse: c.Refuse})
+	ans, err := a.client.NearbyApprove(a.ctx, ipc.NearbyApproveRequest{ID: id, Refuse: c.Refuse})
 	switch {
 	case err != nil:
 		return err
@@ -166,4 +186,31 @@ func (c *nearbyApproveCmd) Run(a *app) error {
 		fmt.Fprintln(a.out, "Approved: it is a member now.")
 	}
 	return nil
+}
+
+// which finds the device that asks here, or the network that this device asks
+// to be let into, and what to ask the person about it.
+func (c *nearbyApproveCmd) which(list ipc.Nearby) (id, question string, err error) {
+	found := 0
+	take := func(i, shows, digits string) {
+		id, question = i, fmt.Sprintf("Does %s show %s?", clean(shows), digits)
+		found++
+	}
+	for _, q := range list.Asking {
+		if c.Name == "" || q.ID == c.Name || q.Name == c.Name {
+			take(q.ID, q.Name, q.Digits)
+		}
+	}
+	for _, n := range list.Networks {
+		if n.Digits != nil && (n.ID == c.Name || c.Name == "" && len(list.Asking) == 0) {
+			take(n.ID, n.By, *n.Digits)
+		}
+	}
+	switch found {
+	case 0:
+		return "", "", ipc.Errorf(ipc.CodeNotFound, "no device nearby asks to join")
+	case 1:
+		return id, question, nil
+	}
+	return "", "", ipc.Errorf(ipc.CodeAmbiguous, "%d devices ask: say which one by its ID, as kith nearby list shows it", found)
 }

@@ -47,7 +47,8 @@ func nearby(t *testing.T, admin, wanted, other *node) {
 	if len(asking.Digits) != 6 || asking.Digits != shown {
 		t.Errorf("the admin sees %q, %s shows %q", asking.Digits, wanted.name, shown)
 	}
-	admin.kith("nearby", "approve", wanted.name)
+	admin.refuse(admin.try("nearby", "approve", wanted.name), ipc.ExitUsage, "ID")
+	admin.kith("nearby", "approve", asking.ID)
 	if a := <-joined; a.code != 0 {
 		t.Fatalf("join: %v", a)
 	}

@@ -152,7 +152,7 @@ func (e *Engine) NearbyApprove(ctx context.Context, _ server.Caller, req ipc.Nea
 				return e.nearbyList(), nil
 			}
 		}
-		n, a, err := e.askingNamed(req.ID)
+		n, a, err := e.askingNamed(req.ID, req.Refuse)
 		if err != nil {
 			return ipc.NearbyList{}, err
 		}
@@ -166,8 +166,9 @@ func (e *Engine) NearbyApprove(ctx context.Context, _ server.Caller, req ipc.Nea
 	})
 }
 
-// askingNamed finds who asks by ID or name; "" is the only one.
-func (e *Engine) askingNamed(name string) (*network, *asking, error) {
+// askingNamed finds who asks by ID; also by name, and "" is the only one, where
+// that is good enough.
+func (e *Engine) askingNamed(name string, loose bool) (*network, *asking, error) {
 	var at *network
 	var found []*asking
 	for _, n := range e.nets {
@@ -179,7 +180,7 @@ func (e *Engine) askingNamed(name string) (*network, *asking, error) {
 			if a.id == name {
 				return n, a, nil
 			}
-			if name == "" || a.Name == name {
+			if loose && (name == "" || a.Name == name) {
 				at, found = n, append(found, a)
 			}
 		}

@@ -262,9 +262,9 @@ func TestSimNearbyForged(t *testing.T) {
 			}
 		}
 		got := askNear(t.Context(), b, ipc.NearbyJoinRequest{ID: forged, Confirm: true})
-		asks(t, m)
+		who := asks(t, m)
 		digits := shown(t, b)
-		if err := word(t, m, "", false); err != nil { // it lets in whomever it can
+		if err := word(t, m, who.ID, false); err != nil { // it lets in whomever it can
 			t.Fatal(err)
 		}
 		time.Sleep(time.Minute)
@@ -280,13 +280,16 @@ func TestSimNearbyForged(t *testing.T) {
 		}
 		// The real one, with both people's word, in this order and the other.
 		got = askNear(t.Context(), b, ipc.NearbyJoinRequest{ID: real, Confirm: true})
-		if who := asks(t, a); who.Digits != shown(t, b) {
+		if who = asks(t, a); who.Digits != shown(t, b) {
 			t.Error("the digits differ")
 		}
 		if err := word(t, b, real, false); err != nil {
 			t.Fatal(err)
 		}
-		if err := word(t, a, "b", false); err != nil {
+		if err := word(t, a, "b", false); ipc.CodeOf(err) != ipc.CodeNotFound {
+			t.Errorf("approved by a name that anyone can take: %v", err)
+		}
+		if err := word(t, a, who.ID, false); err != nil {
 			t.Fatal(err)
 		}
 		want(t, "the same digits", got, "")
@@ -310,8 +313,8 @@ func TestSimNearbySeveral(t *testing.T) {
 			got = append(got, askNear(t.Context(), h, ipc.NearbyJoinRequest{ID: "home", Device: "same"}))
 			a.Until(10*time.Second, "it asks", func() bool { return len(a.Status().Nearby.Asking) == min(i+1, 3) })
 		}
-		if err := word(t, a, "same", false); ipc.CodeOf(err) != ipc.CodeAmbiguous {
-			t.Errorf("approve one of three of a name: %v", err)
+		if err := word(t, a, "same", true); ipc.CodeOf(err) != ipc.CodeAmbiguous {
+			t.Errorf("refuse one of three of a name: %v", err)
 		}
 		mine := shown(t, b)
 		for _, who := range a.Status().Nearby.Asking {
@@ -453,8 +456,7 @@ func TestSimNearbyFlood(t *testing.T) {
 		}
 		b.Until(time.Minute, "it is over, and the real one is still there", func() bool { return len(b.Status().Nearby.Networks) == 1 })
 		got := askNear(t.Context(), b, ipc.NearbyJoinRequest{})
-		asks(t, a)
-		if err := word(t, a, "", false); err != nil {
+		if err := word(t, a, asks(t, a).ID, false); err != nil {
 			t.Fatal(err)
 		}
 		want(t, "the real one", got, "")
