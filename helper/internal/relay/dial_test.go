@@ -104,8 +104,6 @@ func TestDialSaysWhatFailed(t *testing.T) {
 			drain(tc)
 		}
 	}
-	dead := listen(t)
-	dead.Close()
 	for name, c := range map[string]struct {
 		at    netip.AddrPort
 		host  string
@@ -113,7 +111,7 @@ func TestDialSaysWhatFailed(t *testing.T) {
 		is    error
 		words string
 	}{
-		"nobody":       {at: addrPort(dead.Addr()), step: StepTCP, words: "refused"},
+		"nobody":       {at: netip.MustParseAddrPort("127.0.0.1:1"), step: StepTCP, words: "refused"},
 		"no name":      {host: "relay.invalid:443", step: StepName, words: "relay.invalid"},
 		"hangs up":     {at: serve(t, func(net.Conn) {}), step: StepTLS},
 		"no TLS":       {at: serve(t, func(c net.Conn) { io.WriteString(c, "HTTP/1.1 400 Bad Request\r\n\r\n"); drain(c) }), step: StepTLS, words: "not speak TLS"},
