@@ -250,6 +250,10 @@ func (o *outlook) honest() ipc.Check {
 		if w.ID.IsZero() {
 			who = "the STUN server " + w.Server.String()
 		}
+		if w.What == wire.OneDrops {
+			words = append(words, "one of those on a way drops packets: "+strings.Join(o.names(w.Way), ", then "))
+			continue
+		}
 		words = append(words, who+" "+w.What.String())
 	}
 	for _, p := range o.found {
@@ -261,6 +265,13 @@ func (o *outlook) honest() ipc.Check {
 		c.Detail = strings.Join(words, "; ")
 	}
 	return c
+}
+
+func (o *outlook) names(ids []key.Public) (names []string) {
+	for _, id := range ids {
+		names = append(names, o.name(id))
+	}
+	return names
 }
 
 // dropWords is what a wire did not let in, in the order it is told.

@@ -113,6 +113,7 @@ func TestOutlook(t *testing.T) {
 
 		{"honest", outlook{}, ipc.CheckHonest, ok, "kept"},
 		{"drops", outlook{report: complaint(wire.Complaint{ID: s, What: wire.DropsPackets})}, ipc.CheckHonest, fail, "s drops packets"},
+		{"one of two drops", outlook{report: complaint(wire.Complaint{ID: s, Way: []key.Public{s, s}, What: wire.OneDrops})}, ipc.CheckHonest, fail, "one of those on a way drops packets: s, then s"},
 		{"lies", outlook{report: complaint(wire.Complaint{ID: s, What: wire.LiesOnAddress})}, ipc.CheckHonest, fail, "s lies on our address"},
 		{"stalls", outlook{report: complaint(wire.Complaint{ID: s, What: wire.AnswersNothing})}, ipc.CheckHonest, fail, "s takes what is sent and answers nothing"},
 		{"server lies", outlook{report: complaint(wire.Complaint{Server: at, What: wire.LiesOnAddress})}, ipc.CheckHonest, fail, "the STUN server 203.0.113.7:4711 lies on our address"},

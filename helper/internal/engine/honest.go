@@ -61,7 +61,7 @@ func (n *network) checkHonest() {
 		switch {
 		case c.ID.IsZero():
 			server = c.Server.String()
-		case m == nil:
+		case m == nil, len(c.Way) > 0: // kith diag tells it: one of them may be innocent
 		case n.serves(m):
 			relay, why = m.Name, c.What.String()
 		case c.What == wire.DropsPackets:

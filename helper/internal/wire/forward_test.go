@@ -3,6 +3,7 @@ package wire
 import (
 	"fmt"
 	"net/netip"
+	"slices"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -128,4 +129,38 @@ func TestForwarded(t *testing.T) {
 			})
 		}
 	}
+}
+
+// TestLyingHopOfTwo: where the second of two hops passes pings on and drops
+// packets, the way is named, and nobody alone.
+func TestLyingHopOfTwo(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRow(t, 4)
+		defer r.stop()
+		first, liar, last := r.nodes[0], r.nodes[2], r.nodes[3]
+		a, b := newGuard(first, "192.0.2.1"), newGuard(last, "192.0.2.2")
+		defer a.stop()
+		defer b.stop()
+		r.nodes[1].wire.Seek(liar.id())
+		last.wire.Seek(liar.id())
+		first.wire.SetChains(last.id(), [][]key.Public{r.via(0, 3)})
+		last.wire.SetChains(first.id(), [][]key.Public{r.via(3, 0)})
+		a.configure(b)
+		b.configure(a)
+		first.wire.Want(last.id(), true)
+		last.wire.Want(first.id(), true)
+		time.Sleep(time.Second)
+		if d := a.ping(b, time.Second); d < 0 {
+			t.Fatal("no packet")
+		}
+		r.segs[2].SetFilter(func(d udptest.Datagram) bool {
+			f, ok := frameOf(d, liar, last)
+			return !ok || classify(f.data) != looksWireGuard
+		})
+		talk(a, b, 15*time.Second)
+		got := first.wire.Net().Complaints
+		if len(got) != 1 || got[0].What != OneDrops || !slices.Equal(got[0].Way, r.via(0, 3)) {
+			t.Errorf("complaints %+v", got)
+		}
+	})
 }

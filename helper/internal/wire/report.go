@@ -52,6 +52,7 @@ type RelayReport struct {
 type Complaint struct {
 	ID     key.Public     // zero: not a peer
 	Server netip.AddrPort // of STUN
+	Way    []key.Public   // with OneDrops: the forwarders in order, ID being the first
 	What   Misbehaviour
 	Since  time.Time
 }
@@ -62,11 +63,12 @@ type Misbehaviour uint8
 const (
 	DropsPackets   Misbehaviour = iota + 1 // passes pings on, and not what is between them
 	LiesOnAddress                          // says another address of ours than all others do
+	OneDrops                               // one of those on a way passes pings on, and not what is between them
 	AnswersNothing                         // takes what is sent on its link, and says nothing
 )
 
 func (m Misbehaviour) String() string {
-	return [...]string{"", "drops packets", "lies on our address", "takes what is sent and answers nothing"}[m]
+	return [...]string{"", "drops packets", "lies on our address", "drops packets, or one after it does", "takes what is sent and answers nothing"}[m]
 }
 
 // Net tells what the wire has found out.

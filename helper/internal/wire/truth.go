@@ -84,15 +84,22 @@ func (p *peer) demote(q *path, now time.Time) {
 	}
 	c.distrusted = append(c.distrusted, distrust{q.place, now.Add(distrustFor)})
 	p.wire.log.Info("a path loses packets and not pings", "peer", p.id.Short(), "kind", q.kind)
-	if q.isChain() && len(q.chain.hops()) == 1 {
-		p.wire.complain(Complaint{ID: p.wire.names(&q.chain)[0], What: DropsPackets, Since: now})
+	if q.isChain() {
+		way := p.wire.names(&q.chain)
+		c := Complaint{ID: way[0], What: DropsPackets, Since: now}
+		if len(way) > 1 {
+			// Who of them it is cannot be told: one that passes what ends before it
+			// may drop what goes further.
+			c.What, c.Way = OneDrops, way
+		}
+		p.wire.complain(c)
 	}
 	q.mtu, q.sizeTries, q.sizeDue = 0, 0, now // or it has become narrower
 }
 
 // complain keeps a complaint for the report.
 func (w *Wire) complain(c Complaint) {
-	w.grievances = slices.DeleteFunc(w.grievances, func(o Complaint) bool { return o.ID == c.ID && o.What == c.What })
+	w.grievances = slices.DeleteFunc(w.grievances, func(o Complaint) bool { return o.ID == c.ID && o.What == c.What && slices.Equal(o.Way, c.Way) })
 	if len(w.grievances) >= maxComplaints {
 		w.grievances = slices.Delete(w.grievances, 0, 1)
 	}
