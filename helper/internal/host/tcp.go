@@ -11,6 +11,7 @@ import (
 	"golang.org/x/net/http/httpproxy"
 
 	"kith.internal/helper/internal/osnet/bypass"
+	"kith.internal/helper/internal/osnet/nat64"
 )
 
 // keepAlive finds out the far end that is gone without a word; frames of a link
@@ -23,10 +24,19 @@ func (Host) ListenTCP(ctx context.Context, addr string) (net.Listener, error) {
 	return c.Listen(ctx, "tcp", addr)
 }
 
-// DialTCP connects to addr, around an exit node.
+// DialTCP connects to addr, around an exit node. Where the host has no way for
+// IPv4, its network's NAT64 may have one.
 func (Host) DialTCP(ctx context.Context, network, addr string) (net.Conn, error) {
 	d := net.Dialer{KeepAliveConfig: keepAlive, Control: bypass.Control}
-	return d.DialContext(ctx, network, addr)
+	c, err := d.DialContext(ctx, network, addr)
+	if at, bad := netip.ParseAddrPort(addr); bad == nil && network == "tcp" && nat64.Lacking(err) {
+		if six := nat64.Embed(at.Addr()); six.IsValid() {
+			if c, err := d.DialContext(ctx, network, netip.AddrPortFrom(six, at.Port()).String()); err == nil {
+				return c, nil
+			}
+		}
+	}
+	return c, err
 }
 
 // Proxy is what HTTPS_PROXY and NO_PROXY say of host.

@@ -7,7 +7,10 @@ import (
 	"net"
 	"net/netip"
 	"os"
+	"sync/atomic"
 	"syscall"
+
+	"kith.internal/helper/internal/osnet/nat64"
 )
 
 const (
@@ -19,7 +22,8 @@ const (
 // sockets is the host's Conn: a socket a family.
 type sockets struct {
 	port   uint16
-	v4, v6 *socket // nil where the host lacks the family
+	v4, v6 *socket     // nil where the host lacks the family
+	no4    atomic.Bool // IPv4 was of no use lately: it may be behind a NAT64
 }
 
 // Listen opens the port on all addresses of the host, in IPv4 and IPv6, or in
@@ -75,11 +79,25 @@ func (c *sockets) each(do func(*socket) error) error {
 }
 
 func (c *sockets) Readers() (out []func([]Packet) (int, error)) {
-	c.each(func(s *socket) error {
-		out = append(out, s.read)
-		return nil
-	})
+	if c.v4 != nil {
+		out = append(out, c.v4.read)
+	}
+	if c.v6 != nil {
+		out = append(out, c.read6)
+	}
 	return out
+}
+
+// read6 says IPv4 to what a NAT64 has translated.
+func (c *sockets) read6(pkts []Packet) (int, error) {
+	n, err := c.v6.read(pkts)
+	if c.no4.Load() {
+		for i := range pkts[:n] {
+			p := &pkts[i]
+			p.Addr = netip.AddrPortFrom(nat64.Extract(p.Addr.Addr()), p.Addr.Port())
+		}
+	}
+	return n, err
 }
 
 func (c *sockets) WriteBatch(bufs [][]byte, to netip.AddrPort, src Source) error {
@@ -97,11 +115,38 @@ func (c *sockets) WriteBatch(bufs [][]byte, to netip.AddrPort, src Source) error
 	if s == nil || !addr.IsValid() {
 		return fmt.Errorf("send to %v: %w", to, syscall.EAFNOSUPPORT)
 	}
+	from := src
 	if src.Addr.Is4() != addr.Is4() || Index(addr) != 0 && Index(addr) != src.Index {
+		from = Source{}
+	}
+	err := s.write(bufs, netip.AddrPortFrom(addr, to.Port()), from)
+	if addr.Is4() {
+		err = c.translated(err, bufs, netip.AddrPortFrom(addr, to.Port()), src)
+	}
+	if err != nil {
+		return fmt.Errorf("send to %v: %w", to, plain(err))
+	}
+	return nil
+}
+
+// translated sends what found no way for IPv4 by IPv6, for a NAT64 to pass on.
+func (c *sockets) translated(err error, bufs [][]byte, to netip.AddrPort, src Source) error {
+	if !nat64.Lacking(err) || c.v6 == nil {
+		if err == nil && c.no4.Load() {
+			c.no4.Store(false)
+		}
+		return err
+	}
+	six := nat64.Embed(to.Addr())
+	if !six.IsValid() {
+		return err
+	}
+	c.no4.Store(true)
+	if src.Addr.Is4() {
 		src = Source{}
 	}
-	if err := s.write(bufs, netip.AddrPortFrom(addr, to.Port()), src); err != nil {
-		return fmt.Errorf("send to %v: %w", to, plain(err))
+	if c.v6.write(bufs, netip.AddrPortFrom(six, to.Port()), src) != nil {
+		return err
 	}
 	return nil
 }

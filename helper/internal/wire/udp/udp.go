@@ -1,6 +1,6 @@
 // Package udp owns the sockets of one network's wire: one port for IPv4 and
 // IPv6, read and written in batches. It knows datagrams and addresses, nothing
-// of what is in them. It sends around an exit node, and imports of ours bypass alone.
+// of what is in them. It sends around an exit node, and imports of ours bypass and nat64 alone.
 package udp
 
 import (
