@@ -194,7 +194,7 @@ var shareWhys = map[ipc.Code]string{
 	ipc.CodePassInvalid:  "the friend's device does not take this one for yours",
 	ipc.CodeGuestDenied:  "this device was taken off it",
 	ipc.CodeLimit:        "as many devices use it as the owner allows",
-	ipc.CodeNotShared:    "the device is not shared any more",
+	ipc.CodeNotShared:    "what was shared has left the owner's network",
 	ipc.CodeExists:       "this device is in that network itself, or reaches it through another of its own",
 	ipc.CodeLinkForeign:  "the friend's side does not know it, or its addresses are those of a network here",
 	ipc.CodeNotConnected: "{network} is not connected",

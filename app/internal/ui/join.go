@@ -13,6 +13,7 @@ import (
 	"fyne.io/fyne/v2/widget"
 
 	"kith.internal/app/internal/model"
+	"kith.internal/app/internal/text"
 	"kith.internal/ipc"
 )
 
@@ -252,7 +253,11 @@ func (j *joinDialog) done(err error, good func()) {
 		good()
 	case !open:
 	case ipc.CodeOf(err) == ipc.CodeTimeout:
-		j.stage.SetText(s.say("join.later", "sponsor", p.Sponsor))
+		later := text.Key("join.later")
+		if p.Kind == "share" {
+			later = "share.later"
+		}
+		j.stage.SetText(s.say(later, "sponsor", p.Sponsor))
 	default:
 		j.bar.Hide()
 		j.stage.Hide()
@@ -261,7 +266,15 @@ func (j *joinDialog) done(err error, good func()) {
 		j.device.Enable()
 		j.cancel.SetText(s.say("button.cancel"))
 		j.join.Enable()
-		j.fail(s.words(err))
+		words := s.words(err)
+		switch code := ipc.CodeOf(err); {
+		case p.Kind != "share":
+		case code == ipc.CodeNotAdmin:
+			words = s.say("share.notadmin")
+		case code == ipc.CodeNotShared:
+			words = s.say("share.gone")
+		}
+		j.fail(words)
 	}
 }
 

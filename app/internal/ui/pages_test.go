@@ -148,6 +148,12 @@ func TestShareADevice(t *testing.T) {
 	b.click("Make a link")
 	b.see("Choose what the friend may use.")
 	b.did1("")
+	b.fake.err = ipc.Errorf(ipc.CodeUsage, `"http/tcp" is not a port such as 445/tcp, 60000-61000/udp or all`)
+	b.click("SSH")
+	b.click("Make a link")
+	b.see("Write ports as 8096/tcp or 60000-61000/udp")
+	b.fake.err = nil
+	b.fake.calls = nil
 	b.click("Everything")
 	b.click("Make a link")
 	b.did1("share [laptop] [all] exit false confirm true for 2592000")
@@ -177,6 +183,10 @@ func TestSharing(t *testing.T) {
 	b.see("bens-laptop loses access to nas at once")
 	b.click("Take off")
 	b.did1("share revoke s1 fd00::b")
+	b.see("Where they differ, somebody else has accepted your link")
+	b.click("Give up…")
+	b.see("All devices of your network lose media. To have it again takes a new link.")
+	b.did1("")
 	b.click("Give up")
 	b.did1("share remove s3")
 	b.Open("devices")
@@ -196,6 +206,19 @@ func TestAcceptAShare(t *testing.T) {
 	b.see("Accept a share", "chris-nas", "Shared by", "media and 2 more", "Web pages, 8096/tcp · as exit node", "2026-04-03 12:00", "It opens once the owner has compared words with you.", "Nothing happens before you click Accept.")
 	b.did1("")
 	test.Type(b.join.device, "Anna")
+	for _, c := range []struct {
+		err  *ipc.Error
+		want string
+	}{
+		{ipc.Errorf(ipc.CodeNotAdmin, "x"), "A share is accepted on an admin's device of your network"},
+		{ipc.Errorf(ipc.CodeLinkUsed, "x"), "This link was used already. Ask for a new one."},
+		{ipc.Errorf(ipc.CodeNotShared, "x"), "What was shared has left your friend's network."},
+	} {
+		b.fake.err = c.err
+		b.click("Accept")
+		b.see(c.want)
+	}
+	b.fake.err, b.fake.calls = nil, nil
 	b.click("Accept")
 	b.did1(`accept kith://share/abc into "id-home" as "Anna"`)
 	b.see("tell them these words: one  two")

@@ -184,7 +184,11 @@ func (f *shareForm) do() {
 	}, func(err error) {
 		f.ok.Enable()
 		if err != nil {
-			say(f.problem, s.words(err))
+			words := s.words(err)
+			if ipc.CodeOf(err) == ipc.CodeUsage { // all but the ports is chosen from lists
+				words = s.say("share.badports")
+			}
+			say(f.problem, words)
 			return
 		}
 		until := ""

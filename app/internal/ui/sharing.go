@@ -164,11 +164,9 @@ func (p *sharing) given(body *fyne.Container, sh model.Share) {
 	if sh.State == ipc.ShareConfirm {
 		body.Add(container.NewVBox(
 			para(s.say("share.compare", "label", sh.Label)),
-			widget.NewLabelWithStyle(clean(strings.Join(sh.Words, "  ")), fyne.TextAlignLeading, fyne.TextStyle{Bold: true})))
-		row.Add(p.button("share.same", widget.HighImportance, func(ctx context.Context) error {
-			_, err := s.env.Helper.ShareApprove(ctx, ipc.ShareIDRequest{Network: sh.Net, Share: sh.ID})
-			return err
-		}))
+			widget.NewLabelWithStyle(clean(strings.Join(sh.Words, "  ")), fyne.TextAlignLeading, fyne.TextStyle{Bold: true}),
+			faint(s.say("share.differ"))))
+		row.Add(p.approve(sh))
 	}
 	if !sh.Over() {
 		revoke := widget.NewButton(s.say("share.revoke"), func() {
@@ -226,21 +224,30 @@ func (p *sharing) received(body *fyne.Container, sh model.Share) {
 		body.Add(para(s.say("share.compare.friend")))
 		body.Add(widget.NewLabelWithStyle(clean(strings.Join(sh.Words, "  ")), fyne.TextAlignLeading, fyne.TextStyle{Bold: true}))
 	}
-	body.Add(container.NewHBox(p.button("share.remove", widget.MediumImportance, func(ctx context.Context) error {
-		_, err := s.env.Helper.ShareRemove(ctx, ipc.ShareIDRequest{Network: sh.Net, Share: sh.ID})
-		return err
-	})))
+	giveUp := widget.NewButton(s.say("share.remove"), func() {
+		s.confirm(s.say("share.remove.title"), s.say("share.remove.text", "device", sh.Name), s.say("share.remove.do"), func() {
+			s.slow(func(ctx context.Context) error {
+				_, err := s.env.Helper.ShareRemove(ctx, ipc.ShareIDRequest{Network: sh.Net, Share: sh.ID})
+				return err
+			}, s.failed)
+		})
+	})
+	enable(giveUp, s.view.May)
+	body.Add(container.NewHBox(giveUp))
 }
 
-// button does slow work once a click.
-func (p *sharing) button(key string, imp widget.Importance, work func(context.Context) error) *widget.Button {
-	words := map[string]string{"share.same": p.s.say("share.same"), "share.remove": p.s.say("share.remove")}[key]
+// approve opens a share once the words are the same.
+func (p *sharing) approve(sh model.Share) *widget.Button {
+	s := p.s
 	var b *widget.Button
-	b = widget.NewButton(words, func() {
+	b = widget.NewButton(s.say("share.same"), func() {
 		b.Disable()
-		p.s.slow(work, func(err error) { b.Enable(); p.s.failed(err) })
+		s.slow(func(ctx context.Context) error {
+			_, err := s.env.Helper.ShareApprove(ctx, ipc.ShareIDRequest{Network: sh.Net, Share: sh.ID})
+			return err
+		}, func(err error) { b.Enable(); s.failed(err) })
 	})
-	b.Importance = imp
-	enable(b, p.s.view.May)
+	b.Importance = widget.HighImportance
+	enable(b, s.view.May)
 	return b
 }
