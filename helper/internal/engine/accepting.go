@@ -314,9 +314,6 @@ func (e *Engine) acceptShare(l *link.Share, text string, req ipc.ShareAcceptRequ
 	if label == "" {
 		label = n.set.Device
 	}
-	if err := roster.ValidLabel(label); err != nil {
-		return nil, nil, writeError(err)
-	}
 	if issuersLive(&n.secrets) >= issuersMost {
 		return nil, nil, ipc.Errorf(ipc.CodeLimit, "%s has %d friends' shares already", n.alias, issuersMost)
 	}

@@ -248,7 +248,10 @@ func (e *Engine) ShareList(ctx context.Context, _ server.Caller, req ipc.Network
 // ShareApprove says that the words are the same as the friend's.
 func (e *Engine) ShareApprove(ctx context.Context, _ server.Caller, req ipc.ShareIDRequest) (ipc.ShareAnswer, error) {
 	return e.onShare(ctx, req, func(n *network, s *guest.State) error {
+		over := s.Over(time.Now())
 		switch {
+		case over != nil:
+			return over
 		case s.By == nil:
 			return ipc.Errorf(ipc.CodeNotFound, "nobody has accepted that share yet")
 		case s.Accepted():

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net/netip"
 	"slices"
+	"strings"
 	"time"
 
 	"kith.internal/dns"
@@ -55,6 +56,11 @@ func (e *Engine) ShareAccept(ctx context.Context, _ server.Caller, req ipc.Share
 	l, err := parseShare(req.Link)
 	if err != nil {
 		return ipc.ShareAnswer{}, err
+	}
+	if req.Label = strings.ToLower(req.Label); req.Label != "" { // before a network is founded for it
+		if err := roster.ValidLabel(req.Label); err != nil {
+			return ipc.ShareAnswer{}, writeError(err)
+		}
 	}
 	type begun struct {
 		n *network
@@ -125,11 +131,25 @@ func (e *Engine) ShareRemove(ctx context.Context, _ server.Caller, req ipc.Share
 		}
 		out := ipc.ShareAnswer{Schema: ipc.Schema, Share: sh}
 		if a := n.accepts[sid]; a != nil {
+			if a.wait { // the owner's side has taken it
+				defer n.remember(a.kept)
+			}
 			a.end(ipc.Errorf(ipc.CodeNotFound, "the share was given up"))
 			return out, nil
 		}
 		return out, n.giveUp(sid)
 	})
+}
+
+// remember keeps that a share was given up which nobody has approved yet: its link is
+// used.
+func (n *network) remember(kept store.Issuer) {
+	err := n.updateIssuer(kept.Network, kept.Share, func(s *store.Issuer) {
+		*s = store.Issuer{Network: kept.Network, Share: kept.Share, Gone: true, Since: time.Now()}
+	})
+	if err != nil {
+		n.e.log.Error("keep that a friend's share was given up", "network", n.alias, "err", err)
+	}
 }
 
 // giveUp ends a share on the friend's side: where this device passes it on, for
@@ -274,6 +294,8 @@ func (n *network) whyNotVisiting(w *store.Visit, q *store.VisitShare, v *guest.V
 		return ipc.Errorf(ipc.CodeNotConnected, "%s is not connected", n.alias)
 	case s.refused[q.Share] != nil:
 		return s.refused[q.Share]
+	case len(v.Targets) == 0:
+		return ipc.Errorf(ipc.CodeNotShared, "what was shared has left the owner's network")
 	case !v.Trusted(time.Now()):
 		return ipc.Errorf(ipc.CodeTimeout, "no device of the owner's has answered for a week")
 	}

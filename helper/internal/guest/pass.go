@@ -255,7 +255,7 @@ func (j Judge) keys(p *Pass, s *State) error {
 		}
 	}
 	if others >= int(s.MaxGuests) {
-		return ipc.Errorf(ipc.CodeLimit, "the share has its %d guests already", s.MaxGuests)
+		return ipc.Errorf(ipc.CodeLimit, "as many devices as the share is for come by it already: %d", s.MaxGuests)
 	}
 	return nil
 }

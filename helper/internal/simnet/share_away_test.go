@@ -108,3 +108,84 @@ func TestSimShareGivenUp(t *testing.T) {
 		phone.Reach(sharedNAS, 10*time.Second)
 	})
 }
+
+// TestSimShareLabel: what a friend calls itself is a label, whatever its case; what
+// cannot be one is refused before anything is founded for it.
+func TestSimShareLabel(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		net := New(t)
+		l := net.LAN("lan")
+		nas, anna := net.Host("nas", l), net.Host("anna", l)
+		nas.Start()
+		anna.Start()
+		nas.Create("home")
+		link := nas.share(ipc.ShareRequest{Devices: []string{"nas"}})
+		accept := func(label string) error {
+			_, err := anna.Engine.ShareAccept(t.Context(), server.Caller{}, ipc.ShareAcceptRequest{Link: link, Label: label})
+			return err
+		}
+		for _, label := range []string{"Anna B", "-", "<b>"} {
+			if err := accept(label); ipc.CodeOf(err) != ipc.CodeNameInvalid {
+				t.Errorf("%q: %v", label, err)
+			}
+		}
+		if w := anna.Status().Networks; len(w) > 0 {
+			t.Errorf("what was refused has founded %+v", w)
+		}
+		if err := accept("Anna"); err != nil || nas.given().Label != "anna" {
+			t.Errorf("%v; the owner sees %q", err, nas.given().Label)
+		}
+	})
+}
+
+// TestSimShareApproveOver: what was taken back is not approved any more, and a link
+// that was given up while it waited is said to be used.
+func TestSimShareApproveOver(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		nas, anna, _ := sharing(t)
+		link := nas.share(ipc.ShareRequest{Devices: []string{"nas"}, Confirm: true})
+		if s, err := anna.accept(link); err != nil || s.State != ipc.ShareConfirm {
+			t.Fatalf("%+v, %v", s, err)
+		}
+		if _, err := anna.Engine.ShareRemove(t.Context(), server.Caller{}, ipc.ShareIDRequest{Share: "nas"}); err != nil {
+			t.Fatal(err)
+		}
+		for range 2 {
+			if _, err := anna.accept(link); ipc.CodeOf(err) != ipc.CodeLinkUsed {
+				t.Errorf("given up, and accepted again: %v", err)
+			}
+			anna.Restart()
+		}
+		if s := nas.given(); len(s.Refused) > 0 {
+			t.Errorf("its own former acceptance is told the owner as somebody's: %+v", s.Refused)
+		}
+		revoke := ipc.ShareIDRequest{Share: "nas"}
+		if _, err := nas.Engine.ShareRevoke(t.Context(), server.Caller{}, revoke); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := nas.Engine.ShareApprove(t.Context(), server.Caller{}, revoke); ipc.CodeOf(err) != ipc.CodeShareRevoked {
+			t.Errorf("approved after it was taken back: %v", err)
+		}
+	})
+}
+
+// TestSimShareAllLeft: where all that was shared has left, the friend is told so.
+func TestSimShareAllLeft(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		nas, anna, _ := sharing(t)
+		desk := nas.net.Host("desk", lanOf(nas))
+		desk.Start()
+		if err := desk.Join(nas.Invite("", 1)); err != nil {
+			t.Fatal(err)
+		}
+		mustAccept(t, anna, nas.share(ipc.ShareRequest{Devices: []string{"desk"}}))
+		anna.Reach("desk.home.internal", 5*time.Second)
+		if _, err := nas.Engine.DeviceRevoke(t.Context(), server.Caller{}, ipc.DeviceRequest{Device: "desk"}); err != nil {
+			t.Fatal(err)
+		}
+		anna.Until(time.Minute, "anna hears of it", func() bool {
+			s := anna.received()
+			return s.Why != nil && *s.Why == ipc.CodeNotShared
+		})
+	})
+}
