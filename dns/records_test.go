@@ -210,6 +210,7 @@ func TestValidSuffix(t *testing.T) {
 	for s, want := range map[string]bool{
 		".": true, "corp.example.com": true, "example.com": true, "corp": true, "lan": true, "consul": true, "home.arpa": true,
 		"10.in-addr.arpa": true, "work.internal": true,
+		"google.internal": false, "metadata.google.internal": false, "agoogle.internal": true,
 		"com": false, "co.uk": false, "github.io": false, "in-addr.arpa": false, "arpa": false, "internal": false, "": false,
 		"onion": false, "a..b": false, "Corp.example": false, "a\nb.example": false,
 	} {

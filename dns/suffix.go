@@ -17,6 +17,11 @@ func ValidSuffix(s string) error {
 	case s == Domain:
 		return fmt.Errorf("%s is shared by all networks", Domain)
 	}
+	if below, ok := strings.CutSuffix(s, "."+Domain); ok {
+		if top := below[strings.LastIndexByte(below, '.')+1:]; reserved[top] { // a cloud's metadata server
+			return fmt.Errorf("%s.%s is in use by other software", top, Domain)
+		}
+	}
 	if err := validName(s); err != nil {
 		return err
 	}

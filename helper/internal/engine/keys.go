@@ -264,7 +264,7 @@ func (n *network) asksOf(m *roster.Member) []replica.Ask {
 	}
 	var out []replica.Ask
 	for _, a := range l.Asks {
-		if a.Kind == replica.AskRename && a.Name != m.Name && roster.ValidLabel(a.Name) == nil ||
+		if a.Kind == replica.AskRename && a.Name != m.Name && validDevice(a.Name) == nil ||
 			a.Kind == replica.AskRenew && a.N > m.N ||
 			a.Kind == replica.AskRelay && relayAsked(a) != nil && !sameRelay(relayAsked(a), m.Relay) ||
 			a.Kind == replica.AskExit && !m.Exit || a.Kind == replica.AskRoute && len(missingRoutes(a.Routes, m.Routes)) > 0 {

@@ -128,3 +128,26 @@ func respell(name, from, to string) string {
 	}
 	return name
 }
+
+// validDevice wants a name that resolves, which is less than every member takes:
+// what members take can never change.
+func validDevice(name string) error {
+	if err := roster.ValidLabel(name); err != nil {
+		return err
+	}
+	if err := dns.ValidHost(name); err != nil {
+		return fmt.Errorf("%w: %w", roster.ErrName, err)
+	}
+	return nil
+}
+
+// validNetwork wants the name of a network whose zone is served.
+func validNetwork(name string) error {
+	if err := roster.ValidNetworkName(name); err != nil {
+		return err
+	}
+	if err := dns.ValidNetwork(name); err != nil {
+		return fmt.Errorf("%w: %w", roster.ErrName, err)
+	}
+	return nil
+}

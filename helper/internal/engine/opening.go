@@ -231,7 +231,7 @@ func (n *network) showAsking(o *opening, a *asking) error {
 	if o.closed {
 		return errNearbyClosed
 	}
-	if err := roster.ValidLabel(a.Name); err != nil {
+	if err := validDevice(a.Name); err != nil {
 		return ipc.Errorf(ipc.CodeNameInvalid, "the device's name is not valid: %w", err)
 	}
 	if err := n.admissible(a.Request); err != nil {

@@ -92,7 +92,7 @@ func (n *network) admit(on *live, invite key.Public, req join.Request, sig [64]b
 	if !roster.VerifyInvite(i.Key, i.ID, req.Device, req.WG, sig) {
 		return join.Answer{}, errors.New("the joiner does not hold the invite's key")
 	}
-	if err := roster.ValidLabel(req.Name); err != nil {
+	if err := validDevice(req.Name); err != nil {
 		return join.Answer{}, ipc.Errorf(ipc.CodeNameInvalid, "%s", err.Error())
 	}
 	v := n.book.View()

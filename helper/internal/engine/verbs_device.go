@@ -74,7 +74,7 @@ func (e *Engine) DeviceList(ctx context.Context, _ server.Caller, req ipc.Networ
 // DeviceRename names a device: at once where this one may, else this device
 // asks an admin for its own new name.
 func (e *Engine) DeviceRename(ctx context.Context, _ server.Caller, req ipc.DeviceRequest) (ipc.DeviceAnswer, error) {
-	if err := roster.ValidLabel(req.Name); err != nil {
+	if err := validDevice(req.Name); err != nil {
 		return ipc.DeviceAnswer{}, writeError(err)
 	}
 	return e.onDevice(ctx, req, func(n *network, k key.Public) (ipc.DeviceAnswer, error) {

@@ -18,7 +18,7 @@ import (
 
 // Create founds a network with this device as its first owner.
 func (e *Engine) Create(ctx context.Context, _ server.Caller, req ipc.CreateRequest) (ipc.CreateAnswer, error) {
-	if err := roster.ValidNetworkName(req.Name); err != nil {
+	if err := validNetwork(req.Name); err != nil {
 		return ipc.CreateAnswer{}, writeError(err)
 	}
 	name, _, err := e.deviceName(req.Device)
@@ -164,9 +164,12 @@ func newKeys(n uint64) store.Keys {
 // which.
 func (e *Engine) deviceName(asked string) (name string, chosen bool, err error) {
 	if asked == "" {
-		return roster.MakeLabel(e.cfg.Host.Name()), false, nil
+		if name = roster.MakeLabel(e.cfg.Host.Name()); validDevice(name) != nil { // "localhost"
+			name = "device"
+		}
+		return name, false, nil
 	}
-	if err := roster.ValidLabel(asked); err != nil {
+	if err := validDevice(asked); err != nil {
 		return "", false, writeError(err)
 	}
 	return asked, true, nil
