@@ -35,9 +35,12 @@ type CreateAnswer struct {
 	Phrase  string  `json:"phrase,omitempty"` // 24 words
 }
 
+// InviteUses is the most uses that an invite can be counted for.
+const InviteUses = 1000
+
 type InviteRequest struct {
 	Network string   `json:"network"`
-	Uses    int      `json:"uses"` // 0 is unlimited
+	Uses    int      `json:"uses"` // 1 to InviteUses; 0 is unlimited
 	Expires Seconds  `json:"expires"`
 	Tags    []string `json:"tags"`
 }

@@ -68,6 +68,9 @@ type Peer struct {
 	AddedBy       string          `json:"added_by"` // the device that let it in, or "root"
 }
 
+// PingCount is the most echoes that can be asked for.
+const PingCount = 10_000
+
 type PingRequest struct {
 	Network     string `json:"network"`
 	Host        string `json:"host"` // name, FQDN or overlay address

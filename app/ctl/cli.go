@@ -1,7 +1,6 @@
 package main
 
 import (
-	"errors"
 	"fmt"
 	"math"
 	"strconv"
@@ -93,9 +92,9 @@ func (u *uses) UnmarshalText(b []byte) error {
 		*u = 0
 		return nil
 	}
-	n, err := strconv.ParseUint(string(b), 10, 16)
-	if err != nil || n == 0 {
-		return errors.New("expected a number from 1 to 65535, or unlimited")
+	n, err := strconv.Atoi(string(b))
+	if err != nil || n < 1 || n > ipc.InviteUses {
+		return fmt.Errorf("expected a number from 1 to %d, or unlimited", ipc.InviteUses)
 	}
 	*u = uses(n)
 	return nil

@@ -15,8 +15,8 @@ type pingCmd struct {
 }
 
 func (c *pingCmd) Validate() error {
-	if c.Count != nil && (*c.Count < 1 || *c.Count > 1_000_000) {
-		return errors.New("the count is a number from 1 to 1000000")
+	if c.Count != nil && (*c.Count < 1 || *c.Count > ipc.PingCount) {
+		return fmt.Errorf("the count is a number from 1 to %d", ipc.PingCount)
 	}
 	return nil
 }

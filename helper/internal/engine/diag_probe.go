@@ -31,15 +31,15 @@ type probed struct {
 var errReached = errors.New("reached")
 
 // probeRelays connects to the relays of the networks that are up, or of the one
-// named, all at once.
-func (e *Engine) probeRelays(ctx context.Context, name string) map[roster.ID][]probed {
+// given, all at once.
+func (e *Engine) probeRelays(ctx context.Context, only *network) map[roster.ID][]probed {
 	type target struct {
 		network roster.ID
 		relay   *roster.Member
 	}
 	targets, err := call(ctx, e, func() (out []target, _ error) {
 		for _, n := range e.nets {
-			if n.on == nil || name != "" && name != n.alias && name != n.name() {
+			if n.on == nil || only != nil && n != only {
 				continue
 			}
 			relays := n.relaysByUse()

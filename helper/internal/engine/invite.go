@@ -18,7 +18,6 @@ import (
 const (
 	inviteDefault = 24 * time.Hour
 	inviteLongest = 365 * 24 * time.Hour
-	usesMost      = 1000
 
 	// ackWithin is how long an always-on device has to say that it holds an
 	// invite: a person waits.
@@ -37,8 +36,8 @@ func (e *Engine) Invite(ctx context.Context, _ server.Caller, req ipc.InviteRequ
 	if life < time.Minute || life > inviteLongest {
 		return ipc.InviteAnswer{}, ipc.Errorf(ipc.CodeUsage, "an invite lasts between a minute and a year")
 	}
-	if req.Uses < 0 || req.Uses > usesMost {
-		return ipc.InviteAnswer{}, ipc.Errorf(ipc.CodeUsage, "an invite has 1 to %d uses, or unlimited", usesMost)
+	if req.Uses < 0 || req.Uses > ipc.InviteUses {
+		return ipc.InviteAnswer{}, ipc.Errorf(ipc.CodeUsage, "an invite has 1 to %d uses, or unlimited", ipc.InviteUses)
 	}
 	w := inviting{e: e, req: req, expires: time.Now().Add(life)}
 	var err error

@@ -2,6 +2,7 @@ package engine
 
 import (
 	"context"
+	"errors"
 	"slices"
 	"strings"
 	"time"
@@ -77,6 +78,9 @@ func (w *sharing) write(ctx context.Context, sponsor key.Public) error {
 		value, err := w.share.Encode()
 		if err != nil {
 			return struct{}{}, ipc.Errorf(ipc.CodeUsage, "%w", err)
+		}
+		if _, err := w.n.shareLink(w.key, &guest.State{SID: w.sid, Share: &w.share}).Encode(); errors.Is(err, link.ErrTooLong) {
+			return struct{}{}, ipc.Errorf(ipc.CodeUsage, "%w: name fewer port ranges, or give shorter names", err)
 		}
 		return struct{}{}, w.n.write(func(a *roster.Author) error { _, err := a.Set(w.sid.Key(), value); return err })
 	})

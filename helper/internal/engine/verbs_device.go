@@ -2,6 +2,7 @@ package engine
 
 import (
 	"context"
+	"net/netip"
 	"strings"
 	"time"
 
@@ -13,7 +14,7 @@ import (
 	"kith.internal/ipc/server"
 )
 
-// device finds a member by name, full name or the beginning of its key; "" is
+// deviceNamed finds a member by name, full name, address or the beginning of its key; "" is
 // this device.
 func (n *network) deviceNamed(name string) (key.Public, error) {
 	v := n.book.View()
@@ -23,6 +24,11 @@ func (n *network) deviceNamed(name string) (key.Public, error) {
 	}
 	if m := v.ByName(strings.TrimSuffix(name, "."+n.alias+"."+dns.Domain)); m != nil {
 		return m.Key, nil
+	}
+	if a, err := netip.ParseAddr(name); err == nil {
+		if m := v.ByAddr(a); m != nil {
+			return m.Key, nil
+		}
 	}
 	var found []key.Public
 	for _, m := range v.Members {

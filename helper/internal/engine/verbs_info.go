@@ -17,7 +17,6 @@ const (
 	pingEvery   = time.Second
 	pingQuick   = 200 * time.Millisecond // while waiting for a direct path
 	pingTimeout = 5 * time.Second
-	pingMost    = 10_000
 	pingDefault = 4
 	untilDirect = 300 // a minute of quick ones
 )
@@ -34,8 +33,8 @@ type target struct {
 
 // Ping sends ICMP echoes through the TUN, as any program's packets go.
 func (e *Engine) Ping(ctx context.Context, _ server.Caller, req ipc.PingRequest, send func(ipc.PingReply) error) error {
-	if req.Count < 0 || req.Count > pingMost {
-		return ipc.Errorf(ipc.CodeUsage, "the count is 1 to %d", pingMost)
+	if req.Count < 0 || req.Count > ipc.PingCount {
+		return ipc.Errorf(ipc.CodeUsage, "the count is 1 to %d", ipc.PingCount)
 	}
 	count := req.Count
 	switch {
@@ -184,7 +183,16 @@ func (n *network) aim(k key.Public) (target, error) {
 
 // Diag is a list of checks, each with its fix.
 func (e *Engine) Diag(ctx context.Context, _ server.Caller, req ipc.NetworkRequest) (ipc.Diag, error) {
-	found := e.probeRelays(ctx, req.Network)
+	only, err := call(ctx, e, func() (*network, error) {
+		if req.Network == "" {
+			return nil, nil
+		}
+		return e.named(req.Network)
+	})
+	if err != nil {
+		return ipc.Diag{}, err
+	}
+	found := e.probeRelays(ctx, only)
 	return call(ctx, e, func() (ipc.Diag, error) {
 		d := ipc.Diag{Schema: ipc.Schema}
 		add := func(c ipc.Check) {
@@ -195,10 +203,9 @@ func (e *Engine) Diag(ctx context.Context, _ server.Caller, req ipc.NetworkReque
 		}
 		e.diag(add)
 		for _, n := range e.nets {
-			if req.Network != "" && req.Network != n.alias && req.Network != n.name() {
-				continue
+			if only == nil || only == n {
+				n.diag(add, found[n.id])
 			}
-			n.diag(add, found[n.id])
 		}
 		return d, nil
 	})

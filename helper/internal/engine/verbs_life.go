@@ -3,6 +3,7 @@ package engine
 import (
 	"context"
 	"errors"
+	"strings"
 	"time"
 
 	"kith.internal/helper/internal/roster"
@@ -22,12 +23,19 @@ func (e *Engine) Leave(ctx context.Context, _ server.Caller, req ipc.NetworkRequ
 	}
 	l, err := call(ctx, e, func() (left, error) {
 		n, err := e.named(req.Network)
-		if err != nil {
-			if j := e.joinNamed(req.Network); j != nil {
+		if j, jerr := e.joinNamed(req.Network); j != nil || jerr != nil {
+			switch {
+			case jerr != nil:
+				return left{}, jerr
+			case err == nil:
+				return left{}, ipc.Errorf(ipc.CodeAmbiguous, "%.70q is a network and one that this device asks to join: use the ID", req.Network)
+			case ipc.CodeOf(err) == ipc.CodeNotFound:
 				a := ipc.NetworkAnswer{Schema: ipc.Schema, Network: ipc.Network{Name: j.link.Name, Alias: j.link.Name, ID: roster.ID(j.link.Network).String()}}
 				j.end(ipc.Errorf(ipc.CodeNotFound, "the request to join %s was withdrawn", j.link.Name))
 				return left{answer: a}, nil
 			}
+		}
+		if err != nil {
 			return left{}, err
 		}
 		a := ipc.NetworkAnswer{Schema: ipc.Schema, Network: n.status()}
@@ -67,13 +75,19 @@ func pause(ctx context.Context, d time.Duration) {
 	}
 }
 
-func (e *Engine) joinNamed(name string) *joining {
+// joinNamed finds a join under way by the network's name or the beginning of its
+// ID; "" is the only one of a device in no network. There may be none.
+func (e *Engine) joinNamed(name string) (found *joining, err error) {
 	for _, j := range e.joins {
-		if j.link.Name == name || name == "" && len(e.joins) == 1 && len(e.nets) == 0 {
-			return j
+		id := roster.ID(j.link.Network).String()
+		if j.link.Name == name || len(name) >= 4 && strings.HasPrefix(id, name) || name == "" && len(e.nets) == 0 {
+			if found != nil {
+				return nil, ipc.Errorf(ipc.CodeAmbiguous, "this device asks to join %d networks: use the ID", len(e.joins))
+			}
+			found = j
 		}
 	}
-	return nil
+	return found, nil
 }
 
 // forget takes a network down and erases all that is kept of it.

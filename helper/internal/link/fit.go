@@ -23,6 +23,9 @@ func encode(kind string, b *body, endpoints []netip.AddrPort, relays []Relay) (s
 	if err != nil {
 		return fail(err)
 	}
+	if len(best) > MaxLen {
+		return fail(ErrTooLong)
+	}
 	for _, add := range f.byUse() {
 		undo := *f
 		undo.addrs = slices.Clone(f.addrs)

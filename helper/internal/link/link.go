@@ -31,6 +31,9 @@ const (
 	version   = 1
 )
 
+// ErrTooLong is Encode's: names and ports alone are more than MaxLen.
+var ErrTooLong = errors.New("the link would be too long")
+
 // What Parse's errors wrap.
 var (
 	ErrMalformed = errors.New("not a whole Kith link")

@@ -134,6 +134,13 @@ func TestFits(t *testing.T) {
 	if s, err := sh.Encode(); err != nil || len(s) > MaxLen {
 		t.Errorf("share: %d characters, %v", len(s), err)
 	}
+	sh.Ports = make([]byte, 16*5)
+	for i := range 16 {
+		copy(sh.Ports[5*i:], []byte{6, byte(2 * i), 0, byte(2*i + 1), 0})
+	}
+	if s, err := sh.Encode(); !errors.Is(err, ErrTooLong) {
+		t.Errorf("share of many ports: %d characters, %v", len(s), err)
+	}
 }
 
 func TestUselessAddressesStayOut(t *testing.T) {

@@ -165,6 +165,34 @@ func TestSimLeave(t *testing.T) {
 		if j := c.Status().Joining; len(j) != 0 {
 			t.Errorf("still under way: %+v", j)
 		}
+		// Nor does one end the network of that name that the device is in.
+		other := a.net.Host("d", a.net.LAN("other"))
+		other.Start()
+		other.Create("home")
+		c.Create("home")
+		if _, err := c.Engine.Join(t.Context(), server.Caller{}, ipc.JoinRequest{Link: other.Invite("", 1), Wait: 1}); ipc.CodeOf(err) != ipc.CodeTimeout {
+			t.Errorf("join without a LAN: %v", err)
+		}
+		if _, err := c.Engine.Leave(t.Context(), server.Caller{}, ipc.NetworkRequest{Network: "home"}); ipc.CodeOf(err) != ipc.CodeAmbiguous {
+			t.Errorf("leave one of two: %v", err)
+		}
+		if _, err := c.Engine.Leave(t.Context(), server.Caller{}, ipc.NetworkRequest{Network: other.Status().Networks[0].ID[:8]}); err != nil {
+			t.Errorf("leave a join by its ID: %v", err)
+		}
+		if s := c.Status(); len(s.Joining) != 0 || len(s.Networks) != 1 {
+			t.Errorf("after it: %+v, %+v", s.Joining, s.Networks)
+		}
+		id := a.Status().Networks[0].ID
+		for name, code := range map[string]ipc.Code{"home": "", id[:8]: "", "nowhere": ipc.CodeNotFound} {
+			d, err := a.Engine.Diag(t.Context(), server.Caller{}, ipc.NetworkRequest{Network: name})
+			if ipc.CodeOf(err) != code || err == nil && len(d.Checks) == 0 {
+				t.Errorf("diag of %s: %v", name, err)
+			}
+		}
+		b4 := a.Status().Networks[0].Self.IPv4
+		if got, err := a.Engine.DeviceRename(t.Context(), server.Caller{}, ipc.DeviceRequest{Device: b4.String(), Name: "first"}); err != nil || got.Device != "first" {
+			t.Errorf("a device by its address: %+v, %v", got, err)
+		}
 	})
 }
 
