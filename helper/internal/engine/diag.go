@@ -32,6 +32,28 @@ func (e *Engine) diag(add func(ipc.Check)) {
 	})
 }
 
+// diag says what became of the relays in the link: a proxy that wants a password
+// keeps a device from joining without anybody else being able to tell.
+func (j *joining) diag(add func(ipc.Check)) {
+	c := ipc.Check{
+		Network: j.link.Name, Code: ipc.CheckRelays, Text: "Answers of the relays",
+		Fix: "Look whether they run, and whether the proxy, if there is one, lets this device through.",
+	}
+	var words []string
+	for _, q := range j.wire.Net().Relays {
+		name := "a relay of " + j.link.Name
+		if q.ID == j.link.Sponsor {
+			name = j.link.SponsorName
+		}
+		c.OK = c.OK || alive(q, probed{})
+		words = append(words, relayWords(name, q, probed{}, false))
+	}
+	if len(words) > 0 {
+		c.Detail = strings.Join(words, "; ")
+		add(c)
+	}
+}
+
 // diag checks one network.
 func (n *network) diag(add func(ipc.Check), found []probed) {
 	check := func(c ipc.Check) {

@@ -207,6 +207,11 @@ func (e *Engine) Diag(ctx context.Context, _ server.Caller, req ipc.NetworkReque
 				n.diag(add, found[n.id])
 			}
 		}
+		for _, j := range e.joins {
+			if req.Network == "" || req.Network == j.link.Name {
+				j.diag(add)
+			}
+		}
 		return d, nil
 	})
 }

@@ -1,11 +1,13 @@
 package simnet
 
 import (
+	"strings"
 	"testing"
 	"time"
 
 	"kith.internal/helper/internal/wire/udp/udptest"
 	"kith.internal/ipc"
+	"kith.internal/ipc/server"
 )
 
 // filtered is a host at home whose router lets out TCP to these ports alone.
@@ -41,6 +43,34 @@ func TestPath12BothOnlyTCP(t *testing.T) {
 		relayed(t, s, a, b)
 		onPath(t, a, b, 2*time.Second, ipc.PathRelayed)
 		overTLS(t, a, b)
+	})
+}
+
+// TestProxyWantsPassword: a device that joins through a proxy which wants a
+// password is told so, though it is in no network yet.
+func TestProxyWantsPassword(t *testing.T) {
+	row(t, func(t *testing.T, n *Net) {
+		s, ph := n.Server("s"), n.Server("proxy")
+		proxy, err := ph.udp.Proxy(":3128", "Basic dTpw")
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer proxy.Close()
+		a := filtered(n, "a", 3128)
+		a.SetProxy("http://" + ph.addr4().String() + ":3128")
+		found(t, s)
+		if _, err := s.relay(t, ipc.RelayRequest{}); err != nil {
+			t.Fatal(err)
+		}
+		a.Start()
+		_, err = a.Engine.Join(t.Context(), server.Caller{}, ipc.JoinRequest{Link: s.Invite("", 1), Wait: 30})
+		if ipc.CodeOf(err) != ipc.CodeTimeout {
+			t.Fatalf("join: %v", err)
+		}
+		if c := a.check(ipc.CheckRelays); c.OK || c.Network != "home" || !strings.Contains(c.Detail, "the proxy wants a user's name and password (407)") {
+			t.Errorf("diag says %+v", c)
+		}
+		a.Stop()
 	})
 }
 
