@@ -413,10 +413,9 @@ func (d *door) setPeers(s *stay, v *guest.View) {
 	for _, r := range v.Relays {
 		add(wire.Peer{ID: r.Key, Control: r.Control, Relay: &wire.Relay{Addrs: r.Addrs, Host: r.Host, Pin: r.Pin}})
 	}
-	for _, t := range v.Targets {
-		add(wire.Peer{ID: t.Key, Control: t.Control})
+	for _, p := range answering(v) {
+		add(p)
 	}
-	add(wire.Peer{ID: v.Sponsor.Key, Control: v.Sponsor.Control})
 	d.wire.SetPeers(peers)
 	for _, p := range peers {
 		var chains [][]key.Public

@@ -63,6 +63,9 @@ func (n *network) given(s *guest.State) ipc.Share {
 	if s.By == nil {
 		out.AcceptBy = moment(time.UnixMilli(s.AcceptBy))
 	}
+	if out.State == ipc.SharePending && v.Member(s.Sponsor) == nil {
+		out.State = ipc.ShareExpired // who was to take the acceptance has left: nobody can accept it
+	}
 	if out.State == ipc.ShareConfirm {
 		out.Words = n.words(s)
 	}

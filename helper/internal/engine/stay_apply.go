@@ -150,14 +150,25 @@ func (s *stay) setWire(shares []shareHere) (wanted map[key.Public]bool) {
 				over = append(over, r.Key)
 			}
 		}
-		for _, t := range q.view.Targets {
-			add(wire.Peer{ID: t.Key, Control: t.Control})
+		for _, p := range answering(q.view) {
+			add(p)
 		}
-		add(wire.Peer{ID: q.view.Sponsor.Key, Control: q.view.Sponsor.Control})
 	}
 	s.wire.SetPeers(peers)
 	s.setChains(peers, over)
 	return wanted
+}
+
+// answering is whose word on a share counts: the shared devices, and who took the
+// acceptance unless that has left.
+func answering(v *guest.View) (out []wire.Peer) {
+	for _, t := range v.Targets {
+		out = append(out, wire.Peer{ID: t.Key, Control: t.Control})
+	}
+	if !v.Sponsor.Key.IsZero() {
+		out = append(out, wire.Peer{ID: v.Sponsor.Key, Control: v.Sponsor.Control})
+	}
+	return out
 }
 
 // routes is what the TUN has and leads to: the shared devices, each alone.

@@ -24,3 +24,20 @@ func TestBothTakesConsent(t *testing.T) {
 		}
 	}
 }
+
+// TestSponsorThatLeft: nobody is called for a sponsor that has left, which a view
+// leaves out.
+func TestSponsorThatLeft(t *testing.T) {
+	nas, desk := key.New().Public(), key.New().Public()
+	for _, sponsor := range []key.Public{{}, desk} {
+		v := &guest.View{Targets: []guest.Target{{Key: nas}}, Sponsor: guest.Contact{Key: sponsor}}
+		got := answering(v)
+		want := 1
+		if sponsor == desk {
+			want = 2
+		}
+		if len(got) != want || got[0].ID != nas || got[len(got)-1].ID.IsZero() {
+			t.Errorf("with the sponsor %q: %+v", sponsor.Short(), got)
+		}
+	}
+}

@@ -189,3 +189,44 @@ func TestSimShareAllLeft(t *testing.T) {
 		})
 	})
 }
+
+// TestSimShareAuthorLeft: when the admin who shared is removed, what was accepted
+// stays, and what was not can be accepted no more, and is shown so.
+func TestSimShareAuthorLeft(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		nas, anna, phone := sharing(t)
+		desk := nas.net.Host("desk", lanOf(nas))
+		desk.Start()
+		if err := desk.Join(nas.Invite("", 1)); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := nas.Engine.DeviceRole(t.Context(), server.Caller{}, ipc.RoleRequest{Device: "desk", Role: ipc.RoleAdmin}); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(5 * time.Second)
+		states := func(want ...ipc.ShareState) bool {
+			seen := map[ipc.ShareState]int{}
+			for _, s := range nas.Status().Networks[0].Shares {
+				seen[s.State]++
+			}
+			for _, s := range want {
+				seen[s]--
+			}
+			for _, n := range seen {
+				if n != 0 {
+					return false
+				}
+			}
+			return true
+		}
+		mustAccept(t, anna, desk.share(ipc.ShareRequest{Devices: []string{"nas"}}))
+		desk.share(ipc.ShareRequest{Devices: []string{"nas"}, Ports: []string{"80/tcp"}})
+		phone.Reach(sharedNAS, 5*time.Second)
+		nas.Until(time.Minute, "nas knows both shares", func() bool { return states(ipc.ShareActive, ipc.SharePending) })
+		if _, err := nas.Engine.DeviceRevoke(t.Context(), server.Caller{}, ipc.DeviceRequest{Device: "desk"}); err != nil {
+			t.Fatal(err)
+		}
+		nas.Until(time.Minute, "one is left", func() bool { return states(ipc.ShareActive, ipc.ShareExpired) })
+		phone.Reach(sharedNAS, 5*time.Second)
+	})
+}
