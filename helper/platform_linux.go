@@ -14,7 +14,8 @@ var serviceArgs = []string{"run"}
 type ManagerFlags struct{}
 
 // unit is the systemd unit: it may do to the network what it must, and little
-// else. Resolvers that want port 53 of every address start before it.
+// else. Resolvers that want port 53 of every address start before it. The
+// proxy of the machine is where Debian and its like keep it.
 const unit = `[Unit]
 Description={{Description}}
 After=network-pre.target dbus.service systemd-resolved.service dnsmasq.service pihole-FTL.service named.service unbound.service
@@ -24,6 +25,7 @@ StartLimitBurst=20
 
 [Service]
 Type=simple
+EnvironmentFile=-/etc/environment
 ExecStart={{Path | cmdEscape}}{{range Arguments}} {{. | cmd}}{{end}}
 ExecStopPost={{Path | cmdEscape}} cleanup --keep-block
 Restart=on-failure

@@ -25,10 +25,12 @@ disk() {
   printf '# the operator'"'"'s own\nnameserver 192.0.2.53\noptions timeout:1 attempts:1\n' >"$root/etc/resolv.conf"
   rm -f "$root/etc/machine-id" && : >"$root/etc/machine-id"
   ln -sf /dev/null "$root/etc/systemd/system/systemd-networkd.service"
+  echo 'HTTPS_PROXY=http://192.0.2.8:3128' >>"$root/etc/environment"
   chroot "$root" useradd -m anna
   install -m 0755 "$bin/kithd" "$bin/kith" "$root/usr/local/bin/"
 }
 
+has_proxy() { on "$1" grep -qz '^HTTPS_PROXY=http://192.0.2.8:3128$' "/proc/$(main_pid "$1")/environ"; }
 main_pid() { on "$1" systemctl show -P MainPID kithd; }
 no_file() { ! on "$1" test -e "$2"; }
 same_resolv() { cmp "$work/$1/resolv.conf" <(on "$1" cat /etc/resolv.conf); }
@@ -58,6 +60,7 @@ installing() {
     check "$m: systemd has it active" within 60 on "$m" systemctl is-active kithd
     check "$m: systemd starts it at boot" on "$m" systemctl is-enabled kithd
     check "$m: the helper answers" within 60 on "$m" kith status
+    check "$m: it knows the machine's proxy" has_proxy "$m"
   done
   check "the unit has no line that systemd does not know" on alpha systemd-analyze verify kithd.service
   check "its exposure is under 5" on alpha systemd-analyze security --no-pager --threshold=50 kithd.service
