@@ -11,7 +11,7 @@ build="gcc libc6-dev make pkg-config libgl-dev libx11-dev libxcursor-dev libxran
 run="iproute2 iputils-ping libgl1-mesa-dri"
 test="nftables iptables iperf3 ethtool tcpdump xvfb xauth xdotool x11-utils imagemagick openbox wmctrl
   dbus dbus-x11 xclip ufw firewalld dnsutils dnsmasq-base procps util-linux miniupnpd-nftables
-  xdg-utils desktop-file-utils"
+  curl xdg-utils desktop-file-utils"
 docker="iproute2 iptables nftables procps util-linux libdevmapper1.02.1"
 e2e="debootstrap systemd-container iproute2 procps util-linux"
 wine="wine wine64 gcc-mingw-w64-x86-64-win32 xvfb xdotool x11-utils openbox wmctrl imagemagick procps
