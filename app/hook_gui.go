@@ -12,6 +12,7 @@ import (
 	"fyne.io/fyne/v2/widget"
 
 	"kith.internal/app/internal/desktop"
+	"kith.internal/app/internal/ui"
 )
 
 // rect is where a text stands, in pixels of the window.
@@ -55,13 +56,16 @@ func walk(o fyne.CanvasObject, found func(fyne.CanvasObject, string)) {
 		return
 	case *canvas.Text:
 		found(o, w.Text)
-	case *widget.Button:
+	case *widget.Button: // Fyne's own
+		found(o, w.Text)
+		return
+	case *ui.Button:
 		found(o, w.Text)
 		return
 	case *widget.Label:
 		found(o, w.Text)
 		return
-	case *widget.Check:
+	case *ui.Check:
 		found(o, w.Text)
 		return
 	}

@@ -109,7 +109,7 @@ func joinAndDevices(t *testing.T, dark bool) {
 	b.see("This device is in home now.")
 	b.shot("3-joined")
 	b.key("Escape")
-	b.click("OK")
+	b.gone("This device is in home now.")
 	b.menuHas("● Connected — 5 of 7 devices")
 
 	b.key("ctrl+f")

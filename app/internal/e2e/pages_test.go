@@ -198,6 +198,7 @@ func TestLinkFromTheDesktop(t *testing.T) {
 		t.Errorf("a click on a link did something: %v", h.calls)
 	}
 	b.key("Escape")
+	b.gone("amber  canyon")
 	if out, err := b.tool("xdg-open", "kith://join/junk"); err != nil {
 		t.Fatal(err, out)
 	}

@@ -28,7 +28,7 @@ func (j *joinDialog) chooseOwn(grid *fyne.Container) {
 	if len(names) < 2 {
 		return
 	}
-	j.into = widget.NewSelect(names, nil)
+	j.into = newChoice(names, nil)
 	j.into.SetSelectedIndex(0)
 	grid.Add(widget.NewLabel(j.s.say("share.into")))
 	grid.Add(j.into)

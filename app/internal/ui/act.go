@@ -6,9 +6,7 @@ import (
 
 	"fyne.io/fyne/v2"
 	"fyne.io/fyne/v2/container"
-	"fyne.io/fyne/v2/dialog"
 	"fyne.io/fyne/v2/theme"
-	"fyne.io/fyne/v2/widget"
 
 	"kith.internal/app/internal/desktop"
 	"kith.internal/app/internal/model"
@@ -135,13 +133,13 @@ func (s *Shell) showAllow() {
 		user = "USER"
 	}
 	command := "sudo kith operator add " + user
-	line := widget.NewEntry()
+	line := newKeyEntry("", nil, s.pass)
 	line.SetText(command)
-	d := dialog.NewCustomWithoutButtons(s.say("allow.title"), container.NewVBox(para(s.say("allow.text")), line), s.win)
-	copyIt := widget.NewButtonWithIcon(s.say("button.copy"), theme.ContentCopyIcon(), func() { s.copy(command) })
-	d.SetButtons([]fyne.CanvasObject{copyIt, widget.NewButton(s.say("button.close"), d.Hide)})
+	d := s.modal(s.say("allow.title"), container.NewVBox(para(s.say("allow.text")), line))
+	copyIt := newIconButton(s.say("button.copy"), theme.ContentCopyIcon(), func() { s.copy(command) })
+	d.SetButtons([]fyne.CanvasObject{copyIt, newButton(s.say("button.close"), d.Hide)})
 	d.Resize(fyne.NewSize(460, 0))
-	d.Show()
+	d.show(copyIt)
 }
 
 // find gives the search of the page in front the focus, else that of Devices.

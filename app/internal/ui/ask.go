@@ -6,7 +6,6 @@ import (
 
 	"fyne.io/fyne/v2"
 	"fyne.io/fyne/v2/container"
-	"fyne.io/fyne/v2/dialog"
 	"fyne.io/fyne/v2/widget"
 
 	"kith.internal/app/internal/model"
@@ -18,8 +17,8 @@ import (
 func (s *Shell) askRename(dev model.Device) {
 	entry := newKeyEntry(s.say("rename.new"), nil, s.pass)
 	entry.SetText(dev.Peer.Name)
-	dlg := dialog.NewCustomWithoutButtons(s.say("rename.title", "device", dev.Peer.Name), entry, s.win)
-	var ok *widget.Button
+	dlg := s.modal(s.say("rename.title", "device", brief(dev.Peer.Name)), entry)
+	var ok *Button
 	do := func() {
 		ok.Disable()
 		var got ipc.DeviceAnswer
@@ -38,19 +37,18 @@ func (s *Shell) askRename(dev model.Device) {
 			}
 		})
 	}
-	ok = widget.NewButton(s.say("button.ok"), do)
+	ok = newButton(s.say("button.ok"), do)
 	ok.Importance = widget.HighImportance
 	entry.OnSubmitted = func(string) { do() }
-	dlg.SetButtons([]fyne.CanvasObject{widget.NewButton(s.say("button.cancel"), dlg.Hide), ok})
+	dlg.SetButtons([]fyne.CanvasObject{newButton(s.say("button.cancel"), dlg.Hide), ok})
 	dlg.Resize(fyne.NewSize(380, 0))
-	dlg.Show()
-	s.win.Canvas().Focus(entry)
+	dlg.show(entry)
 }
 
 // askRemove removes a device from its network.
 func (s *Shell) askRemove(dev model.Device) {
 	words := s.say("remove.text", "device", dev.Peer.Name, "network", dev.NetName)
-	s.confirm(s.say("remove.title", "device", dev.Peer.Name), words, s.say("button.remove"), func() {
+	s.confirm(s.say("remove.title", "device", brief(dev.Peer.Name)), words, s.say("button.remove"), func() {
 		var got ipc.DeviceAnswer
 		s.slow(func(ctx context.Context) (err error) {
 			got, err = s.env.Helper.DeviceRevoke(ctx, ipc.DeviceRequest{Network: dev.Net, Device: dev.Peer.Key})
@@ -66,12 +64,13 @@ func (s *Shell) askRemove(dev model.Device) {
 
 // confirm asks before what destroys; Cancel is the default.
 func (s *Shell) confirm(title, words, yes string, do func()) {
-	dlg := dialog.NewCustomWithoutButtons(title, para(words), s.win)
-	act := widget.NewButton(strings.TrimSuffix(yes, "…"), func() { dlg.Hide(); do() })
+	dlg := s.modal(title, para(words))
+	act := newButton(strings.TrimSuffix(yes, "…"), func() { dlg.Hide(); do() })
 	act.Importance = widget.DangerImportance
-	dlg.SetButtons([]fyne.CanvasObject{widget.NewButton(s.say("button.cancel"), dlg.Hide), act})
+	no := newButton(s.say("button.cancel"), dlg.Hide)
+	dlg.SetButtons([]fyne.CanvasObject{no, act})
 	dlg.Resize(fyne.NewSize(440, 0))
-	dlg.Show()
+	dlg.show(no)
 }
 
 // showReach says who reaches a device and whom it reaches, by the policy in
@@ -86,13 +85,15 @@ func (s *Shell) showReach(dev model.Device) {
 			s.failed(err)
 			return
 		}
-		box := container.NewVBox(head(s.say("reach.from", "device", dev.Peer.Name)))
+		box := container.NewVBox(head(s.say("reach.from", "device", brief(dev.Peer.Name))))
 		box.Add(s.changeRows(got.From, func(c ipc.PolicyChange) string { return c.From }))
-		box.Add(head(s.say("reach.to", "device", dev.Peer.Name)))
+		box.Add(head(s.say("reach.to", "device", brief(dev.Peer.Name))))
 		box.Add(s.changeRows(got.To, func(c ipc.PolicyChange) string { return c.To }))
-		scroll := container.NewVScroll(box)
-		scroll.SetMinSize(fyne.NewSize(440, 320))
-		dialog.NewCustom(s.say("button.reach"), s.say("button.close"), scroll, s.win).Show()
+		dlg := s.modal(s.say("button.reach"), box)
+		done := newButton(s.say("button.close"), dlg.Hide)
+		dlg.SetButtons([]fyne.CanvasObject{done})
+		dlg.Resize(fyne.NewSize(480, 400))
+		dlg.show(done)
 	})
 }
 

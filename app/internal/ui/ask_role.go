@@ -8,7 +8,6 @@ import (
 
 	"fyne.io/fyne/v2"
 	"fyne.io/fyne/v2/container"
-	"fyne.io/fyne/v2/dialog"
 	"fyne.io/fyne/v2/widget"
 
 	"kith.internal/app/internal/model"
@@ -22,7 +21,7 @@ var roles = []ipc.Role{ipc.RoleOwner, ipc.RoleAdmin, ipc.RoleSponsor, ipc.RolePl
 type roleForm struct {
 	s      *Shell
 	dev    model.Device
-	roles  *widget.RadioGroup
+	roles  *choice
 	means  *widget.Label
 	phrase *keyEntry
 	tags   *keyEntry
@@ -38,14 +37,12 @@ func (s *Shell) askRole(dev model.Device) {
 	for _, r := range roles {
 		names = append(names, model.RoleWord(s.env.Text, r))
 	}
-	f.roles = widget.NewRadioGroup(names, func(string) { f.explain() })
-	f.roles.Required = true
-	f.roles.Horizontal = true
+	f.roles = newChoice(names, func(string) { f.explain() })
 	f.roles.SetSelected(model.RoleWord(s.env.Text, dev.Peer.Role))
 	f.explain()
 	content := container.NewVBox(head(s.say("detail.role")), f.roles, f.means, f.phrase, head(s.say("detail.tags")), f.tags)
-	dlg := dialog.NewCustomWithoutButtons(s.say("roles.title", "device", dev.Peer.Name), content, s.win)
-	var ok *widget.Button
+	dlg := s.modal(s.say("roles.title", "device", brief(dev.Peer.Name)), content)
+	var ok *Button
 	do := func() {
 		ok.Disable()
 		var got ipc.RoleAnswer
@@ -74,12 +71,12 @@ func (s *Shell) askRole(dev model.Device) {
 			}
 		})
 	}
-	ok = widget.NewButton(s.say("button.ok"), do)
+	ok = newButton(s.say("button.ok"), do)
 	ok.Importance = widget.HighImportance
 	f.tags.OnSubmitted = func(string) { do() }
-	dlg.SetButtons([]fyne.CanvasObject{widget.NewButton(s.say("button.cancel"), dlg.Hide), ok})
+	dlg.SetButtons([]fyne.CanvasObject{newButton(s.say("button.cancel"), dlg.Hide), ok})
 	dlg.Resize(fyne.NewSize(460, 0))
-	dlg.Show()
+	dlg.show(f.roles)
 }
 
 // role is the one that is chosen.

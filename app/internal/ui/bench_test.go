@@ -97,9 +97,9 @@ func (b *bench) texts() string {
 			switch w := o.(type) {
 			case *widget.Label:
 				list = append(list, w.Text)
-			case *widget.Button:
+			case *Button:
 				list = append(list, w.Text)
-			case *widget.Check:
+			case *Check:
 				list = append(list, w.Text)
 			case *canvas.Text:
 				list = append(list, w.Text)
@@ -150,11 +150,11 @@ func (b *bench) click(words string) {
 	for _, top := range append([]fyne.CanvasObject{b.win.Canvas().Content()}, b.win.Canvas().Overlays().List()...) {
 		walk(top, func(o fyne.CanvasObject) {
 			switch w := o.(type) {
-			case *widget.Button:
+			case *Button:
 				if w.Text == words && !w.Disabled() {
 					hit = w
 				}
-			case *widget.Check:
+			case *Check:
 				if w.Text == words && !w.Disabled() {
 					hit = w
 				}
@@ -164,7 +164,7 @@ func (b *bench) click(words string) {
 	if hit == nil {
 		b.t.Fatalf("no button %q in\n%s", words, b.texts())
 	}
-	if c, ok := hit.(*widget.Check); ok {
+	if c, ok := hit.(*Check); ok {
 		c.SetChecked(!c.Checked)
 		return
 	}

@@ -9,7 +9,6 @@ import (
 	"fyne.io/fyne/v2"
 	"fyne.io/fyne/v2/canvas"
 	"fyne.io/fyne/v2/container"
-	"fyne.io/fyne/v2/dialog"
 	"fyne.io/fyne/v2/layout"
 	"fyne.io/fyne/v2/theme"
 	"fyne.io/fyne/v2/widget"
@@ -32,8 +31,8 @@ func (s *Shell) showCreate() {
 	problem.Importance = widget.DangerImportance
 	problem.Hide()
 	form := container.New(layout.NewFormLayout(), widget.NewLabel(s.say("create.name")), name, widget.NewLabel(s.say("join.device")), device)
-	dlg := dialog.NewCustomWithoutButtons(s.say("create.title"), container.NewVBox(form, problem), s.win)
-	var ok *widget.Button
+	dlg := s.modal(s.say("create.title"), container.NewVBox(form, problem))
+	var ok *Button
 	do := func() {
 		if ok.Disabled() {
 			return
@@ -56,14 +55,13 @@ func (s *Shell) showCreate() {
 			s.showPhrase(req.Name, got.Phrase)
 		})
 	}
-	ok = widget.NewButton(s.say("button.create"), do)
+	ok = newButton(s.say("button.create"), do)
 	ok.Importance = widget.HighImportance
 	name.OnSubmitted = func(string) { do() }
 	device.OnSubmitted = func(string) { do() }
-	dlg.SetButtons([]fyne.CanvasObject{widget.NewButton(s.say("button.cancel"), dlg.Hide), ok})
+	dlg.SetButtons([]fyne.CanvasObject{newButton(s.say("button.cancel"), dlg.Hide), ok})
 	dlg.Resize(fyne.NewSize(440, 0))
-	dlg.Show()
-	s.win.Canvas().Focus(name)
+	dlg.show(name)
 }
 
 // showHeldPhrase shows the phrase that the helper still holds.
@@ -92,10 +90,10 @@ func (s *Shell) showPhrase(network, phrase string) {
 		l := widget.NewLabelWithStyle(fmt.Sprintf("%2d  %s", i+1, clean(w)), fyne.TextAlignLeading, fyne.TextStyle{Monospace: true})
 		grid.Add(l)
 	}
-	done := widget.NewButton(s.say("button.done"), nil)
+	done := newButton(s.say("button.done"), nil)
 	done.Importance = widget.HighImportance
 	done.Disable()
-	written := widget.NewCheck(s.say("phrase.written"), func(yes bool) {
+	written := newCheck(s.say("phrase.written"), func(yes bool) {
 		if yes {
 			done.Enable()
 		} else {
@@ -103,11 +101,12 @@ func (s *Shell) showPhrase(network, phrase string) {
 		}
 	})
 	content := container.NewVBox(para(s.say("phrase.text", "network", network)), grid, written)
-	dlg := dialog.NewCustomWithoutButtons(s.say("phrase.title"), content, s.win)
+	dlg := s.modal(s.say("phrase.title"), content)
 	done.OnTapped = func() { dlg.Hide(); s.welcome() }
 	dlg.SetButtons([]fyne.CanvasObject{done})
+	dlg.stay = true // they are shown once
 	dlg.Resize(fyne.NewSize(620, 0))
-	dlg.Show()
+	dlg.show(written)
 }
 
 // inviteUses and inviteSpans are the choices of the invite dialog; 0 uses is
@@ -130,7 +129,7 @@ func (s *Shell) showInvite(net model.Net) {
 	for _, d := range inviteSpans {
 		spanText = append(spanText, s.env.Text.In(d))
 	}
-	uses, span := widget.NewSelect(usesText, nil), widget.NewSelect(spanText, nil)
+	uses, span := newChoice(usesText, nil), newChoice(spanText, nil)
 	uses.SetSelectedIndex(0)
 	span.SetSelectedIndex(1)
 	problem := para("")
@@ -138,10 +137,10 @@ func (s *Shell) showInvite(net model.Net) {
 	problem.Hide()
 	choice := container.New(layout.NewFormLayout(), widget.NewLabel(s.say("invite.uses")), uses, widget.NewLabel(s.say("invite.expires")), span)
 	body := container.NewVBox(choice, problem)
-	dlg := dialog.NewCustomWithoutButtons(s.say("invite.title", "network", net.Name), body, s.win)
-	closeIt := widget.NewButton(s.say("button.close"), dlg.Hide)
-	var ok *widget.Button
-	ok = widget.NewButton(s.say("button.mklink"), func() {
+	dlg := s.modal(s.say("invite.title", "network", brief(net.Name)), body)
+	closeIt := newButton(s.say("button.close"), dlg.Hide)
+	var ok *Button
+	ok = newButton(s.say("button.mklink"), func() {
 		ok.Disable()
 		problem.Hide()
 		req := ipc.InviteRequest{
@@ -161,7 +160,7 @@ func (s *Shell) showInvite(net model.Net) {
 			}
 			body.Objects = []fyne.CanvasObject{s.linkCard(got.Link, s.say("invite.until", "when", s.env.Text.When(got.Expires, s.env.Now())), s.say("invite.secret"))}
 			body.Refresh()
-			copyIt := widget.NewButtonWithIcon(s.say("button.copy"), theme.ContentCopyIcon(), func() { s.copy(got.Link) })
+			copyIt := newIconButton(s.say("button.copy"), theme.ContentCopyIcon(), func() { s.copy(got.Link) })
 			copyIt.Importance = widget.HighImportance
 			dlg.SetButtons([]fyne.CanvasObject{closeIt, copyIt})
 			s.win.Canvas().Focus(copyIt)
@@ -170,7 +169,7 @@ func (s *Shell) showInvite(net model.Net) {
 	ok.Importance = widget.HighImportance
 	dlg.SetButtons([]fyne.CanvasObject{closeIt, ok})
 	dlg.Resize(fyne.NewSize(480, 0))
-	dlg.Show()
+	dlg.show(ok)
 }
 
 // linkCard is a link, its QR code and what to know about it.

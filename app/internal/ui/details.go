@@ -24,16 +24,16 @@ type details struct {
 	scroll *container.Scroll
 	name   *widget.Label
 	why    *widget.Label
-	way    *widget.Button
+	way    *Button
 	line   *sparkline
 	pinger *pinger
 	grid   *fyne.Container
-	exit   *widget.Button
-	share  *widget.Button
-	reach  *widget.Button
-	rename *widget.Button
-	role   *widget.Button
-	remove *widget.Button
+	exit   *Button
+	share  *Button
+	reach  *Button
+	rename *Button
+	role   *Button
+	remove *Button
 	acts   *fyne.Container
 	dev    model.Device
 	drawn  []line
@@ -48,17 +48,17 @@ func newDetails(s *Shell) *details {
 	d.name = bold("")
 	d.name.SizeName = theme.SizeNameSubHeadingText
 	d.why = para("")
-	d.way = widget.NewButton(s.say("action.why"), func() { s.Open("diagnostics") })
+	d.way = newButton(s.say("action.why"), func() { s.Open("diagnostics") })
 	d.way.Importance = widget.LowImportance
 	d.grid = container.New(layout.NewFormLayout())
-	copyName := widget.NewButtonWithIcon(s.say("button.copyname"), theme.ContentCopyIcon(), func() { s.copy(d.dev.Peer.FQDN) })
-	copyAddr := widget.NewButtonWithIcon(s.say("button.copyaddr"), theme.ContentCopyIcon(), func() { s.copy(address(d.dev.Peer)) })
-	d.exit = widget.NewButton("", d.toggleExit)
-	d.share = widget.NewButton(s.say("button.share"), func() { s.showShare(d.dev) })
-	d.reach = widget.NewButton(s.say("button.access"), func() { s.showReach(d.dev) })
-	d.rename = widget.NewButton(s.say("button.rename"), func() { s.askRename(d.dev) })
-	d.role = widget.NewButton(s.say("button.role"), func() { s.askRole(d.dev) })
-	d.remove = widget.NewButton(s.say("button.remove"), func() { s.askRemove(d.dev) })
+	copyName := newIconButton(s.say("button.copyname"), theme.ContentCopyIcon(), func() { s.copy(d.dev.Peer.FQDN) })
+	copyAddr := newIconButton(s.say("button.copyaddr"), theme.ContentCopyIcon(), func() { s.copy(address(d.dev.Peer)) })
+	d.exit = newButton("", d.toggleExit)
+	d.share = newButton(s.say("button.share"), func() { s.showShare(d.dev) })
+	d.reach = newButton(s.say("button.access"), func() { s.showReach(d.dev) })
+	d.rename = newButton(s.say("button.rename"), func() { s.askRename(d.dev) })
+	d.role = newButton(s.say("button.role"), func() { s.askRole(d.dev) })
+	d.remove = newButton(s.say("button.remove"), func() { s.askRemove(d.dev) })
 	d.remove.Importance = widget.DangerImportance
 	hint := faint(s.say("devices.pick"))
 	hint.Alignment = fyne.TextAlignCenter

@@ -24,9 +24,9 @@ type devices struct {
 	emptyTxt *widget.Label
 	first    *fyne.Container // in place of all, before the first network
 	split    *container.Split
-	joinBtn  *widget.Button
-	makeBtn  *widget.Button
-	invite   *widget.Button
+	joinBtn  *Button
+	makeBtn  *Button
+	invite   *Button
 	count    *widget.Label
 	detail   *details
 	rows     []model.Device
@@ -63,10 +63,10 @@ func newDevices(s *Shell) *devices {
 	d.list.ExtendBaseWidget(d.list)
 	d.emptyTxt = para("")
 	d.emptyTxt.Alignment = fyne.TextAlignCenter
-	d.joinBtn = widget.NewButton(s.say("first.join"), func() { s.ShowLink("") })
-	d.makeBtn = widget.NewButton(s.say("first.create"), s.showCreate)
+	d.joinBtn = newButton(s.say("first.join"), func() { s.ShowLink("") })
+	d.makeBtn = newButton(s.say("first.create"), s.showCreate)
 	d.joinBtn.Importance = widget.HighImportance
-	d.invite = widget.NewButton(s.say("button.invite"), func() { s.showInvite(s.view.Nets[0]) })
+	d.invite = newButton(s.say("button.invite"), func() { s.showInvite(s.view.Nets[0]) })
 	d.invite.Importance = widget.HighImportance
 	d.empty = container.NewCenter(container.New(fixedWidth(340), container.NewVBox(d.emptyTxt, container.NewCenter(d.invite))))
 	d.first = d.welcome()

@@ -7,7 +7,6 @@ import (
 
 	"fyne.io/fyne/v2"
 	"fyne.io/fyne/v2/container"
-	"fyne.io/fyne/v2/dialog"
 	"fyne.io/fyne/v2/layout"
 	"fyne.io/fyne/v2/theme"
 	"fyne.io/fyne/v2/widget"
@@ -24,8 +23,8 @@ type diagnostics struct {
 	box      *fyne.Container
 	problems *fyne.Container
 	checks   *fyne.Container
-	again    *widget.Button
-	report   *widget.Button
+	again    *Button
+	report   *Button
 	last     *ipc.Diag
 	drawn    []model.Problem
 	seen     [3]any // what the checks last ran for
@@ -35,8 +34,8 @@ type diagnostics struct {
 
 func newDiagnostics(s *Shell) *diagnostics {
 	d := &diagnostics{s: s, problems: container.NewVBox(), checks: container.NewVBox()}
-	d.again = widget.NewButtonWithIcon(s.say("button.again"), theme.ViewRefreshIcon(), d.run)
-	d.report = widget.NewButtonWithIcon(s.say("report.button"), theme.DocumentIcon(), d.showReport)
+	d.again = newIconButton(s.say("button.again"), theme.ViewRefreshIcon(), d.run)
+	d.report = newIconButton(s.say("report.button"), theme.DocumentIcon(), d.showReport)
 	d.box = container.NewStack(scrolled(container.NewVBox(
 		head(s.say("diag.problems")), d.problems,
 		container.NewHBox(head(s.say("diag.checks")), layout.NewSpacer(), d.report, d.again), d.checks)))
@@ -71,7 +70,7 @@ func (d *diagnostics) set(v model.View) {
 		}
 		var act fyne.CanvasObject
 		if p.Action != model.ActNone && p.Action != model.ActDiagnostics {
-			act = container.NewCenter(widget.NewButton(model.ActionWord(d.s.env.Text, p.Action), func() { d.s.act(p, p.Action) }))
+			act = container.NewCenter(newButton(model.ActionWord(d.s.env.Text, p.Action), func() { d.s.act(p, p.Action) }))
 		}
 		d.problems.Add(container.NewBorder(nil, nil, widget.NewIcon(icon), act, para(model.Say(d.s.env.Text, p, d.s.env.Now()))))
 	}
@@ -122,15 +121,16 @@ func (d *diagnostics) run() {
 // out unless the person wants them in.
 func (d *diagnostics) showReport() {
 	s := d.s
-	body := widget.NewMultiLineEntry()
+	body := newKeyEntry("", nil, s.pass)
+	body.MultiLine = true
 	body.TextStyle.Monospace = true
 	body.Wrapping = fyne.TextWrapOff
 	body.SetMinRowsVisible(14)
 	draw := func(anonymous bool) { body.SetText(model.Report(s.view, d.last, s.env.Now(), anonymous)) }
-	anon := widget.NewCheck(s.say("report.anonymous"), draw)
+	anon := newCheck(s.say("report.anonymous"), draw)
 	anon.SetChecked(true)
-	dlg := dialog.NewCustomWithoutButtons(s.say("report.title"), container.NewBorder(para(s.say("report.text")), anon, nil, nil, body), s.win)
-	save := widget.NewButton(s.say("report.save"), func() {
+	dlg := s.modal(s.say("report.title"), container.NewBorder(para(s.say("report.text")), anon, nil, nil, body))
+	save := newButton(s.say("report.save"), func() {
 		path, err := s.env.SaveReport(body.Text)
 		if err != nil {
 			s.tell("", s.say("settings.failed", "why", err.Error()))
@@ -140,10 +140,9 @@ func (d *diagnostics) showReport() {
 		s.tell(s.say("report.title"), s.say("report.saved", "path", path))
 	})
 	save.Importance = widget.HighImportance
-	dlg.SetButtons([]fyne.CanvasObject{widget.NewButton(s.say("button.cancel"), dlg.Hide), save})
+	dlg.SetButtons([]fyne.CanvasObject{newButton(s.say("button.cancel"), dlg.Hide), save})
 	dlg.Resize(fyne.NewSize(680, 520))
-	dlg.Show()
-	s.win.Canvas().Focus(save)
+	dlg.show(save)
 }
 
 func (d *diagnostics) row(c ipc.Check) fyne.CanvasObject {

@@ -21,8 +21,8 @@ type exits struct {
 	s      *Shell
 	box    *fyne.Container
 	now    *widget.Label
-	off    *widget.Button
-	lan    *widget.Check
+	off    *Button
+	lan    *Check
 	lans   *fyne.Container // a switch for each local network
 	search *keyEntry
 	list   *enterList
@@ -38,8 +38,8 @@ type exits struct {
 func newExits(s *Shell) *exits {
 	e := &exits{s: s, now: para(""), empty: para("")}
 	e.now.TextStyle.Bold = true
-	e.off = widget.NewButton(s.say("action.exitoff"), func() { s.exitOff(s.view.Exit.Net) })
-	e.lan = widget.NewCheck(s.say("exit.lan"), func(on bool) {
+	e.off = newButton(s.say("action.exitoff"), func() { s.exitOff(s.view.Exit.Net) })
+	e.lan = newCheck(s.say("exit.lan"), func(on bool) {
 		if !e.quiet {
 			e.allowLAN(on, e.s.view.Exit.Only)
 		}
@@ -106,7 +106,7 @@ func (e *exits) fillLANs(v model.View) {
 		return
 	}
 	add := func(label string, on bool, change func(bool) (bool, []netip.Prefix)) {
-		c := widget.NewCheck(label, nil)
+		c := newCheck(label, nil)
 		c.SetChecked(on)
 		c.OnChanged = func(on bool) { e.allowLAN(change(on)) }
 		enable(c, v.May)
@@ -149,7 +149,7 @@ func (e *exits) apply() {
 }
 
 func (e *exits) newRow() fyne.CanvasObject {
-	use := widget.NewButton(e.s.say("exit.use"), nil)
+	use := newButton(e.s.say("exit.use"), nil)
 	cols := columns{24, e.s.wordWidth(), 0.5, 0.5, max(textWidth(e.s.say("exit.use")), textWidth(e.s.say("exit.using"))) + 4*theme.InnerPadding()}
 	return container.New(cols, widget.NewIcon(nil), faintCell(), boldCell(), plainCell(), use)
 }
@@ -172,7 +172,7 @@ func (e *exits) fill(i widget.ListItemID, o fyne.CanvasObject) {
 		way += " · " + e.s.say("exit.recent")
 	}
 	cells[3].(*rowCell).SetText(way)
-	use := cells[4].(*widget.Button)
+	use := cells[4].(*Button)
 	use.Importance = widget.MediumImportance
 	use.Text = e.s.say("exit.use")
 	if n.Using {

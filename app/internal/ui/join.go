@@ -7,7 +7,6 @@ import (
 
 	"fyne.io/fyne/v2"
 	"fyne.io/fyne/v2/container"
-	"fyne.io/fyne/v2/dialog"
 	"fyne.io/fyne/v2/layout"
 	"fyne.io/fyne/v2/theme"
 	"fyne.io/fyne/v2/widget"
@@ -23,7 +22,7 @@ const maxLink = 4096
 // joinDialog goes from a link to a preview to a member.
 type joinDialog struct {
 	s       *Shell
-	dlg     *dialog.CustomDialog
+	dlg     *modal
 	link    *keyEntry
 	device  *keyEntry
 	body    *fyne.Container
@@ -31,9 +30,9 @@ type joinDialog struct {
 	stage   *widget.Label
 	hint    *widget.Label
 	bar     *widget.ProgressBar
-	join    *widget.Button
-	cancel  *widget.Button
-	into    *widget.Select // of a share: the network of one's own that takes it
+	join    *Button
+	cancel  *Button
+	into    *choice // of a share: the network of one's own that takes it
 	mine    []model.Net
 	preview *ipc.Preview
 	asked   string // the link last previewed
@@ -61,23 +60,22 @@ func (s *Shell) ShowLink(link string) {
 	j.stage.Hide()
 	j.hint = para(s.say("join.nothing"))
 	j.hint.Importance = widget.LowImportance
-	scan := widget.NewButtonWithIcon(s.say("join.qr"), theme.FileImageIcon(), j.pickImage)
+	scan := newIconButton(s.say("join.qr"), theme.FileImageIcon(), j.pickImage)
 	content := container.NewVBox(container.NewBorder(nil, nil, nil, scan, j.link), j.body, j.problem, j.bar, j.stage, j.hint)
 	title := s.say("join.title")
 	if strings.HasPrefix(strings.TrimSpace(link), "kith://share/") {
 		title = s.say("share.accept.title")
 	}
-	j.dlg = dialog.NewCustomWithoutButtons(title, content, s.win)
-	j.cancel = widget.NewButton(s.say("button.cancel"), j.close)
-	j.join = widget.NewButton(s.say("button.join"), j.do)
+	j.dlg = s.modal(title, content)
+	j.cancel = newButton(s.say("button.cancel"), j.close)
+	j.join = newButton(s.say("button.join"), j.do)
 	j.join.Importance = widget.HighImportance
 	j.join.Disable()
 	j.dlg.SetButtons([]fyne.CanvasObject{j.cancel, j.join})
 	j.dlg.SetOnClosed(func() { s.join = nil })
 	s.join = j
 	j.dlg.Resize(fyne.NewSize(520, 0))
-	j.dlg.Show()
-	s.win.Canvas().Focus(j.link)
+	j.dlg.show(j.link)
 	if link != "" {
 		j.link.SetText(link)
 	}
@@ -163,7 +161,8 @@ func (j *joinDialog) show(p ipc.Preview) {
 	words := widget.NewLabelWithStyle(strings.Join(p.Fingerprint, "  "), fyne.TextAlignLeading, fyne.TextStyle{Bold: true})
 	compare := para(s.say("join.compare", "sponsor", p.Sponsor))
 	compare.Importance = widget.LowImportance
-	network := widget.NewLabelWithStyle(clean(p.Network), fyne.TextAlignLeading, fyne.TextStyle{Bold: true})
+	network := para(clean(p.Network))
+	network.TextStyle.Bold = true
 	by := s.say("join.sponsor")
 	if share {
 		by, reach = s.say("share.sponsor"), s.shareOpens(p)

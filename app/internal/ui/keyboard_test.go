@@ -5,7 +5,6 @@ import (
 	"testing"
 
 	"fyne.io/fyne/v2"
-	"fyne.io/fyne/v2/widget"
 )
 
 // TestEverythingIsReachedByTab: on each page and in each dialog the Tab key comes
@@ -40,9 +39,9 @@ func TestEverythingIsReachedByTab(t *testing.T) {
 // name tells which control it is.
 func name(o fyne.CanvasObject) string {
 	switch w := o.(type) {
-	case *widget.Button:
+	case *Button:
 		return "the button " + w.Text
-	case *widget.Check:
+	case *Check:
 		return "the check " + w.Text
 	}
 	return fmt.Sprintf("%T", o)

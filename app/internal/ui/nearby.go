@@ -7,7 +7,6 @@ import (
 
 	"fyne.io/fyne/v2"
 	"fyne.io/fyne/v2/container"
-	"fyne.io/fyne/v2/dialog"
 	"fyne.io/fyne/v2/layout"
 	"fyne.io/fyne/v2/theme"
 	"fyne.io/fyne/v2/widget"
@@ -32,7 +31,7 @@ func digitLabel(d string) *widget.Label {
 
 // nearbyCard is a network that an admin on this LAN holds open.
 func (s *Shell) nearbyCard(n ipc.NearbyNetwork) fyne.CanvasObject {
-	ask := widget.NewButton(s.say("nearby.ask"), func() { s.showNearby(n) })
+	ask := newButton(s.say("nearby.ask"), func() { s.showNearby(n) })
 	ask.Importance = widget.HighImportance
 	enable(ask, s.view.May)
 	until := s.say("nearby.by", "device", n.By, "when", s.env.Text.When(n.Until, s.env.Now()))
@@ -49,9 +48,9 @@ func (s *Shell) askingRow(a ipc.NearbyAsking) fyne.CanvasObject {
 			}, s.failed)
 		}
 	}
-	yes := widget.NewButton(s.say("nearby.same"), answer(false))
+	yes := newButton(s.say("nearby.same"), answer(false))
 	yes.Importance = widget.HighImportance
-	no := widget.NewButton(s.say("nearby.differ"), answer(true))
+	no := newButton(s.say("nearby.differ"), answer(true))
 	enable(yes, s.view.May)
 	enable(no, s.view.May)
 	os := a.OS
@@ -75,26 +74,26 @@ func (s *Shell) openRow(net model.Net) fyne.CanvasObject {
 	}
 	for _, o := range s.view.Nearby.Open {
 		if o.Network == net.Name {
-			stop := widget.NewButton(s.say("nearby.close"), call(true))
+			stop := newButton(s.say("nearby.close"), call(true))
 			return container.NewBorder(nil, nil, nil, container.NewCenter(stop), para(s.say("nearby.open", "when", s.env.Text.When(o.Until, s.env.Now()))))
 		}
 	}
-	return container.NewHBox(widget.NewButton(s.say("nearby.doopen"), call(false)))
+	return container.NewHBox(newButton(s.say("nearby.doopen"), call(false)))
 }
 
 // nearbyDialog asks to join a network on this LAN.
 type nearbyDialog struct {
 	s       *Shell
 	net     ipc.NearbyNetwork
-	dlg     *dialog.CustomDialog
+	dlg     *modal
 	device  *keyEntry
 	says    *widget.Label
 	digits  *widget.Label
 	problem *widget.Label
-	ask     *widget.Button
-	cancel  *widget.Button
-	same    *widget.Button
-	differ  *widget.Button
+	ask     *Button
+	cancel  *Button
+	same    *Button
+	differ  *Button
 	end     context.CancelFunc
 	asked   bool
 	shown   bool // the digits are there to be compared
@@ -107,13 +106,13 @@ func (s *Shell) showNearby(net ipc.NearbyNetwork) {
 	d.says = para(s.say("nearby.explain", "network", net.Name, "device", net.By))
 	d.device = newKeyEntry(s.say("join.device.ph"), nil, s.pass)
 	form := container.New(layout.NewFormLayout(), widget.NewLabel(s.say("join.device")), d.device)
-	d.dlg = dialog.NewCustomWithoutButtons(s.say("nearby.title", "network", net.Name), container.NewVBox(d.says, d.digits, form, d.problem), s.win)
-	d.cancel = widget.NewButton(s.say("button.cancel"), d.dlg.Hide)
-	d.ask = widget.NewButton(s.say("nearby.ask"), d.do)
+	d.dlg = s.modal(s.say("nearby.title", "network", brief(net.Name)), container.NewVBox(d.says, d.digits, form, d.problem))
+	d.cancel = newButton(s.say("button.cancel"), d.dlg.Hide)
+	d.ask = newButton(s.say("nearby.ask"), d.do)
 	d.ask.Importance = widget.HighImportance
-	d.same = widget.NewButton(s.say("nearby.match"), func() { d.answer(false) })
+	d.same = newButton(s.say("nearby.match"), func() { d.answer(false) })
 	d.same.Importance = widget.HighImportance
-	d.differ = widget.NewButton(s.say("nearby.mismatch"), func() { d.answer(true) })
+	d.differ = newButton(s.say("nearby.mismatch"), func() { d.answer(true) })
 	d.device.OnSubmitted = func(string) { d.do() }
 	d.dlg.SetButtons([]fyne.CanvasObject{d.cancel, d.ask})
 	d.dlg.SetOnClosed(func() {
@@ -124,8 +123,7 @@ func (s *Shell) showNearby(net ipc.NearbyNetwork) {
 	})
 	s.near = d
 	d.dlg.Resize(fyne.NewSize(480, 0))
-	d.dlg.Show()
-	s.win.Canvas().Focus(d.device)
+	d.dlg.show(d.device)
 }
 
 func (d *nearbyDialog) do() {

@@ -20,8 +20,8 @@ type networks struct {
 	s      *Shell
 	box    *fyne.Container
 	list   *fyne.Container
-	joinB  *widget.Button
-	makeB  *widget.Button
+	joinB  *Button
+	makeB  *Button
 	drawn  networksDrawn
 	asks   map[string][]ipc.Device // by network ID
 	asking bool                    // a question is under way
@@ -40,9 +40,9 @@ type networksDrawn struct {
 
 func newNetworks(s *Shell) *networks {
 	n := &networks{s: s, asks: map[string][]ipc.Device{}}
-	n.joinB = widget.NewButtonWithIcon(s.say("action.join"), theme.LoginIcon(), func() { s.ShowLink("") })
+	n.joinB = newIconButton(s.say("action.join"), theme.LoginIcon(), func() { s.ShowLink("") })
 	n.joinB.Importance = widget.HighImportance
-	n.makeB = widget.NewButtonWithIcon(s.say("tray.create"), theme.ContentAddIcon(), s.showCreate)
+	n.makeB = newIconButton(s.say("tray.create"), theme.ContentAddIcon(), s.showCreate)
 	n.list = container.NewVBox()
 	n.box = container.NewBorder(container.NewHBox(n.joinB, n.makeB), nil, nil, nil, scrolled(n.list))
 	return n
@@ -53,7 +53,7 @@ func (n *networks) object() fyne.CanvasObject { return n.box }
 func (n *networks) shown() { n.ask() }
 
 func (n *networks) set(v model.View) {
-	for _, b := range []*widget.Button{n.joinB, n.makeB} {
+	for _, b := range []*Button{n.joinB, n.makeB} {
 		if v.May {
 			b.Enable()
 		} else {
@@ -100,7 +100,7 @@ func (n *networks) draw() {
 // card is one network.
 func (n *networks) card(net model.Net) fyne.CanvasObject {
 	s := n.s
-	on := widget.NewCheck(s.say("networks.on"), nil)
+	on := newCheck(s.say("networks.on"), nil)
 	on.Checked = net.Active && !net.Removed
 	on.OnChanged = func(up bool) {
 		on.Disable()
@@ -120,9 +120,9 @@ func (n *networks) card(net model.Net) fyne.CanvasObject {
 			}
 		})
 	}
-	invite := widget.NewButtonWithIcon(s.say("button.invite"), theme.AccountIcon(), func() { s.showInvite(net) })
+	invite := newIconButton(s.say("button.invite"), theme.AccountIcon(), func() { s.showInvite(net) })
 	invite.Importance = widget.HighImportance
-	leave := widget.NewButton(s.say("button.leave"), func() { s.askLeave(net) })
+	leave := newButton(s.say("button.leave"), func() { s.askLeave(net) })
 	if !s.view.May {
 		on.Disable()
 		leave.Disable()
@@ -136,7 +136,7 @@ func (n *networks) card(net model.Net) fyne.CanvasObject {
 	}
 	buttons.Add(leave)
 	self := wordsValue(net.SelfFQDN)
-	copyIt := widget.NewButtonWithIcon(s.say("button.copyname"), theme.ContentCopyIcon(), func() { s.copy(net.SelfFQDN) })
+	copyIt := newIconButton(s.say("button.copyname"), theme.ContentCopyIcon(), func() { s.copy(net.SelfFQDN) })
 	copyIt.Importance = widget.LowImportance
 	body := container.NewVBox(container.NewBorder(nil, nil, nil, copyIt, self))
 	if a := joined(net.IPv4, net.IPv6); a != "" {
@@ -156,7 +156,7 @@ func (n *networks) card(net model.Net) fyne.CanvasObject {
 		body.Add(s.openRow(net))
 	}
 	body.Add(buttons)
-	return widget.NewCard(text.Clean(net.Name), model.Facts(s.env.Text, net), body)
+	return titled(net.Name, model.Facts(s.env.Text, net), body)
 }
 
 func joined(a, b string) string {
@@ -173,7 +173,7 @@ func (n *networks) joining(j model.Join) fyne.CanvasObject {
 	bar.Max = 3
 	bar.TextFormatter = func() string { return "" }
 	bar.SetValue(float64(j.Step) - 0.5)
-	stop := widget.NewButton(s.say("button.stop"), func() {
+	stop := newButton(s.say("button.stop"), func() {
 		s.slow(func(ctx context.Context) error {
 			_, err := s.env.Helper.Leave(ctx, j.ID)
 			return err
@@ -183,7 +183,7 @@ func (n *networks) joining(j model.Join) fyne.CanvasObject {
 		stop.Disable()
 	}
 	until := s.say("join.until", "when", s.env.Text.When(j.Expires, s.env.Now()))
-	return widget.NewCard(s.say("state.joining", "network", j.Network), s.env.Text.Say(j.Text),
+	return titled(s.say("state.joining", "network", j.Network), s.env.Text.Say(j.Text),
 		container.NewVBox(bar, container.NewBorder(nil, nil, nil, stop, widget.NewLabel(s.say("join.expires")+" "+until))))
 }
 
@@ -205,8 +205,8 @@ func (n *networks) request(net model.Net, dev ipc.Device) fyne.CanvasObject {
 	default:
 		words = s.say("networks.other", "device", dev.Name, "kind", dev.Pending.Kind, "value", dev.Pending.Value)
 	}
-	var yes *widget.Button
-	yes = widget.NewButton(s.say("button.approve"), func() {
+	var yes *Button
+	yes = newButton(s.say("button.approve"), func() {
 		yes.Disable()
 		s.slow(func(ctx context.Context) error { return s.approve(ctx, net, dev) }, func(err error) {
 			yes.Enable()
@@ -288,7 +288,7 @@ func (s *Shell) askLeave(net model.Net) {
 	if net.Role == ipc.RoleOwner {
 		words += "\n\n" + s.say("leave.owner")
 	}
-	s.confirm(s.say("leave.title", "network", net.Name), words, s.say("button.leave"), func() {
+	s.confirm(s.say("leave.title", "network", brief(net.Name)), words, s.say("button.leave"), func() {
 		s.slow(func(ctx context.Context) error {
 			_, err := s.env.Helper.Leave(ctx, net.ID)
 			return err

@@ -10,7 +10,6 @@ import (
 	"fyne.io/fyne/v2"
 	"fyne.io/fyne/v2/driver/desktop"
 	"fyne.io/fyne/v2/test"
-	"fyne.io/fyne/v2/widget"
 
 	app "kith.internal/app/internal/desktop"
 	"kith.internal/app/internal/model"
@@ -140,7 +139,7 @@ func TestShareADevice(t *testing.T) {
 	b.click("Close")
 
 	b.Open("share")
-	f := b.win.Canvas().Focused().(*widget.SelectEntry)
+	f := b.win.Canvas().Focused().(*pick)
 	b.click("Make a link")
 	b.see("There is no such device.")
 	f.SetText("laptop")

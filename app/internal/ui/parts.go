@@ -9,8 +9,8 @@ import (
 	"fyne.io/fyne/v2"
 	"fyne.io/fyne/v2/canvas"
 	"fyne.io/fyne/v2/container"
-	"fyne.io/fyne/v2/dialog"
 	"fyne.io/fyne/v2/driver/desktop"
+	"fyne.io/fyne/v2/layout"
 	"fyne.io/fyne/v2/theme"
 	"fyne.io/fyne/v2/widget"
 
@@ -25,8 +25,8 @@ type banner struct {
 	back *canvas.Rectangle
 	icon *widget.Icon
 	text *widget.Label
-	act  *widget.Button
-	more *widget.Button
+	act  *Button
+	more *Button
 	now  model.Problem
 }
 
@@ -35,8 +35,8 @@ func newBanner(s *Shell) *banner {
 	b.back.CornerRadius = 6
 	b.text = widget.NewLabel("")
 	b.text.Wrapping = fyne.TextWrapWord
-	b.act = widget.NewButton("", func() { s.act(b.now, b.now.Action) })
-	b.more = widget.NewButton("", func() { s.act(b.now, b.now.Other) })
+	b.act = newButton("", func() { s.act(b.now, b.now.Action) })
+	b.more = newButton("", func() { s.act(b.now, b.now.Other) })
 	row := container.NewBorder(nil, nil, container.NewCenter(b.icon), container.NewCenter(container.NewHBox(b.act, b.more)), b.text)
 	b.box = container.NewPadded(container.NewStack(b.back, container.NewPadded(row)))
 	b.box.Hide()
@@ -63,7 +63,7 @@ func (b *banner) set(v model.View) {
 	b.icon.SetResource(icon)
 	b.text.SetText(model.Say(b.s.env.Text, b.now, b.s.env.Now()))
 	for _, x := range []struct {
-		b *widget.Button
+		b *Button
 		a model.Action
 	}{{b.act, b.now.Action}, {b.more, b.now.Other}} {
 		word := model.ActionWord(b.s.env.Text, x.a)
@@ -85,9 +85,11 @@ func (s *Shell) tell(title, words string) {
 	if title == "" {
 		title = "Kith"
 	}
-	d := dialog.NewCustom(title, s.say("button.ok"), para(words), s.win)
+	d := s.modal(title, para(words))
+	ok := newButton(s.say("button.ok"), d.Hide)
+	d.SetButtons([]fyne.CanvasObject{ok})
 	d.Resize(fyne.NewSize(440, 0))
-	d.Show()
+	d.show(ok)
 }
 
 func asIPC(err error) *ipc.Error {
@@ -107,6 +109,14 @@ func para(words string) *widget.Label {
 func short(s string) string {
 	if r := []rune(s); len(r) > 48 {
 		return string(r[:45]) + "…"
+	}
+	return s
+}
+
+// brief cuts a name for a heading in one line; what is asked says it whole.
+func brief(s string) string {
+	if r := []rune(s); len(r) > 24 {
+		return string(r[:23]) + "…"
 	}
 	return s
 }
@@ -148,6 +158,14 @@ func head(words string) *widget.Label {
 	l := widget.NewLabelWithStyle(words, fyne.TextAlignLeading, fyne.TextStyle{Bold: true})
 	l.SizeName = theme.SizeNameSubHeadingText
 	return l
+}
+
+// titled is a card whose title is cut where it does not fit.
+func titled(title, facts string, body fyne.CanvasObject) fyne.CanvasObject {
+	name := bold(title)
+	name.SizeName = theme.SizeNameHeadingText
+	said := cellText(facts)
+	return widget.NewCard("", "", container.New(layout.NewCustomPaddedVBoxLayout(-2*theme.Padding()), name, said, body))
 }
 
 // faint is text that steps back.
@@ -192,7 +210,7 @@ func newKeyEntry(placeholder string, keys func(fyne.KeyName) bool, pass func(fyn
 }
 
 func (e *keyEntry) TypedKey(k *fyne.KeyEvent) {
-	if e.keys == nil || !e.keys(k.Name) {
+	if (e.keys == nil || !e.keys(k.Name)) && !esc(e, k) {
 		e.Entry.TypedKey(k)
 	}
 }
@@ -228,6 +246,11 @@ func (s *Shell) shortcuts() {
 	for _, k := range s.keys {
 		s.win.Canvas().AddShortcut(&desktop.CustomShortcut{KeyName: k.key, Modifier: k.mod}, func(fyne.Shortcut) { k.do() })
 	}
+	s.win.Canvas().SetOnTypedKey(func(k *fyne.KeyEvent) {
+		if k.Name == fyne.KeyEscape {
+			s.escape()
+		}
+	})
 	s.win.Canvas().AddShortcut(&fyne.ShortcutCopy{}, func(fyne.Shortcut) { s.pages["devices"].(*devices).copyName() })
 }
 

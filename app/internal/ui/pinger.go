@@ -23,7 +23,7 @@ const pingMost = 60
 type pinger struct {
 	s      *Shell
 	box    *fyne.Container
-	button *widget.Button
+	button *Button
 	says   *widget.Label
 	dev    string // ID of the device the words are about
 	end    context.CancelFunc
@@ -32,7 +32,7 @@ type pinger struct {
 
 func newPinger(s *Shell) *pinger {
 	p := &pinger{s: s, says: faint(""), took: func(float64) {}}
-	p.button = widget.NewButtonWithIcon("", theme.MailSendIcon(), nil)
+	p.button = newIconButton("", theme.MailSendIcon(), nil)
 	p.box = container.NewVBox(p.button, p.says)
 	p.idle()
 	return p

@@ -24,8 +24,8 @@ var sectionNames = []string{"app", "device", "routes", "names", "rules", "users"
 type settings struct {
 	s       *Shell
 	box     *fyne.Container
-	choice  *widget.RadioGroup
-	network *widget.Select
+	tabs    map[string]*Button
+	network *choice
 	body    *fyne.Container
 	parts   map[string]section
 	current string
@@ -35,43 +35,43 @@ type settings struct {
 }
 
 func newSettings(s *Shell) *settings {
-	p := &settings{s: s, body: container.NewStack(), current: "app"}
+	p := &settings{s: s, body: container.NewStack(), tabs: map[string]*Button{}}
 	p.parts = map[string]section{
 		"app": newAppSection(s), "device": newDeviceSection(s, p), "routes": newRoutesSection(s, p),
 		"names": newNamesSection(s, p), "rules": newRulesSection(s, p), "users": newUsersSection(s),
 	}
-	var labels []string
+	row := container.NewHBox()
 	for _, n := range sectionNames {
-		labels = append(labels, s.say(text.Key("section."+n)))
+		p.tabs[n] = newButton(s.say(text.Key("section."+n)), func() { p.open(n) })
+		row.Add(p.tabs[n])
 	}
-	p.choice = widget.NewRadioGroup(labels, func(label string) {
-		for i, l := range labels {
-			if l == label {
-				p.open(sectionNames[i])
-			}
-		}
-	})
-	p.choice.Horizontal, p.choice.Required = true, true
-	p.network = widget.NewSelect(nil, func(string) {
+	p.network = newChoice(nil, func(string) {
 		if i := p.network.SelectedIndex(); !p.quiet && i >= 0 && i < len(p.nets) {
 			p.net = p.nets[i]
 			p.parts[p.current].set(s.view)
 			p.parts[p.current].shown()
 		}
 	})
-	p.box = container.NewBorder(container.NewVBox(p.choice, p.network, widget.NewSeparator()), nil, nil, nil, p.body)
-	p.choice.SetSelected(labels[0])
+	p.box = container.NewBorder(container.NewVBox(row, p.network, widget.NewSeparator()), nil, nil, nil, p.body)
+	p.open(sectionNames[0])
 	return p
 }
 
 // openSettings goes to a section of Settings.
 func (s *Shell) openSettings(part string) {
 	s.Open("settings")
-	s.pages["settings"].(*settings).choice.SetSelected(s.say(text.Key("section." + part)))
+	s.pages["settings"].(*settings).open(part)
 }
 
 func (p *settings) open(name string) {
 	p.current = name
+	for n, b := range p.tabs {
+		b.Importance = widget.LowImportance
+		if n == name {
+			b.Importance = widget.HighImportance
+		}
+		b.Refresh()
+	}
 	p.body.Objects = []fyne.CanvasObject{p.parts[name].object()}
 	p.body.Refresh()
 	p.set(p.s.view)
@@ -125,15 +125,15 @@ func (p *settings) chosen() (model.Net, bool) {
 type appSection struct {
 	s       *Shell
 	box     fyne.CanvasObject
-	login   *widget.Check
+	login   *Check
 	quit    *widget.RadioGroup
 	version *widget.Label
-	down    *widget.Button
+	down    *Button
 }
 
 func newAppSection(s *Shell) *appSection {
 	p := &appSection{s: s, version: faint("")}
-	p.login = widget.NewCheck(s.say("settings.login"), nil)
+	p.login = newCheck(s.say("settings.login"), nil)
 	p.login.OnChanged = func(on bool) {
 		if on == s.env.Autostart() {
 			return
@@ -158,8 +158,8 @@ func newAppSection(s *Shell) *appSection {
 			p.quit.SetSelected(p.quitWords())
 		}
 	}
-	quit := widget.NewButton(s.say("settings.quit"), func() { s.env.Quit(false) })
-	p.down = widget.NewButton(s.say("settings.quitoff"), func() { s.env.Quit(true) })
+	quit := newButton(s.say("settings.quit"), func() { s.env.Quit(false) })
+	p.down = newButton(s.say("settings.quitoff"), func() { s.env.Quit(true) })
 	rows := container.NewVBox()
 	if !s.env.Tray {
 		rows.Add(para(s.say("problem.notray")))

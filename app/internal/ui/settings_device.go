@@ -17,13 +17,13 @@ import (
 // toggle is a check that shows the helper's truth: a click asks, and what
 // cannot be done is taken back.
 type toggle struct {
-	*widget.Check
+	*Check
 	quiet bool
 }
 
 func newToggle(s *Shell, words string, truth func() bool, do func(ctx context.Context, on bool) error) *toggle {
 	t := &toggle{}
-	t.Check = widget.NewCheck(words, nil)
+	t.Check = newCheck(words, nil)
 	t.OnChanged = func(on bool) {
 		if t.quiet {
 			return
@@ -149,7 +149,7 @@ type routesSection struct {
 	box   fyne.CanvasObject
 	list  *fyne.Container
 	entry *keyEntry
-	add   *widget.Button
+	add   *Button
 	bad   *widget.Label
 	drawn []ipc.Route
 	of    string
@@ -160,7 +160,7 @@ func newRoutesSection(s *Shell, p *settings) *routesSection {
 	r := &routesSection{s: s, p: p, list: container.NewVBox(), bad: danger()}
 	r.entry = newKeyEntry("192.168.7.0/24", nil, s.pass)
 	r.entry.OnSubmitted = func(string) { r.offer() }
-	r.add = widget.NewButton(s.say("route.add"), r.offer)
+	r.add = newButton(s.say("route.add"), r.offer)
 	top := container.NewVBox(faint(s.say("route.hint")), container.NewBorder(nil, nil, nil, r.add, r.entry), r.bad)
 	r.box = container.NewBorder(top, nil, nil, nil, scrolled(r.list))
 	return r
@@ -233,8 +233,8 @@ func (r *routesSection) row(n model.Net, route ipc.Route) fyne.CanvasObject {
 	}
 	acts := container.NewHBox()
 	button := func(words string, call func(context.Context) error) {
-		var b *widget.Button
-		b = widget.NewButton(words, func() {
+		var b *Button
+		b = newButton(words, func() {
 			b.Disable()
 			s.slow(call, func(err error) { b.Enable(); s.failed(err) })
 		})

@@ -22,9 +22,9 @@ type namesSection struct {
 	p     *settings
 	box   fyne.CanvasObject
 	name  *keyEntry
-	kind  *widget.Select
+	kind  *choice
 	value *keyEntry
-	add   *widget.Button
+	add   *Button
 	bad   *widget.Label
 	list  *fyne.Container
 	of    string
@@ -36,9 +36,9 @@ func newNamesSection(s *Shell, p *settings) *namesSection {
 	n.value = newKeyEntry(s.say("names.value.ph"), nil, s.pass)
 	n.value.OnSubmitted = func(string) { n.put() }
 	kinds := append([]string{s.say("names.auto")}, recordTypes[1:]...)
-	n.kind = widget.NewSelect(kinds, nil)
+	n.kind = newChoice(kinds, nil)
 	n.kind.SetSelectedIndex(0)
-	n.add = widget.NewButton(s.say("names.add"), n.put)
+	n.add = newButton(s.say("names.add"), n.put)
 	form := container.NewBorder(nil, nil, nil, container.NewHBox(n.kind, n.add), container.NewGridWithColumns(2, n.name, n.value))
 	n.box = container.NewBorder(container.NewVBox(faint(s.say("names.hint")), form, n.bad), nil, nil, nil, scrolled(n.list))
 	return n
@@ -108,7 +108,7 @@ func (n *namesSection) draw(list []ipc.DNSRecords) {
 	n.list.RemoveAll()
 	net, _ := n.p.chosen()
 	for _, r := range list {
-		away := widget.NewButtonWithIcon(n.s.say("names.remove"), theme.DeleteIcon(), func() {
+		away := newIconButton(n.s.say("names.remove"), theme.DeleteIcon(), func() {
 			req := ipc.DNSRecordsRequest{Network: n.of, Name: r.Name, Type: r.Type, Values: []string{}}
 			n.call(func(ctx context.Context) (ipc.DNSRecordsAnswer, error) { return n.s.env.Helper.DNSRemove(ctx, req) }, func() {})
 		})

@@ -22,8 +22,8 @@ type rulesSection struct {
 	by      *widget.Label
 	edit    *widget.Entry
 	result  *fyne.Container
-	check   *widget.Button
-	set1    *widget.Button
+	check   *Button
+	set1    *Button
 	checked string // the text that the last dry run was about
 	clean   bool   // it had no faults
 	of      string // network ID whose policy is in the editor
@@ -36,8 +36,8 @@ func newRulesSection(s *Shell, p *settings) *rulesSection {
 	r.edit.TextStyle.Monospace = true
 	r.edit.SetPlaceHolder(s.say("rules.ph"))
 	r.edit.OnChanged = func(string) { r.changed() }
-	r.check = widget.NewButton(s.say("rules.check"), func() { r.send(true) })
-	r.set1 = widget.NewButton(s.say("rules.set"), func() { r.send(false) })
+	r.check = newButton(s.say("rules.check"), func() { r.send(true) })
+	r.set1 = newButton(s.say("rules.set"), func() { r.send(false) })
 	r.set1.Importance = widget.HighImportance
 	bottom := container.NewVScroll(r.result)
 	bottom.SetMinSize(fyne.NewSize(200, 150))

@@ -18,8 +18,8 @@ type usersSection struct {
 	box   fyne.CanvasObject
 	list  *fyne.Container
 	entry *keyEntry
-	add   *widget.Button
-	allow *widget.Button
+	add   *Button
+	allow *Button
 	bad   *widget.Label
 }
 
@@ -27,8 +27,8 @@ func newUsersSection(s *Shell) *usersSection {
 	u := &usersSection{s: s, list: container.NewVBox(), bad: danger()}
 	u.entry = newKeyEntry(s.say("users.ph"), nil, s.pass)
 	u.entry.OnSubmitted = func(string) { u.do(s.env.Helper.OperatorAdd, strings.TrimSpace(u.entry.Text)) }
-	u.add = widget.NewButton(s.say("users.add"), func() { u.entry.OnSubmitted("") })
-	u.allow = widget.NewButton(s.say("action.allow"), s.allow)
+	u.add = newButton(s.say("users.add"), func() { u.entry.OnSubmitted("") })
+	u.allow = newButton(s.say("action.allow"), s.allow)
 	top := container.NewVBox(faint(s.say("users.hint")), container.NewBorder(nil, nil, nil, u.add, u.entry), u.allow, u.bad)
 	u.box = container.NewBorder(top, nil, nil, nil, scrolled(u.list))
 	return u
@@ -69,7 +69,7 @@ func (u *usersSection) do(call func(context.Context, string) (ipc.OperatorList, 
 		u.entry.SetText("")
 		u.list.RemoveAll()
 		for _, o := range got.Operators {
-			away := widget.NewButton(u.s.say("users.remove"), func() { u.do(u.s.env.Helper.OperatorRemove, o) })
+			away := newButton(u.s.say("users.remove"), func() { u.do(u.s.env.Helper.OperatorRemove, o) })
 			enable(away, u.s.view.Machine)
 			u.list.Add(container.NewBorder(nil, nil, nil, away, bold(o)))
 		}

@@ -7,7 +7,6 @@ import (
 
 	"fyne.io/fyne/v2"
 	"fyne.io/fyne/v2/container"
-	"fyne.io/fyne/v2/dialog"
 	"fyne.io/fyne/v2/layout"
 	"fyne.io/fyne/v2/theme"
 	"fyne.io/fyne/v2/widget"
@@ -45,19 +44,19 @@ var shareSpans = []time.Duration{24 * time.Hour, 7 * 24 * time.Hour, 30 * 24 * t
 // shareForm is the dialog that makes a share.
 type shareForm struct {
 	s       *Shell
-	dlg     *dialog.CustomDialog
+	dlg     *modal
 	body    *fyne.Container
 	list    []model.Device
-	device  *widget.SelectEntry
-	ports   []*widget.Check
+	device  *pick
+	ports   []*Check
 	other   *keyEntry
-	span    *widget.Select
-	exit    *widget.Check
-	both    *widget.Check
-	confirm *widget.Check
+	span    *choice
+	exit    *Check
+	both    *Check
+	confirm *Check
 	problem *widget.Label
-	close   *widget.Button
-	ok      *widget.Button
+	close   *Button
+	ok      *Button
 }
 
 // showShare offers a device to a friend; the zero Device leaves the choice to
@@ -70,14 +69,14 @@ func (s *Shell) showShare(dev model.Device) {
 			names = append(names, shareName(s, d))
 		}
 	}
-	f.device = widget.NewSelectEntry(names)
+	f.device = newPick(names)
 	f.device.SetPlaceHolder(s.say("share.device.ph"))
 	if dev.Peer.Name != "" {
 		f.device.SetText(shareName(s, dev))
 	}
 	checks := container.NewGridWithColumns(2)
 	for i, p := range model.PortNames {
-		c := widget.NewCheck(s.say(p.Key), nil)
+		c := newCheck(s.say(p.Key), nil)
 		c.SetChecked(i == 1)
 		c.OnChanged = func(bool) { f.portsChanged() }
 		f.ports = append(f.ports, c)
@@ -92,25 +91,24 @@ func (s *Shell) showShare(dev model.Device) {
 			spans = append(spans, s.env.Text.In(d))
 		}
 	}
-	f.span = widget.NewSelect(spans, nil)
+	f.span = newChoice(spans, nil)
 	f.span.SetSelectedIndex(2)
-	f.exit = widget.NewCheck(s.say("share.asexit"), nil)
-	f.both = widget.NewCheck(s.say("share.asboth"), nil)
-	f.confirm = widget.NewCheck(s.say("share.confirm"), nil)
+	f.exit = newCheck(s.say("share.asexit"), nil)
+	f.both = newCheck(s.say("share.asboth"), nil)
+	f.confirm = newCheck(s.say("share.confirm"), nil)
 	f.confirm.SetChecked(true)
 	form := container.New(layout.NewFormLayout(),
 		widget.NewLabel(s.say("share.device")), f.device,
 		widget.NewLabel(s.say("share.ports")), container.NewVBox(checks, f.other),
 		widget.NewLabel(s.say("share.ends")), f.span)
 	f.body = container.NewVBox(form, f.exit, f.both, f.confirm, f.problem)
-	f.dlg = dialog.NewCustomWithoutButtons(s.say("share.title"), f.body, s.win)
-	f.close = widget.NewButton(s.say("button.cancel"), f.dlg.Hide)
-	f.ok = widget.NewButton(s.say("button.mklink"), f.do)
+	f.dlg = s.modal(s.say("share.title"), f.body)
+	f.close = newButton(s.say("button.cancel"), f.dlg.Hide)
+	f.ok = newButton(s.say("button.mklink"), f.do)
 	f.ok.Importance = widget.HighImportance
 	f.dlg.SetButtons([]fyne.CanvasObject{f.close, f.ok})
 	f.dlg.Resize(fyne.NewSize(540, 0))
-	f.dlg.Show()
-	s.win.Canvas().Focus(f.device)
+	f.dlg.show(f.device)
 }
 
 func shareName(s *Shell, d model.Device) string {
@@ -197,7 +195,7 @@ func (f *shareForm) do() {
 		}
 		f.body.Objects = []fyne.CanvasObject{s.linkCard(got.Link, until, s.say("share.secret"))}
 		f.body.Refresh()
-		copyIt := widget.NewButtonWithIcon(s.say("button.copy"), theme.ContentCopyIcon(), func() { s.copy(got.Link) })
+		copyIt := newIconButton(s.say("button.copy"), theme.ContentCopyIcon(), func() { s.copy(got.Link) })
 		copyIt.Importance = widget.HighImportance
 		f.close.SetText(s.say("button.close"))
 		f.dlg.SetButtons([]fyne.CanvasObject{f.close, copyIt})

@@ -20,8 +20,8 @@ type sharing struct {
 	s      *Shell
 	box    *fyne.Container
 	list   *fyne.Container
-	share  *widget.Button
-	accept *widget.Button
+	share  *Button
+	accept *Button
 	drawn  []model.Share
 	may    bool
 	known  bool
@@ -30,9 +30,9 @@ type sharing struct {
 
 func newSharing(s *Shell) *sharing {
 	p := &sharing{s: s, list: container.NewVBox()}
-	p.share = widget.NewButtonWithIcon(s.say("share.new"), theme.ContentAddIcon(), p.offer)
+	p.share = newIconButton(s.say("share.new"), theme.ContentAddIcon(), p.offer)
 	p.share.Importance = widget.HighImportance
-	p.accept = widget.NewButtonWithIcon(s.say("share.accept"), theme.LoginIcon(), func() { s.ShowLink("") })
+	p.accept = newIconButton(s.say("share.accept"), theme.LoginIcon(), func() { s.ShowLink("") })
 	p.box = container.NewBorder(container.NewHBox(p.share, p.accept), nil, nil, nil, scrolled(p.list))
 	return p
 }
@@ -145,7 +145,7 @@ func (p *sharing) given(body *fyne.Container, sh model.Share) {
 		} else if g.LastSeen != nil {
 			state = s.say("row.seen", "ago", s.env.Text.Ago(s.env.Now().Sub(*g.LastSeen)))
 		}
-		off := widget.NewButton(s.say("share.guest.remove"), func() { p.takeOff(sh, g) })
+		off := newButton(s.say("share.guest.remove"), func() { p.takeOff(sh, g) })
 		off.Importance = widget.LowImportance
 		enable(off, s.view.May)
 		cols := columns{0.4, 0.6, off.MinSize().Width} // alike in all rows
@@ -169,7 +169,7 @@ func (p *sharing) given(body *fyne.Container, sh model.Share) {
 		row.Add(p.approve(sh))
 	}
 	if !sh.Over() {
-		revoke := widget.NewButton(s.say("share.revoke"), func() {
+		revoke := newButton(s.say("share.revoke"), func() {
 			s.confirm(s.say("share.revoke.title"), s.say("share.revoke.text", "device", sh.Name), s.say("share.revoke"), func() {
 				s.slow(func(ctx context.Context) error {
 					_, err := s.env.Helper.ShareRevoke(ctx, ipc.ShareIDRequest{Network: sh.Net, Share: sh.ID})
@@ -216,7 +216,7 @@ func (p *sharing) received(body *fyne.Container, sh model.Share) {
 			}
 		}
 		fqdn := d.FQDN
-		cp := widget.NewButtonWithIcon(s.say("button.copy"), theme.ContentCopyIcon(), func() { s.copy(fqdn) })
+		cp := newIconButton(s.say("button.copy"), theme.ContentCopyIcon(), func() { s.copy(fqdn) })
 		cp.Importance = widget.LowImportance
 		body.Add(container.NewBorder(nil, nil, widget.NewIcon(dot), cp, container.New(columns{0.55, 0.45}, bold(fqdn), cellText(state))))
 	}
@@ -224,7 +224,7 @@ func (p *sharing) received(body *fyne.Container, sh model.Share) {
 		body.Add(para(s.say("share.compare.friend")))
 		body.Add(widget.NewLabelWithStyle(clean(strings.Join(sh.Words, "  ")), fyne.TextAlignLeading, fyne.TextStyle{Bold: true}))
 	}
-	giveUp := widget.NewButton(s.say("share.remove"), func() {
+	giveUp := newButton(s.say("share.remove"), func() {
 		s.confirm(s.say("share.remove.title"), s.say("share.remove.text", "device", sh.Name), s.say("share.remove.do"), func() {
 			s.slow(func(ctx context.Context) error {
 				_, err := s.env.Helper.ShareRemove(ctx, ipc.ShareIDRequest{Network: sh.Net, Share: sh.ID})
@@ -237,10 +237,10 @@ func (p *sharing) received(body *fyne.Container, sh model.Share) {
 }
 
 // approve opens a share once the words are the same.
-func (p *sharing) approve(sh model.Share) *widget.Button {
+func (p *sharing) approve(sh model.Share) *Button {
 	s := p.s
-	var b *widget.Button
-	b = widget.NewButton(s.say("share.same"), func() {
+	var b *Button
+	b = newButton(s.say("share.same"), func() {
 		b.Disable()
 		s.slow(func(ctx context.Context) error {
 			_, err := s.env.Helper.ShareApprove(ctx, ipc.ShareIDRequest{Network: sh.Net, Share: sh.ID})

@@ -6,7 +6,6 @@ import (
 	"testing"
 
 	"fyne.io/fyne/v2"
-	"fyne.io/fyne/v2/widget"
 
 	"kith.internal/app/internal/text"
 	"kith.internal/ipc"
@@ -57,7 +56,7 @@ func TestEveryControlHasAName(t *testing.T) {
 				if _, tappable := o.(fyne.Tappable); !ok || !tappable {
 					return
 				}
-				if bt, is := o.(*widget.Button); is && bt.Text == "" && !strings.Contains(a.AccessibilityLabel(), "drop-down") { // Fyne's own, in a SelectEntry
+				if bt, is := o.(*Button); is && bt.Text == "" && !strings.Contains(a.AccessibilityLabel(), "drop-down") { // Fyne's own, in a SelectEntry
 					t.Errorf("%s: a button without words (%s)", sc.name, a.AccessibilityLabel())
 				}
 				if strings.TrimSpace(a.AccessibilityLabel()) == "" {

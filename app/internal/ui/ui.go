@@ -39,17 +39,18 @@ type Shell struct {
 
 	icon    *canvas.Image
 	title   *widget.Label
-	toggle  *widget.Button
+	toggle  *Button
 	head    *fyne.Container
 	banner  *banner
 	toast   *widget.Label
 	toasts  int
-	nav     map[string]*widget.Button
+	nav     map[string]*Button
 	pages   map[string]page
 	current string
 	body    *fyne.Container
 	join    *joinDialog // open, or nil
 	near    *nearbyDialog
+	modals  []*modal // open, the last on top
 	keys    []binding
 	asking  bool // the system asks for an administrator's word
 	news    bool // the words of welcome were said, or are not due
@@ -60,14 +61,14 @@ var pageNames = []string{"devices", "networks", "sharing", "exits", "diagnostics
 
 // New fills a window. Close it with Close.
 func New(win fyne.Window, env Env) *Shell {
-	s := &Shell{env: env, win: win, nav: map[string]*widget.Button{}}
+	s := &Shell{env: env, win: win, nav: map[string]*Button{}}
 	s.ctx, s.cancel = context.WithCancel(context.Background())
 	s.icon = canvas.NewImageFromResource(stateIcon(model.IconConnecting))
 	s.icon.FillMode = canvas.ImageFillContain
 	s.icon.SetMinSize(fyne.NewSquareSize(26))
 	s.title = widget.NewLabelWithStyle("", fyne.TextAlignLeading, fyne.TextStyle{Bold: true})
 	s.title.Truncation = fyne.TextTruncateEllipsis
-	s.toggle = widget.NewButton("", s.toggleAll)
+	s.toggle = newButton("", s.toggleAll)
 	s.banner = newBanner(s)
 	s.toast = widget.NewLabel("")
 	s.toast.Importance = widget.LowImportance
@@ -79,7 +80,7 @@ func New(win fyne.Window, env Env) *Shell {
 	s.head = container.NewBorder(nil, nil, container.NewPadded(s.icon), s.toggle, s.title)
 	side := container.NewVBox()
 	for _, n := range pageNames {
-		b := widget.NewButtonWithIcon(s.say(text.Key("page."+n)), navIcon(n), func() { s.Open(n) })
+		b := newIconButton(s.say(text.Key("page."+n)), navIcon(n), func() { s.Open(n) })
 		b.Alignment = widget.ButtonAlignLeading
 		s.nav[n] = b
 		side.Add(b)

@@ -71,12 +71,12 @@ func TestDevices(t *testing.T) {
 }
 
 // form is the dialog's choice of roles, and its fields by what stands in them.
-func (b *bench) form() (roles *widget.RadioGroup, fields map[string]*keyEntry) {
+func (b *bench) form() (roles *choice, fields map[string]*keyEntry) {
 	fields = map[string]*keyEntry{}
 	for _, top := range b.win.Canvas().Overlays().List() {
 		walk(top, func(o fyne.CanvasObject) {
 			switch w := o.(type) {
-			case *widget.RadioGroup:
+			case *choice:
 				roles = w
 			case *keyEntry:
 				fields[w.PlaceHolder] = w

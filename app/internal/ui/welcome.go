@@ -3,7 +3,6 @@ package ui
 import (
 	"fyne.io/fyne/v2"
 	"fyne.io/fyne/v2/container"
-	"fyne.io/fyne/v2/dialog"
 	"fyne.io/fyne/v2/widget"
 )
 
@@ -26,10 +25,10 @@ func (s *Shell) welcome() {
 	if !s.env.Tray {
 		words = s.say("problem.notray")
 	}
-	login := widget.NewCheck(s.say("settings.login"), nil)
+	login := newCheck(s.say("settings.login"), nil)
 	login.SetChecked(s.env.Autostart())
-	d := dialog.NewCustomWithoutButtons(s.say("welcome.title", "network", s.view.Nets[0].Name), container.NewVBox(para(words), login), s.win)
-	ok := widget.NewButton(s.say("button.ok"), func() {
+	d := s.modal(s.say("welcome.title", "network", brief(s.view.Nets[0].Name)), container.NewVBox(para(words), login))
+	ok := newButton(s.say("button.ok"), func() {
 		d.Hide()
 		if login.Checked != s.env.Autostart() {
 			if err := s.env.SetAutostart(login.Checked); err != nil {
@@ -45,6 +44,5 @@ func (s *Shell) welcome() {
 	ok.Importance = widget.HighImportance
 	d.SetButtons([]fyne.CanvasObject{ok})
 	d.Resize(fyne.NewSize(460, 0))
-	d.Show()
-	s.win.Canvas().Focus(ok)
+	d.show(ok)
 }
