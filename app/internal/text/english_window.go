@@ -166,6 +166,7 @@ var window = map[Key]Entry{
 	"settings.quit":    {Text: "Quit (stay connected)", About: "button"},
 	"settings.quitoff": {Text: "Disconnect and quit", About: "button"},
 
+	"copy.none":   {Text: "Could not copy: this session has no clipboard.", About: "said for some seconds in the window, of a link"},
 	"copy.failed": {Text: "Could not copy. The name is {what}", About: "notification: no clipboard"},
 	"copy.done":   {Text: "Copied {what}", About: "notification after a copy from the tray"},
 

@@ -165,6 +165,7 @@ var deWindow = map[Key]Entry{
 	"settings.quit":    {Text: "Beenden (verbunden bleiben)"},
 	"settings.quitoff": {Text: "Trennen und beenden"},
 
+	"copy.none":   {Text: "Kopieren ging nicht: Diese Sitzung hat keine Zwischenablage."},
 	"copy.failed": {Text: "Kopieren ging nicht. Der Name ist {what}"},
 	"copy.done":   {Text: "Kopiert: {what}"},
 

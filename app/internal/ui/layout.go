@@ -82,10 +82,12 @@ func (flow) rows(objects []fyne.CanvasObject) (rows [][]fyne.CanvasObject) {
 
 func (f flow) MinSize(objects []fyne.CanvasObject) (size fyne.Size) {
 	for _, row := range f.rows(objects) {
-		h := float32(0)
+		w, h := float32(0), float32(0)
 		for _, o := range row {
-			size.Width, h = max(size.Width, o.MinSize().Width), max(h, o.MinSize().Height)
+			w, h = max(w, o.MinSize().Width), max(h, o.MinSize().Height)
 		}
+		n := float32(len(row))
+		size.Width = max(size.Width, w*n+theme.Padding()*(n-1))
 		size.Height += h + theme.Padding()
 	}
 	size.Height = max(size.Height-theme.Padding(), 0)

@@ -107,6 +107,18 @@ func TestPhraseStays(t *testing.T) {
 	b.unseen("Write these 24 words down")
 }
 
+// TestWelcomeByEsc: words of welcome that were closed by Esc were said, too.
+func TestWelcomeByEsc(t *testing.T) {
+	b := newBench(t)
+	b.prefs.Welcomed = false
+	b.take(sample())
+	b.see("Look for Kith in your tray")
+	b.escape()
+	if !b.prefs.Welcomed {
+		t.Error("they come again")
+	}
+}
+
 // TestEnterPresses: Enter presses the button that has the keys, as Space does.
 func TestEnterPresses(t *testing.T) {
 	b := newBench(t)
@@ -167,6 +179,19 @@ func TestFits(t *testing.T) {
 					t.Errorf("%s: the dialog %s wants %.0f × %.0f", lang, name, s.Width, s.Height)
 				}
 			}
+		}
+	}
+}
+
+// TestFlowHoldsWhatItSays: two buttons in a row overlap in no width that the
+// layout takes for enough.
+func TestFlowHoldsWhatItSays(t *testing.T) {
+	newBench(t)
+	objects := []fyne.CanvasObject{newButton("Umbenennen…", nil), newButton("Rolle und Tags…", nil), newButton("Entfernen…", nil)}
+	flow{}.Layout(objects, flow{}.MinSize(objects))
+	for _, o := range objects {
+		if o.Size().Width < o.MinSize().Width {
+			t.Errorf("%q has %.0f of %.0f", o.(*Button).Text, o.Size().Width, o.MinSize().Width)
 		}
 	}
 }

@@ -515,3 +515,15 @@ func TestChecksOfNetworks(t *testing.T) {
 	b.click("Check again")
 	b.unseen("Connection of the network:")
 }
+
+// TestNoClipboardForALink says that a link was not copied without showing it in the
+// corner, where its 600 letters would stand in thirty lines.
+func TestNoClipboardForALink(t *testing.T) {
+	b := newBench(t)
+	b.take(sample())
+	b.env.Copy = func(string) error { return app.ErrNoClipboard }
+	b.copy("kith://join/" + strings.Repeat("A", 580))
+	if got := b.toast.Text; !strings.HasPrefix(got, "Could not copy:") || strings.Contains(got, "AAA") {
+		t.Error(got)
+	}
+}

@@ -208,15 +208,17 @@ func (s *Shell) copy(what string) {
 	if what == "" {
 		return
 	}
-	if err := s.env.Copy(what); err != nil {
-		s.say2s(s.say("copy.failed", "what", what))
-		return
+	err := s.env.Copy(what)
+	switch link := strings.HasPrefix(what, "kith://"); { // a secret, and long: not shown again
+	case link && err != nil:
+		s.say2s(s.say("copy.none"))
+	case link:
+		s.say2s(s.say("copied.link"))
+	case err != nil:
+		s.say2s(s.say("copy.failed", "what", short(what)))
+	default:
+		s.say2s(s.say("devices.copied", "what", short(what)))
 	}
-	if strings.HasPrefix(what, "kith://") {
-		s.say2s(s.say("copied.link")) // a secret: not shown again
-		return
-	}
-	s.say2s(s.say("devices.copied", "what", short(what)))
 }
 
 // say2s says something for some seconds in the corner.

@@ -35,6 +35,8 @@ func (s *Shell) welcome() {
 				s.tell("", s.say("settings.failed", "why", err.Error()))
 			}
 		}
+	})
+	d.SetOnClosed(func() {
 		p := s.env.Prefs()
 		p.Welcomed = true
 		if err := s.env.SetPrefs(p); err != nil {
