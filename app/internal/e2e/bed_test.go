@@ -242,8 +242,12 @@ const patience = time.Minute
 // until waits for a condition.
 func (b *bed) until(what string, ok func() bool) {
 	b.t.Helper()
-	for end := time.Now().Add(patience); time.Now().Before(end); {
+	start := time.Now()
+	for time.Since(start) < patience {
 		if ok() {
+			if took := time.Since(start); took > 3*time.Second { // what makes this tier slow
+				b.t.Logf("%v for %s", took.Round(time.Second), what)
+			}
 			return
 		}
 		<-time.After(30 * time.Millisecond)

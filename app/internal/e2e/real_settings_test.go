@@ -37,7 +37,17 @@ func TestRealSettings(t *testing.T) {
 	b.launch()
 	b.menuHas("● Connected — 2 of 2 devices")
 	b.see("No internet. Reaching 1 device on this network.") // it moves the page, once
+	setApp(b)
+	setDevice(b, h)
+	setRoutes(b, h)
+	setNames(b, h)
+	setRules(b, h)
+	setUsers(b, h)
+}
 
+// setApp is what is set about the app itself.
+func setApp(b *bed) {
+	b.t.Helper()
 	home := filepath.Join(filepath.Dir(b.run), "home")
 	login := filepath.Join(home, ".config", "autostart", "kith.desktop")
 	there := func(file string) bool { _, err := os.Stat(file); return err == nil }
@@ -52,7 +62,11 @@ func TestRealSettings(t *testing.T) {
 		return strings.Contains(strings.ReplaceAll(string(raw), " ", ""), `"quit_down":true`)
 	})
 	b.shot("1-app")
+}
 
+// setDevice is what this device does in a network.
+func setDevice(b *bed, h *hosts) {
+	b.t.Helper()
 	b.click("This device")
 	b.tick("Shields up", func() bool { return h.network(0).Shields })
 	b.until("nothing to come in", func() bool { return h.on(1, "ping", "-c", "1", "-W", "1", "laptop.home.internal").Run() != nil })
@@ -75,6 +89,7 @@ func TestRealSettings(t *testing.T) {
 	b.see("Others find it at 192.168.79.1:443")
 	b.shot("3-offers")
 	b.tick("Be a relay", func() bool { return !h.network(0).Relay.On })
+	b.tick("Offer this device as an exit node", func() bool { return !h.network(0).Exit.Offering })
 }
 
 // tick clicks a check until the helper has what it stands for.
