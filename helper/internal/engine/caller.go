@@ -231,6 +231,10 @@ func (c *caller) visit(ctx context.Context, shares []store.VisitShare) error {
 			} else if err == nil {
 				err = e.err
 			}
+			if ipc.CodeOf(e.err) == ipc.CodeBusy { // the word that it was accepted may be on its way there
+				delete(said, e.sid)
+				time.AfterFunc(callFirst, c.kick)
+			}
 			continue
 		case <-again.C:
 			maps.DeleteFunc(said, func(sid guest.SID, _ []byte) bool { return !running[sid] })

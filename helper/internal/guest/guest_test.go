@@ -135,7 +135,7 @@ func TestEachCheckOfAPassFailsAlone(t *testing.T) {
 			_, err := roster.NewAuthor(w.set, w.root, func() time.Time { return w.now }).Remove(w.owner.Public(), roster.RemoveOptions{Since: w.now.Add(-time.Hour)})
 			w.must(err)
 		}, ipc.CodeLinkForeign},
-		{"not accepted", func(w *world) { w.put(w.sid.KeyBy(), nil, nil) }, ipc.CodePassInvalid},
+		{"not accepted", func(w *world) { w.put(w.sid.KeyBy(), nil, nil) }, ipc.CodeBusy},
 		{"accepted by another issuer", func(w *world) { w.by = key.New() }, ipc.CodePassInvalid},
 		{"the acceptance is not the link's", func(w *world) { w.board.by.Sig[0] ^= 1; w.setBy() }, ipc.CodePassInvalid},
 		{"not approved", func(w *world) { w.share.Confirm = true; w.setShare() }, ipc.CodePassInvalid},

@@ -186,8 +186,11 @@ func (j Judge) Pass(raw []byte, stream key.Public) (*Pass, *State, error) {
 	if err := s.Over(j.Now); err != nil {
 		return nil, s, err
 	}
+	if s.By == nil { // its sponsor's word is on its way here
+		return nil, s, ipc.Errorf(ipc.CodeBusy, "nobody has accepted the share yet, as far as is known here")
+	}
 	if !s.Accepted() {
-		return nil, s, ipc.Errorf(ipc.CodePassInvalid, "the share is not accepted, or the owner has not approved yet")
+		return nil, s, ipc.Errorf(ipc.CodePassInvalid, "the owner has not approved yet who has accepted the share")
 	}
 	if _, err := OpenPass(raw, s.By.Issuer); err != nil {
 		return nil, s, ipc.Errorf(ipc.CodePassInvalid, "the pass is not of who has accepted the share: %w", err)

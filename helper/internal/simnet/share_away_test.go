@@ -230,3 +230,45 @@ func TestSimShareAuthorLeft(t *testing.T) {
 		phone.Reach(sharedNAS, 5*time.Second)
 	})
 }
+
+// TestSimShareSecondEarly: a guest that shows the pass of a second share before the
+// word that it was accepted has reached what is shared is no stranger: the owner is
+// told of nobody, and it comes in when the word does.
+func TestSimShareSecondEarly(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		nas, anna, phone := sharing(t)
+		desk := nas.net.Host("desk", lanOf(nas))
+		desk.Start()
+		if err := desk.Join(nas.Invite("", 1)); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := nas.Engine.DeviceRole(t.Context(), server.Caller{}, ipc.RoleRequest{Device: "desk", Role: ipc.RoleAdmin}); err != nil {
+			t.Fatal(err)
+		}
+		mustAccept(t, anna, nas.share(ipc.ShareRequest{Devices: []string{"nas"}, Ports: []string{"80/tcp"}}))
+		phone.Reach(sharedNAS, 5*time.Second)
+		anna.Reach(sharedNAS, 5*time.Second)
+		time.Sleep(time.Minute)
+		for range 5 {
+			mustAccept(t, anna, desk.share(ipc.ShareRequest{Devices: []string{"nas"}, Ports: []string{"22/tcp"}}))
+		}
+		nas.Until(10*time.Second, "both come by all six", func() bool {
+			come := 0
+			for _, s := range nas.Status().Networks[0].Shares {
+				come += len(s.Guests)
+			}
+			return come == 12
+		})
+		for _, s := range nas.Status().Networks[0].Shares {
+			if len(s.Refused) > 0 {
+				t.Errorf("the owner is told of %+v", s.Refused)
+			}
+		}
+		time.Sleep(time.Minute) // refusals are told late
+		for _, s := range nas.Status().Networks[0].Shares {
+			if len(s.Refused) > 0 {
+				t.Errorf("later the owner is told of %+v", s.Refused)
+			}
+		}
+	})
+}
