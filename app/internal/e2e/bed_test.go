@@ -344,7 +344,8 @@ func (b *bed) click(begin string) {
 	if r.W > 300 { // a check's box is at its left
 		x = fmt.Sprint(int(r.X + 16))
 	}
-	if out, err := b.tool("xdotool", "mousemove", "--sync", "--window", b.window(), x, y, "click", "1"); err != nil {
+	// --sync waits long for a pointer that is there already: it comes from the corner.
+	if out, err := b.tool("xdotool", "mousemove", "0", "0", "mousemove", "--sync", "--window", b.window(), x, y, "click", "1"); err != nil {
 		b.t.Fatalf("clicking %q: %v %s", begin, err, out)
 	}
 }
