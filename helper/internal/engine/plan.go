@@ -100,7 +100,7 @@ func decide(in input) decision {
 	for _, a := range removed(in.view, removedTold) {
 		if a.Device != in.self {
 			d.removed = append(d.removed, a.Device)
-			d.wire = append(d.wire, wire.Peer{ID: a.Device, Control: a.Control})
+			d.wire = append(d.wire, wire.Peer{ID: a.Device, Control: a.Control, Removed: true})
 		}
 	}
 	return d

@@ -422,3 +422,63 @@ func TestForwardedYields(t *testing.T) {
 		})
 	}
 }
+
+// TestRemoved: a device that was removed can still be told so by who relays and
+// passes on. It reaches nobody through it, nobody reaches it, it is not told of
+// other addresses, and what it says of its own is not taken.
+func TestRemoved(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newStar(t, 3, 1)
+		defer s.stop()
+		member, relay := s.ends[0], s.relays[0]
+		gone := s.ends[1:]
+		for _, n := range gone {
+			echo(t, n, relay) // as a member, which leaves paths
+		}
+		peers := s.peers(relay)
+		for i := range peers {
+			peers[i].Removed = peers[i].ID != member.id()
+		}
+		relay.wire.SetPeers(peers)
+		for _, q := range relay.wire.Neighbours() {
+			if q.ID != member.id() {
+				t.Error("it counts as a neighbour")
+			}
+		}
+		gone[0].restart(s.peers(gone[0])...)
+		for _, n := range s.ends {
+			for _, o := range s.ends {
+				if n != o {
+					n.wire.SetChains(o.id(), s.chains())
+				}
+			}
+		}
+		for _, n := range gone {
+			echo(t, n, relay)
+		}
+		for _, c := range [][2]*node{{gone[0], member}, {gone[0], gone[1]}, {member, gone[1]}} {
+			ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+			if _, err := c[0].wire.Dial(ctx, c[1].id()); err == nil {
+				t.Error("reached through it")
+			}
+			cancel()
+		}
+		if got := gone[0].status(relay).Candidates; len(got) != 1 {
+			t.Errorf("it was told of %v", got)
+		}
+		relay.wire.mu.Lock()
+		defer relay.wire.mu.Unlock()
+		for _, n := range gone {
+			p := relay.peerOf(n)
+			if n == gone[0] && p.c.toldAny {
+				t.Error("its addresses were taken")
+			}
+			p.c.told = []told{{addr: addr("203.0.113.9:4000"), nat: NATHard}}
+			var out outbox
+			p.handleProven(header{kind: kindMeet, from: p.c.boot}, nil, arrival{from: p.c.paths.best.place, now: time.Now()}, &out)
+		}
+		if relay.wire.sprays != 0 {
+			t.Error("it is looked for")
+		}
+	})
+}

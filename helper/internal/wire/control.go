@@ -295,7 +295,7 @@ func (p *peer) handlePong(h header, body []byte, a arrival, out *outbox) {
 	p.hears(h, a, out)
 	rtt := a.now.Sub(ping.at)
 	p.confirm(a, ping, came, out)
-	if a.from.via == nil && a.from.isUDP() && seen.IsValid() && p.wire.local.Load().kind(a.from.addr.Addr()) == Direct &&
+	if a.from.via == nil && a.from.isUDP() && seen.IsValid() && !p.removed && p.wire.local.Load().kind(a.from.addr.Addr()) == Direct &&
 		p.wire.see(stun.Answer{Server: a.from.addr, Mapped: seen, RTT: rtt}, p.id, a.now) {
 		p.wire.reflect(out)
 		p.wire.tellAll(out, a.now)
@@ -318,13 +318,15 @@ func (p *peer) handleProven(h header, body []byte, a arrival, out *outbox) {
 		}
 	case kindWord:
 	case kindCandidates:
-		if addrs, err := parseTold(body); err == nil && c.toldLimit.allow(a.now) {
+		if addrs, err := parseTold(body); err == nil && !p.removed && c.toldLimit.allow(a.now) {
 			p.learn(addrs, a, out)
 		}
 	case kindFragment:
 		p.takeFragment(body, a.now)
 	case kindMeet:
-		p.takeMeet(a)
+		if !p.removed {
+			p.takeMeet(a)
+		}
 	case kindUnreachable:
 		p.takeUnreachable(body, a, out)
 	default: // a newer peer's: it is none of ours

@@ -238,12 +238,12 @@ func (p *peer) passOn(f *frame, a arrival, out *outbox) {
 }
 
 // limited is whose bounds hold for the peer's frames: the shared key's that it
-// holds, or its own, a guest's; nil for a member.
+// holds, or its own, a guest's or a removed device's; nil for a member.
 func (p *peer) limited() *peer {
 	switch {
 	case p.c != nil && p.c.base != nil:
 		return p.c.base
-	case p.guest:
+	case p.guest, p.removed:
 		return p
 	}
 	return nil
@@ -251,7 +251,7 @@ func (p *peer) limited() *peer {
 
 // mayReach tells whether the frame's destination is one that its sender may
 // reach through us: a holder of an invite reaches its sponsor alone, a guest
-// what is shared with it.
+// what is shared with it, a removed device nobody.
 func (p *peer) mayReach(f *frame) bool {
 	l := p.limited()
 	return l == nil || l.mayMeet(f.nodes[f.count-1])

@@ -26,7 +26,7 @@ func (w *Wire) Neighbours() (out []Neighbour) {
 	defer w.mu.Unlock()
 	now := time.Now()
 	for id, p := range w.dir.Load().byID {
-		if p.shared || p.c == nil {
+		if p.shared || p.removed || p.c == nil {
 			continue
 		}
 		if q := p.c.paths.near; q != nil && now.Sub(q.heard) < neighbourFor {

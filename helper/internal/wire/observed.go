@@ -108,7 +108,7 @@ func (w *Wire) natted(now time.Time) (out []told) {
 // opens stateful firewalls.
 func (p *peer) tell(out *outbox) {
 	c := p.c
-	if b := c.paths.best; b != nil && c.boot != 0 {
+	if b := c.paths.best; b != nil && c.boot != 0 && !p.removed {
 		out.add(p, kindCandidates, c.boot, appendTold(nil, p.wire.natted(time.Now())), b.place, b.src)
 	}
 }

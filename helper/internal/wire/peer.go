@@ -31,15 +31,16 @@ type counter struct {
 
 // peer is one peer. An idle one costs little more than its keys.
 type peer struct {
-	id     key.Public
-	tag    tag // as a node
-	shared bool
-	guest  bool // guarded by Wire.mu, as are
-	only   []key.Public
-	relay  *Relay
-	chains []chain
-	wire   *Wire
-	ep     Endpoint
+	id      key.Public
+	tag     tag // as a node
+	shared  bool
+	guest   bool // guarded by Wire.mu, as are
+	removed bool
+	only    []key.Public
+	relay   *Relay
+	chains  []chain
+	wire    *Wire
+	ep      Endpoint
 
 	// What follows is used on the packet path, without a lock.
 	sent     counter

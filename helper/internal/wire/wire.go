@@ -71,6 +71,10 @@ type Peer struct {
 	// key it passes nothing on, and reaches through us those in Only alone.
 	Guest bool
 	Only  []key.Public
+	// Removed is set for a device that may still be told that it is no member. It
+	// is answered and may open a session: it reaches nobody through us, is not told
+	// where we are, and what it says of addresses counts for nothing.
+	Removed bool
 }
 
 // Relay is how to reach a peer that passes frames on for everyone.
@@ -243,7 +247,7 @@ func (w *Wire) SetPeers(peers []Peer) {
 			p.renew(q.Control, now)
 		}
 		next.byID[q.ID], next.byTag[p.tag], next.bySeal[t] = p, p, p
-		p.guest, p.only, p.relay = q.Guest, q.Only, q.Relay
+		p.guest, p.removed, p.only, p.relay = q.Guest, q.Removed, q.Only, q.Relay
 		if p.shared {
 			next.shared = append(next.shared, p)
 		}
