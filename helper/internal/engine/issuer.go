@@ -224,11 +224,24 @@ func (n *network) answerAsk(from key.Public, raw []byte) {
 		if q.Guest == a.Guest && q.Member != from {
 			return // another device's keys
 		}
+		if since := time.Since(time.UnixMilli(int64(q.N))); q.Member == from && !isFor(q, *a) && since >= 0 && since < renewKeys {
+			return
+		}
 	}
 	n.issueTo(from, *s, *a)
 }
 
-// issueTo signs a pass and hands it over.
+// renewKeys is how soon a device is given a pass for other keys: each is written
+// down first. One that has new keys is offered a pass again.
+const renewKeys = 5 * time.Second
+
+// isFor tells whether a pass was issued for the keys that are asked with.
+func isFor(q store.Issued, a guest.Ask) bool {
+	return q.Guest == a.Guest && q.WG == a.WG && q.Control == a.Control
+}
+
+// issueTo signs a pass and hands it over: the one that was issued, where it is good
+// for some time yet, so that who asks again and again has nothing written.
 func (n *network) issueTo(to key.Public, s store.Issuer, a guest.Ask) {
 	v, err := guest.OpenView(s.Proof, s.Network, s.Share)
 	m := n.book.View().Member(to)
@@ -237,9 +250,14 @@ func (n *network) issueTo(to key.Public, s store.Issuer, a guest.Ask) {
 	}
 	now := time.Now()
 	life := min(time.Duration(v.PassMax)*time.Millisecond, guest.PassDefault)
+	made := now
+	old := slices.IndexFunc(s.Issued, func(q store.Issued) bool { return q.Member == to && isFor(q, a) && now.Unix() < q.Stale })
+	if old >= 0 {
+		made = time.UnixMilli(int64(s.Issued[old].N))
+	}
 	p := guest.Pass{
 		Network: s.Network, SID: s.Share, Guest: a.Guest, WG: a.WG, Control: a.Control, Label: m.Name,
-		NotBefore: now.Unix(), NotAfter: now.Add(life).Unix(), N: uint64(now.UnixMilli()),
+		NotBefore: made.Unix(), NotAfter: made.Add(life).Unix(), N: uint64(made.UnixMilli()),
 		Device: guest.DeviceOf(s.Key, m.Key),
 	}
 	raw, err := p.Issue(s.Key)
@@ -247,16 +265,18 @@ func (n *network) issueTo(to key.Public, s store.Issuer, a guest.Ask) {
 		n.e.log.Error("issue a pass", "network", n.alias, "err", err)
 		return
 	}
-	// Remembered first: it has to be taken back when the device is removed.
-	err = n.updateIssuer(s.Network, s.Share, func(s *store.Issuer) {
-		s.Issued = slices.DeleteFunc(slices.Clone(s.Issued), func(q store.Issued) bool { return q.Member == to })
-		s.Issued = append(s.Issued, store.Issued{
-			Member: to, Guest: p.Guest, WG: p.WG, Control: p.Control, N: p.N, NotAfter: p.NotAfter, Stale: p.NotBefore + int64(life.Seconds()/2),
+	if old < 0 || p.NotAfter != s.Issued[old].NotAfter {
+		// Remembered first: it has to be taken back when the device is removed.
+		err = n.updateIssuer(s.Network, s.Share, func(s *store.Issuer) {
+			s.Issued = slices.DeleteFunc(slices.Clone(s.Issued), func(q store.Issued) bool { return q.Member == to })
+			s.Issued = append(s.Issued, store.Issued{
+				Member: to, Guest: p.Guest, WG: p.WG, Control: p.Control, N: p.N, NotAfter: p.NotAfter, Stale: p.NotBefore + int64(life.Seconds()/2),
+			})
 		})
-	})
-	if err != nil {
-		n.e.log.Error("keep that a pass was issued", "network", n.alias, "err", err)
-		return
+		if err != nil {
+			n.e.log.Error("keep that a pass was issued", "network", n.alias, "err", err)
+			return
+		}
 	}
 	g := grant{Network: s.Network, Share: s.Share, Of: s.Of, Name: s.Name, Door: s.Door, Pass: raw, Proof: s.Proof, Contacts: s.Contacts, Both: s.Both}
 	if to == n.self {

@@ -267,8 +267,14 @@ func (h handler) Linked(peer key.Public, up bool) {
 	})
 }
 
-func (h handler) Note(peer key.Public, raw []byte) {
-	h.post(func() { h.on.n.heardNote(peer, raw) })
+// Note holds back who sends many: the actor has one of each neighbour's at a time.
+func (h handler) Note(peer key.Public, raw []byte) <-chan struct{} {
+	done := make(chan struct{})
+	h.post(func() {
+		defer close(done)
+		h.on.n.heardNote(peer, raw)
+	})
+	return done
 }
 
 // epochForReplica reads the newest secret from any goroutine.

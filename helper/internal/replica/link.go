@@ -357,8 +357,13 @@ func (l *link) handle(m message) error {
 		r.answerWho(l, m.Who, m.Hops)
 	}
 	for _, note := range m.Notes[:min(len(m.Notes), maxNotes)] {
-		if len(note) <= MaxNote {
-			r.cfg.Handler.Note(l.id, note)
+		if len(note) > MaxNote {
+			continue
+		}
+		select {
+		case <-r.cfg.Handler.Note(l.id, note):
+		case <-l.done:
+			return nil
 		}
 	}
 	return nil

@@ -8,6 +8,10 @@ const (
 	linkRate  = 512 << 10 // bytes a second
 )
 
+// noteCost is what a note counts for beside its bytes, as it has the engine check
+// signatures and write: some 2,000 at once, then 64 a second.
+const noteCost = 8 << 10
+
 // What one device may say of itself anew, whoever passes it on.
 const (
 	wordBurst = 20
@@ -60,6 +64,7 @@ func cost(m message) float64 {
 			n += len(b) + 32
 		}
 	}
+	n += len(m.Notes) * noteCost
 	for _, b := range m.IDs {
 		n += len(b.IDs) + 32
 	}

@@ -27,11 +27,11 @@ func (noWire) Seek(key.Public) {}
 
 type listener struct{ heard []Presence }
 
-func (e *listener) Presence(p Presence)                 { e.heard = append(e.heard, p) }
-func (*listener) Epoch([32]byte)                        {}
-func (*listener) Note(key.Public, []byte)               {}
-func (*listener) ClockOffset(key.Public, time.Duration) {}
-func (*listener) Linked(key.Public, bool)               {}
+func (e *listener) Presence(p Presence)                   { e.heard = append(e.heard, p) }
+func (*listener) Epoch([32]byte)                          {}
+func (*listener) Note(key.Public, []byte) <-chan struct{} { return dealtWith }
+func (*listener) ClockOffset(key.Public, time.Duration)   {}
+func (*listener) Linked(key.Public, bool)                 {}
 func (e *listener) last(t *testing.T, n int) (p Presence) {
 	t.Helper()
 	if len(e.heard) != n {

@@ -35,8 +35,10 @@ type Handler interface {
 	ClockOffset(peer key.Public, d time.Duration)
 	// Linked tells that a control session with a member began or ended.
 	Linked(peer key.Public, up bool)
-	// Note is what a member has to say to this device alone.
-	Note(peer key.Public, note []byte)
+	// Note is what a member has to say to this device alone. What it returns is
+	// closed once that is dealt with: until then nothing more of this neighbour's is
+	// read.
+	Note(peer key.Public, note []byte) (done <-chan struct{})
 }
 
 // Config is what a Replica works with.

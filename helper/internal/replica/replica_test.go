@@ -7,11 +7,13 @@ import (
 	"log/slog"
 	"net"
 	"net/netip"
+	"slices"
 	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
 	"go.uber.org/goleak"
 
 	"kith.internal/helper/internal/frame"
@@ -32,11 +34,25 @@ type witness struct {
 	mu     sync.Mutex
 	linked int
 	said   []Presence
+	notes  []string
+	dealt  chan struct{} // what Note returns
 }
 
-func (e *witness) Presence(p Presence)                 { e.mu.Lock(); e.said = append(e.said, p); e.mu.Unlock() }
-func (*witness) Epoch([32]byte)                        {}
-func (*witness) Note(key.Public, []byte)               {}
+func (e *witness) Presence(p Presence) { e.mu.Lock(); e.said = append(e.said, p); e.mu.Unlock() }
+func (*witness) Epoch([32]byte)        {}
+func (e *witness) Note(_ key.Public, note []byte) <-chan struct{} {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.notes = append(e.notes, string(note))
+	if e.dealt == nil {
+		return dealtWith
+	}
+	return e.dealt
+}
+
+var dealtWith = make(chan struct{})
+
+func init()                                            { close(dealtWith) }
 func (*witness) ClockOffset(key.Public, time.Duration) {}
 func (e *witness) Linked(_ key.Public, up bool) {
 	e.mu.Lock()
@@ -239,6 +255,51 @@ func TestWithheld(t *testing.T) {
 		f.say(t, q, message{Records: raws[:1]})
 		if has() != 3 {
 			t.Errorf("%d invites, want 3", has())
+		}
+	})
+}
+
+// TestNotes: notes come in order, and a neighbour that sends many is not read until
+// each is dealt with, nor faster than they are to be.
+func TestNotes(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFixture(t, 1)
+		defer f.r.Close()
+		heard := func() []string {
+			synctest.Wait()
+			f.witness.mu.Lock()
+			defer f.witness.mu.Unlock()
+			return slices.Clone(f.witness.notes)
+		}
+		f.witness.dealt = make(chan struct{})
+		theirs, _ := f.join(0)
+		drain(theirs)
+		f.say(t, theirs, message{Notes: [][]byte{[]byte("1"), []byte("2")}})
+		if diff := cmp.Diff([]string{"1"}, heard()); diff != "" {
+			t.Errorf("before the first is dealt with: %s", diff)
+		}
+		sent := 0
+		go func() {
+			many := make([][]byte, maxNotes)
+			for i := range many {
+				many[i] = []byte("3")
+			}
+			for frame.Write(theirs, message{Notes: many}) == nil {
+				sent += maxNotes
+			}
+		}()
+		synctest.Wait()
+		if sent > 0 {
+			t.Errorf("%d more are read", sent)
+		}
+		close(f.witness.dealt)
+		if got := heard(); !slices.Equal(got[:3], []string{"1", "2", "3"}) {
+			t.Errorf("in this order: %q", got[:3])
+		}
+		at := len(heard())
+		time.Sleep(time.Minute)
+		if got := len(heard()) - at; at > linkBurst/noteCost+2*maxNotes || got > linkRate/noteCost*60+2*maxNotes {
+			t.Errorf("%d at once, %d in a minute", at, got)
 		}
 	})
 }
