@@ -20,7 +20,8 @@ type Device struct {
 	Added   *time.Time  `json:"added"`
 	AddedBy string      `json:"added_by"` // device name, or "root"
 	Expires *time.Time  `json:"expires"`
-	Pending *Request    `json:"pending"` // what it asks an admin for, null for none
+	Pending *Request    `json:"pending"` // the first of Asks, null for none
+	Asks    []Request   `json:"asks"`    // all that it asks an admin for
 }
 
 // Request is what a device asks an admin for.
@@ -38,6 +39,9 @@ type DeviceRequest struct {
 	Network string `json:"network"`
 	Device  string `json:"device"` // name, FQDN or key prefix; "" is this device where that makes sense
 	Name    string `json:"name"`   // the new name, for rename
+	// Asks is what the person has seen that the device asks for, for approve:
+	// that is granted, and nothing that it asks for besides or instead.
+	Asks []Request `json:"asks"`
 }
 
 // DeviceAnswer says what became of a change to a device.

@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"net/netip"
 	"slices"
 	"strings"
 
@@ -43,20 +44,18 @@ func (c *deviceListCmd) Run(a *app) error {
 			added = a.clock(*d.Added) + " " + added
 		}
 		t.row(d.Name, state, string(d.Role), text(d.IPv4), text(d.IPv6), or(strings.Join(d.Tags, ","), "-"),
-			added, a.clockOr(d.Expires, "-"), asks(d.Pending))
+			added, a.clockOr(d.Expires, "-"), or(asks(d.Asks), "-"))
 	}
 	t.print(a.out)
 	return nil
 }
 
-func asks(r *ipc.Request) string {
-	switch {
-	case r == nil:
-		return "-"
-	case r.Value == "":
-		return r.Kind
+func asks(list []ipc.Request) string {
+	var out []string
+	for _, r := range list {
+		out = append(out, strings.TrimSuffix(r.Kind+" "+r.Value, " "))
 	}
-	return r.Kind + " " + r.Value
+	return strings.Join(out, "; ")
 }
 
 type deviceRenameCmd struct {
@@ -99,12 +98,49 @@ func (c *deviceRenewCmd) Run(a *app) error {
 }
 
 type deviceApproveCmd struct {
+	confirmed
 	Device string `arg:"" help:"The device that asks."`
 }
 
+func (c *deviceApproveCmd) Help() string {
+	return "What it asks for is in kith device list, and is granted whole: on a terminal, after a question that names it. What it asks for meanwhile is not."
+}
+
 func (c *deviceApproveCmd) Run(a *app) error {
-	ans, err := a.client.DeviceApprove(a.ctx, ipc.DeviceRequest{Network: a.Network, Device: c.Device})
-	return a.afterChange(ans, err, "Granted what %s asked for.", "What %s asks for waits for another admin's word.")
+	list, err := a.client.DeviceList(a.ctx, a.Network)
+	if err != nil {
+		return err
+	}
+	req := ipc.DeviceRequest{Network: a.Network, Device: c.Device}
+	if d := named(list.Devices, c.Device); d != nil {
+		req.Device, req.Asks = d.Key, d.Asks
+	}
+	what := clean(asks(req.Asks))
+	if what != "" && !c.Yes && a.inTTY && a.errTTY {
+		if err := a.confirm(fmt.Sprintf("Grant %s what it asks for: %s?", clean(c.Device), what)); err != nil {
+			return err
+		}
+	}
+	ans, err := a.client.DeviceApprove(a.ctx, req)
+	return a.afterChange(ans, err, "Granted what %s asked for: "+strings.ReplaceAll(what, "%", "%%")+".", "What %s asks for waits for another admin's word.")
+}
+
+// named finds a device as the helper does; nil where the helper is to say why not.
+func named(devices []ipc.Device, name string) (found *ipc.Device) {
+	name = strings.TrimSuffix(strings.ToLower(name), ".")
+	addr, _ := netip.ParseAddr(name)
+	for i, d := range devices {
+		switch {
+		case d.Name == name, d.FQDN == name, d.IPv4 != nil && *d.IPv4 == addr, d.IPv6 != nil && *d.IPv6 == addr:
+			return &devices[i]
+		case len(name) < 6 || !strings.HasPrefix(d.Key, name):
+		case found != nil:
+			return nil
+		default:
+			found = &devices[i]
+		}
+	}
+	return found
 }
 
 type deviceRoleCmd struct {

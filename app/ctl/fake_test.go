@@ -99,7 +99,7 @@ func (f *fake) serve(t *testing.T) string {
 		return ipc.DeviceAnswer{Device: name}
 	}
 	handle(f, s, ipc.VerbDeviceRename, change)
-	handle(f, s, ipc.VerbDeviceApprove, change)
+	handle(f, s, ipc.VerbDeviceApprove, func(r ipc.DeviceRequest) ipc.DeviceAnswer { return ipc.DeviceAnswer{Device: "nas"} })
 	handle(f, s, ipc.VerbDeviceRenew, func(r ipc.DeviceRequest) ipc.DeviceAnswer {
 		return ipc.DeviceAnswer{Device: "laptop", Pending: true}
 	})
@@ -224,7 +224,8 @@ func devices() ipc.DeviceList {
 		{
 			Name: "nas", FQDN: "nas.home.internal", IPv6: new(netip.MustParseAddr("fd12:3456:789a::2")), Role: ipc.RolePlain,
 			Tags: []string{"server", "home"}, Online: true, Added: new(now.Add(-time.Hour)), AddedBy: "laptop",
-			Expires: new(now.Add(720 * time.Hour)), Pending: &ipc.Request{Kind: "rename", Value: "storage"},
+			Expires: new(now.Add(720 * time.Hour)), Asks: []ipc.Request{{Kind: "rename", Value: "storage"}, {Kind: "exit"}},
+			Key: strings.Repeat("b", 64),
 		},
 	}}
 }

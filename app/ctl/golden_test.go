@@ -91,6 +91,7 @@ func TestGolden(t *testing.T) {
 		{"device-revoke", fake{}, "", "device revoke nas --yes"},
 		{"device-revoke-unasked", fake{}, "", "device revoke nas"},
 		{"device-renew", fake{}, "", "device renew"},
+		{"device-approve", fake{}, "", "device approve nas.home.internal"},
 		{"device-approve-json", fake{}, "", "device approve nas --json"},
 		{"device-role", fake{}, "", "device role nas admin"},
 		{"device-role-json", fake{}, "", "device role nas sponsor --json"},

@@ -126,6 +126,42 @@ func TestConfirm(t *testing.T) {
 	}
 }
 
+// TestApprove: what is granted is what was shown, after a question on a terminal.
+func TestApprove(t *testing.T) {
+	shown := []ipc.Request{{Kind: "rename", Value: "storage"}, {Kind: "exit"}}
+	for _, tt := range []struct {
+		name, args, typed string
+		tty               bool
+		code              int
+		want              []ipc.Request // nil: nothing
+	}{
+		{"yes", "nas", "y\n", true, 0, shown},
+		{"no", "nas", "n\n", true, ipc.ExitFailed, nil},
+		{"not asked", "nas --yes", "", true, 0, shown},
+		{"a script", "nas.home.internal", "", false, 0, shown},
+		{"by address", "fd12:3456:789a::2", "", false, 0, shown},
+		{"by key", "bbbbbb", "", false, 0, shown},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			f := fake{}
+			args := append([]string{"device", "approve"}, strings.Fields(tt.args)...)
+			r := callWith(t, f.serve(t), env{in: strings.NewReader(tt.typed), inTTY: tt.tty, errTTY: tt.tty}, args...)
+			var got []ipc.Request
+			for _, q := range f.asked {
+				if q, ok := q.(ipc.DeviceRequest); ok {
+					got = q.Asks
+				}
+			}
+			if diff := cmp.Diff(tt.want, got); r.code != tt.code || diff != "" {
+				t.Errorf("exit %d, %s", r.code, diff)
+			}
+			if named := strings.Contains(r.err, "nas what it asks for: rename storage; exit?"); named != (tt.typed != "") {
+				t.Errorf("asked %q", r.err)
+			}
+		})
+	}
+}
+
 func TestRequests(t *testing.T) {
 	tests := []struct {
 		args, in string

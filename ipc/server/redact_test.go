@@ -57,7 +57,7 @@ func TestRedact(t *testing.T) {
 }
 
 func TestNothingIsNull(t *testing.T) {
-	list := regexp.MustCompile(`"(networks|joining|health|may|peers|shares|advertised|tags|ports|args|devices|records|checks|operators|dropped|reach|fingerprint)":null`)
+	list := regexp.MustCompile(`"(networks|joining|health|may|peers|shares|advertised|tags|ports|args|devices|records|checks|operators|dropped|reach|fingerprint|asks)":null`)
 	for _, v := range []any{
 		tidy(ipc.Status{Networks: []ipc.Network{{Peers: []ipc.Peer{{}}, Shares: []ipc.Share{{}}}}, Health: []ipc.Health{{}}}),
 		tidy(ipc.NetworkAnswer{}), tidy(ipc.CreateAnswer{}), tidy(ipc.DeviceList{}), tidy(ipc.DeviceList{Devices: []ipc.Device{{}}}),

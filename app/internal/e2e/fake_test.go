@@ -198,7 +198,7 @@ func (h *helper) verbs(s *server.Server) {
 		return h.st, nil
 	})
 	server.Handle(s, ipc.VerbDeviceList, func(context.Context, server.Caller, ipc.NetworkRequest) (ipc.DeviceList, error) {
-		return ipc.DeviceList{Devices: []ipc.Device{{Name: "tablet", Key: "k", Pending: &ipc.Request{Kind: "rename", Value: "kitchen"}}}}, nil
+		return ipc.DeviceList{Devices: []ipc.Device{{Name: "tablet", Key: "k", Asks: []ipc.Request{{Kind: "rename", Value: "kitchen"}}}}}, nil
 	})
 	server.Handle(s, ipc.VerbDiag, func(context.Context, server.Caller, ipc.NetworkRequest) (ipc.Diag, error) {
 		return ipc.Diag{Checks: []ipc.Check{

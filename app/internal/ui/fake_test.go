@@ -75,7 +75,7 @@ func (f *fake) DeviceTag(_ context.Context, r ipc.TagRequest) (ipc.TagAnswer, er
 }
 
 func (f *fake) DeviceApprove(_ context.Context, r ipc.DeviceRequest) (ipc.DeviceAnswer, error) {
-	return ipc.DeviceAnswer{}, f.call("approve %s", r.Device)
+	return ipc.DeviceAnswer{}, f.call("approve %s %v", r.Device, r.Asks)
 }
 
 func (f *fake) Recover(_ context.Context, r ipc.RecoverRequest) (ipc.RecoverAnswer, error) {

@@ -2,7 +2,6 @@ package ui
 
 import (
 	"context"
-	"net/netip"
 	"reflect"
 
 	"fyne.io/fyne/v2"
@@ -150,7 +149,9 @@ func (n *networks) card(net model.Net) fyne.CanvasObject {
 		}
 	}
 	for _, dev := range n.asks[net.ID] {
-		body.Add(n.request(net, dev))
+		for _, ask := range dev.Asks {
+			body.Add(n.request(net, dev, ask))
+		}
 	}
 	if s.view.May && isAdmin(net.Role) && net.Active {
 		body.Add(s.openRow(net))
@@ -187,28 +188,28 @@ func (n *networks) joining(j model.Join) fyne.CanvasObject {
 		container.NewVBox(bar, container.NewBorder(nil, nil, nil, stop, widget.NewLabel(s.say("join.expires")+" "+until))))
 }
 
-// request is what a device asks an admin for.
-func (n *networks) request(net model.Net, dev ipc.Device) fyne.CanvasObject {
+// request is one thing that a device asks an admin for.
+func (n *networks) request(net model.Net, dev ipc.Device, ask ipc.Request) fyne.CanvasObject {
 	s := n.s
 	var words string
-	switch dev.Pending.Kind {
+	switch ask.Kind {
 	case "rename":
-		words = s.say("networks.rename", "device", dev.Name, "value", dev.Pending.Value)
+		words = s.say("networks.rename", "device", dev.Name, "value", ask.Value)
 	case "renew":
 		words = s.say("networks.renew", "device", dev.Name)
 	case "relay":
-		words = s.say("networks.relay", "device", dev.Name, "value", dev.Pending.Value)
+		words = s.say("networks.relay", "device", dev.Name, "value", ask.Value)
 	case "exit":
 		words = s.say("networks.exit", "device", dev.Name)
 	case "route":
-		words = s.say("networks.route", "device", dev.Name, "value", dev.Pending.Value)
+		words = s.say("networks.route", "device", dev.Name, "value", ask.Value)
 	default:
-		words = s.say("networks.other", "device", dev.Name, "kind", dev.Pending.Kind, "value", dev.Pending.Value)
+		words = s.say("networks.other", "device", dev.Name, "kind", ask.Kind, "value", ask.Value)
 	}
 	var yes *Button
 	yes = newButton(s.say("button.approve"), func() {
 		yes.Disable()
-		s.slow(func(ctx context.Context) error { return s.approve(ctx, net, dev) }, func(err error) {
+		s.slow(func(ctx context.Context) error { return s.approve(ctx, net, dev, ask) }, func(err error) {
 			yes.Enable()
 			s.failed(err)
 			n.ask()
@@ -217,21 +218,9 @@ func (n *networks) request(net model.Net, dev ipc.Device) fyne.CanvasObject {
 	return container.NewVBox(bold(s.say("networks.asks")), container.NewBorder(nil, nil, nil, yes, para(words)))
 }
 
-// approve grants what a device asks for.
-func (s *Shell) approve(ctx context.Context, net model.Net, dev ipc.Device) error {
-	req := ipc.DeviceRequest{Network: net.ID, Device: dev.Key}
-	var err error
-	switch dev.Pending.Kind {
-	case "exit":
-		_, err = s.env.Helper.ExitApprove(ctx, req)
-	case "route":
-		var prefix netip.Prefix
-		if prefix, err = netip.ParsePrefix(dev.Pending.Value); err == nil {
-			_, err = s.env.Helper.RouteApprove(ctx, ipc.RouteRequest{Network: net.ID, Prefix: prefix, Device: dev.Name})
-		}
-	default:
-		_, err = s.env.Helper.DeviceApprove(ctx, req)
-	}
+// approve grants what a device asks for, as it was shown.
+func (s *Shell) approve(ctx context.Context, net model.Net, dev ipc.Device, ask ipc.Request) error {
+	_, err := s.env.Helper.DeviceApprove(ctx, ipc.DeviceRequest{Network: net.ID, Device: dev.Key, Asks: []ipc.Request{ask}})
 	return err
 }
 
@@ -265,7 +254,7 @@ func (n *networks) ask() {
 				return err
 			}
 			for _, d := range list.Devices {
-				if d.Pending != nil {
+				if len(d.Asks) > 0 {
 					found[id] = append(found[id], d)
 				}
 			}

@@ -96,7 +96,7 @@ var scenes = []scene{
 			Open:   []ipc.NearbyOpen{{Network: "home", Until: t0.Add(8 * time.Minute), Left: 3}},
 			Asking: []ipc.NearbyAsking{{ID: "a", Network: "home", Name: "new-phone", OS: "Android", Digits: "417302"}},
 		}
-		b.fake.list.Devices = []ipc.Device{{Name: "cabin", Key: "k", Pending: &ipc.Request{Kind: "route", Value: "192.168.7.0/24"}}}
+		b.fake.list.Devices = []ipc.Device{{Name: "cabin", Key: "k", Asks: []ipc.Request{{Kind: "route", Value: "192.168.7.0/24"}}}}
 		b.take(st)
 		b.Open("networks")
 	}},

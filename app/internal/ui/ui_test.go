@@ -309,19 +309,19 @@ func TestInvite(t *testing.T) {
 
 func TestNetworks(t *testing.T) {
 	b := newBench(t)
-	b.fake.list.Devices = []ipc.Device{{Name: "tablet", Key: "k9", Pending: &ipc.Request{Kind: "rename", Value: "kitchen"}}}
+	b.fake.list.Devices = []ipc.Device{{Name: "tablet", Key: "k9", Asks: []ipc.Request{{Kind: "rename", Value: "kitchen"}, {Kind: "exit"}}}}
 	st := status(4)
 	st.Joining = []ipc.Joining{{Network: "work", ID: "id-work", Sponsor: "boss", Stage: ipc.JoinAsking, Expires: t0.Add(time.Hour)}}
 	b.take(st)
 	b.Open("networks")
-	b.see("home", "Owner · 2 of 4 other devices online", "tablet wants to be called kitchen", "Joining work…", "boss answers, asking to be let in…")
+	b.see("home", "Owner · 2 of 4 other devices online", "tablet wants to be called kitchen", "tablet offers to be an exit node", "Joining work…", "boss answers, asking to be let in…")
 	b.click("Approve")
 	b.click("Stop joining")
 	b.click("Connected")
 	b.click("Leave…")
 	b.see("Leave home?", "only the root phrase brings control back")
 	b.click("Leave")
-	if got := strings.Join(b.fake.calls, ";"); got != "approve k9;leave id-work;down id-home;leave id-home" {
+	if got := strings.Join(b.fake.calls, ";"); got != "approve k9 [{exit }];leave id-work;down id-home;leave id-home" {
 		t.Error(got)
 	}
 }

@@ -208,8 +208,8 @@ func relayAsked(a replica.Ask) *roster.RelayInfo {
 }
 
 // asked is the request as people read it.
-func asked(a replica.Ask) *ipc.Request {
-	r := &ipc.Request{Kind: a.Kind, Value: a.Name}
+func asked(a replica.Ask) ipc.Request {
+	r := ipc.Request{Kind: a.Kind, Value: a.Name}
 	if info := relayAsked(a); a.Kind == replica.AskRelay && info != nil {
 		r.Value = strings.Join(advertised(info), ", ")
 	}

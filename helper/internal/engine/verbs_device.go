@@ -3,6 +3,7 @@ package engine
 import (
 	"context"
 	"net/netip"
+	"slices"
 	"strings"
 	"time"
 
@@ -69,7 +70,10 @@ func (e *Engine) DeviceList(ctx context.Context, _ server.Caller, req ipc.Networ
 				d.Expires = moment(m.Expires)
 			}
 			for _, a := range n.asksOf(m) {
-				d.Pending = asked(a)
+				d.Asks = append(d.Asks, asked(a))
+			}
+			if len(d.Asks) > 0 {
+				d.Pending = &d.Asks[0]
 			}
 			out.Devices = append(out.Devices, d)
 		}
@@ -135,7 +139,8 @@ func (e *Engine) DeviceRenew(ctx context.Context, _ server.Caller, req ipc.Devic
 	})
 }
 
-// DeviceApprove grants what a device asks for.
+// DeviceApprove grants what a device asks for, as far as it was seen: the device
+// may ask for something else meanwhile.
 func (e *Engine) DeviceApprove(ctx context.Context, _ server.Caller, req ipc.DeviceRequest) (ipc.DeviceAnswer, error) {
 	return e.onDevice(ctx, req, func(n *network, k key.Public) (ipc.DeviceAnswer, error) {
 		m := n.book.View().Member(k)
@@ -145,6 +150,15 @@ func (e *Engine) DeviceApprove(ctx context.Context, _ server.Caller, req ipc.Dev
 		asks := n.asksOf(m)
 		if len(asks) == 0 {
 			return ipc.DeviceAnswer{}, ipc.Errorf(ipc.CodeNotFound, "%s asks for nothing", m.Name)
+		}
+		asks = slices.DeleteFunc(slices.Clone(asks), func(a replica.Ask) bool { return !slices.Contains(req.Asks, asked(a)) })
+		if len(req.Asks) == 0 {
+			return ipc.DeviceAnswer{}, ipc.Errorf(ipc.CodeUsage, "say what is granted of what %s asks for", m.Name)
+		}
+		for _, r := range req.Asks {
+			if !slices.ContainsFunc(asks, func(a replica.Ask) bool { return asked(a) == r }) {
+				return ipc.DeviceAnswer{}, ipc.Errorf(ipc.CodeNotFound, "%s asks for something else now: look again", m.Name)
+			}
 		}
 		for _, a := range asks {
 			if err := n.grant(m, a); err != nil {

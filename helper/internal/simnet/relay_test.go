@@ -110,7 +110,7 @@ func approved(t *testing.T, n *Net) (owner, s *Host) {
 	// The request, and that it serves, outlast a restart.
 	s.Restart()
 	s.Until(2*time.Second, "it waits", func() bool { return s.Network("").Relay.Pending })
-	if _, err := owner.Engine.DeviceApprove(t.Context(), server.Caller{}, ipc.DeviceRequest{Device: "s"}); err != nil {
+	if err := owner.grant(t, "s", asked(t, owner, "s")...); err != nil {
 		t.Fatal(err)
 	}
 	s.Until(time.Second, "it relays", func() bool { r := s.Network("").Relay; return r.On && !r.Pending })

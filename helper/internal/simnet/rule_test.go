@@ -241,9 +241,67 @@ func pending(t *testing.T, h *Host, device string) string {
 
 func approve(t *testing.T, h *Host, device string) {
 	t.Helper()
-	if _, err := h.Engine.DeviceApprove(t.Context(), server.Caller{}, ipc.DeviceRequest{Device: device}); err != nil {
+	if err := h.grant(t, device, asked(t, h, device)...); err != nil {
 		t.Fatalf("%s approves %s: %v", h.name, device, err)
 	}
+}
+
+// asked is all that a device asks for.
+func asked(t *testing.T, h *Host, device string) []ipc.Request {
+	t.Helper()
+	l, err := h.Engine.DeviceList(t.Context(), server.Caller{}, ipc.NetworkRequest{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, d := range l.Devices {
+		if d.Name == device {
+			return d.Asks
+		}
+	}
+	return nil
+}
+
+func (h *Host) grant(t *testing.T, device string, asks ...ipc.Request) error {
+	_, err := h.Engine.DeviceApprove(t.Context(), server.Caller{}, ipc.DeviceRequest{Device: device, Asks: asks})
+	return err
+}
+
+// TestSimApprove: an admin sees all that a device asks for, and grants what it has
+// seen, not what the device asks for since.
+func TestSimApprove(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		a, b := pair(t, oneLAN)
+		offer := func(on bool) {
+			t.Helper()
+			if _, err := b.Engine.ExitOffer(t.Context(), server.Caller{}, ipc.ExitOfferRequest{On: on}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		offer(true)
+		rename(t, b, "", "berta")
+		exit, berta, clara := ipc.Request{Kind: "exit"}, ipc.Request{Kind: "rename", Value: "berta"}, ipc.Request{Kind: "rename", Value: "clara"}
+		a.Until(5*time.Second, "both requests are there", func() bool { return len(asked(t, a, "b")) == 2 })
+		if got := asked(t, a, "b"); !slices.Contains(got, exit) || !slices.Contains(got, berta) {
+			t.Errorf("it asks for %v", got)
+		}
+		rename(t, b, "", "clara")
+		a.Until(30*time.Second, "it asks for another name", func() bool { return slices.Contains(asked(t, a, "b"), clara) })
+		for _, c := range []struct {
+			asks []ipc.Request
+			code ipc.Code
+		}{{nil, ipc.CodeUsage}, {[]ipc.Request{berta}, ipc.CodeNotFound}, {[]ipc.Request{exit, berta}, ipc.CodeNotFound}} {
+			if err := a.grant(t, "b", c.asks...); ipc.CodeOf(err) != c.code {
+				t.Errorf("%v is granted: %v", c.asks, err)
+			}
+		}
+		if err := a.grant(t, "b", clara); err != nil {
+			t.Fatal(err)
+		}
+		b.Until(5*time.Second, "b has its name", func() bool { return b.Network("").Self.Name == "clara" })
+		if got := asked(t, a, "clara"); len(got) != 1 || got[0] != exit || b.Network("").Exit.Offering {
+			t.Errorf("it asks for %v, and offers %v", got, b.Network("").Exit)
+		}
+	})
 }
 
 // TestSimRename: a plain device asks, an admin approves; the request outlives
