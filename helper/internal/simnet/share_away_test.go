@@ -70,14 +70,8 @@ func TestSimShareRevokedWhileAway(t *testing.T) {
 func TestSimShareGivenUp(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		nas, anna, phone := sharing(t)
-		tablet := nas.net.Host("tablet", lanOf(nas))
-		tablet.Start()
-		if err := tablet.Join(anna.Invite("", 1)); err != nil {
-			t.Fatal(err)
-		}
-		if _, err := anna.Engine.DeviceRole(t.Context(), server.Caller{}, ipc.RoleRequest{Device: "phone", Role: ipc.RoleAdmin}); err != nil {
-			t.Fatal(err)
-		}
+		tablet := joinedBy(t, anna, "tablet")
+		admin(t, anna, "phone")
 		link := nas.share(ipc.ShareRequest{Devices: []string{"nas"}})
 		mustAccept(t, anna, link)
 		for _, h := range []*Host{anna, phone, tablet} {
@@ -173,11 +167,7 @@ func TestSimShareApproveOver(t *testing.T) {
 func TestSimShareAllLeft(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		nas, anna, _ := sharing(t)
-		desk := nas.net.Host("desk", lanOf(nas))
-		desk.Start()
-		if err := desk.Join(nas.Invite("", 1)); err != nil {
-			t.Fatal(err)
-		}
+		joinedBy(t, nas, "desk")
 		mustAccept(t, anna, nas.share(ipc.ShareRequest{Devices: []string{"desk"}}))
 		anna.Reach("desk.home.internal", 5*time.Second)
 		if _, err := nas.Engine.DeviceRevoke(t.Context(), server.Caller{}, ipc.DeviceRequest{Device: "desk"}); err != nil {
@@ -195,14 +185,8 @@ func TestSimShareAllLeft(t *testing.T) {
 func TestSimShareAuthorLeft(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		nas, anna, phone := sharing(t)
-		desk := nas.net.Host("desk", lanOf(nas))
-		desk.Start()
-		if err := desk.Join(nas.Invite("", 1)); err != nil {
-			t.Fatal(err)
-		}
-		if _, err := nas.Engine.DeviceRole(t.Context(), server.Caller{}, ipc.RoleRequest{Device: "desk", Role: ipc.RoleAdmin}); err != nil {
-			t.Fatal(err)
-		}
+		desk := joinedBy(t, nas, "desk")
+		admin(t, nas, "desk")
 		time.Sleep(5 * time.Second)
 		states := func(want ...ipc.ShareState) bool {
 			seen := map[ipc.ShareState]int{}
@@ -237,14 +221,8 @@ func TestSimShareAuthorLeft(t *testing.T) {
 func TestSimShareSecondEarly(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		nas, anna, phone := sharing(t)
-		desk := nas.net.Host("desk", lanOf(nas))
-		desk.Start()
-		if err := desk.Join(nas.Invite("", 1)); err != nil {
-			t.Fatal(err)
-		}
-		if _, err := nas.Engine.DeviceRole(t.Context(), server.Caller{}, ipc.RoleRequest{Device: "desk", Role: ipc.RoleAdmin}); err != nil {
-			t.Fatal(err)
-		}
+		desk := joinedBy(t, nas, "desk")
+		admin(t, nas, "desk")
 		mustAccept(t, anna, nas.share(ipc.ShareRequest{Devices: []string{"nas"}, Ports: []string{"80/tcp"}}))
 		phone.Reach(sharedNAS, 5*time.Second)
 		anna.Reach(sharedNAS, 5*time.Second)

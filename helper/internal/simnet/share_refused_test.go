@@ -77,16 +77,10 @@ func TestSimShareNewKeysDenied(t *testing.T) {
 func TestSimShareRefusalsSeen(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		nas, anna, phone := sharing(t)
-		desk, bob := nas.net.Host("desk", lanOf(nas)), nas.net.Host("bob", lanOf(nas))
-		desk.Start()
+		desk, bob := joinedBy(t, nas, "desk"), nas.net.Host("bob", lanOf(nas))
 		bob.Start()
 		bob.Create("bobs")
-		if err := desk.Join(nas.Invite("", 1)); err != nil {
-			t.Fatal(err)
-		}
-		if _, err := nas.Engine.DeviceRole(t.Context(), server.Caller{}, ipc.RoleRequest{Device: "desk", Role: ipc.RoleAdmin}); err != nil {
-			t.Fatal(err)
-		}
+		admin(t, nas, "desk")
 		link := nas.share(ipc.ShareRequest{Devices: []string{"nas"}, Guests: 1})
 		mustAccept(t, anna, link)
 		anna.Reach(sharedNAS, 2*time.Second)

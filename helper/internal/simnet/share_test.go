@@ -79,6 +79,25 @@ func sharing(t *testing.T) (nas, anna, phone *Host) {
 	return nas, anna, phone
 }
 
+// joinedBy is one more device of h's network, on h's LAN.
+func joinedBy(t *testing.T, h *Host, name string) *Host {
+	t.Helper()
+	other := h.net.Host(name, lanOf(h))
+	other.Start()
+	if err := other.Join(h.Invite("", 1)); err != nil {
+		t.Fatal(err)
+	}
+	return other
+}
+
+// admin makes a device of h's network an admin.
+func admin(t *testing.T, h *Host, device string) {
+	t.Helper()
+	if _, err := setRole(h, device, ipc.RoleAdmin, ""); err != nil {
+		t.Fatal(err)
+	}
+}
+
 func mustAccept(t *testing.T, h *Host, link string) {
 	t.Helper()
 	if _, err := h.accept(link); err != nil {
@@ -189,11 +208,7 @@ func TestSimShareTooLate(t *testing.T) {
 func TestSimShareLeft(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		nas, anna, phone := sharing(t)
-		desk := nas.net.Host("desk", lanOf(nas))
-		desk.Start()
-		if err := desk.Join(nas.Invite("", 1)); err != nil {
-			t.Fatal(err)
-		}
+		joinedBy(t, nas, "desk")
 		mustAccept(t, anna, nas.share(ipc.ShareRequest{Devices: []string{"nas", "desk"}}))
 		phone.Reach(sharedNAS, 2*time.Second)
 		phone.Reach("desk.home.internal", 2*time.Second)
