@@ -2,7 +2,9 @@ package server
 
 import (
 	"cmp"
+	"maps"
 	"slices"
+	"strings"
 
 	"kith.internal/ipc"
 )
@@ -20,6 +22,10 @@ func redact(st *ipc.Status, may []ipc.Right) *ipc.Status {
 	operator := slices.Contains(may, ipc.RightOperate)
 	if !operator {
 		out.Nearby = ipc.Nearby{}
+		out.Health = slices.Clone(st.Health)
+		for i := range out.Health {
+			hideAddress(&out.Health[i])
+		}
 	}
 	for i := range out.Networks {
 		n := &out.Networks[i]
@@ -35,11 +41,26 @@ func redact(st *ipc.Status, may []ipc.Right) *ipc.Status {
 		}
 		n.Shares = nil
 		n.Relay.Advertised, n.Relay.Listen, n.Relay.Limit = nil, "", 0
-		n.Exit.Local, n.Exit.AllowLAN = nil, nil
+		n.Exit.Local, n.Exit.AllowLAN, n.Exit.LANs = nil, nil, nil
 		for j := range n.Peers {
 			p := &n.Peers[j]
 			p.Endpoint, p.RxBytes, p.TxBytes, p.LastHandshake = nil, nil, nil, nil
 		}
 	}
 	return &out
+}
+
+// addressOf is the argument of a warning that is an endpoint.
+var addressOf = map[string]string{ipc.HealthRelayHidden: "addr", ipc.HealthSTUNLies: "server"}
+
+// hideAddress takes an endpoint out of a warning, and of its text.
+func hideAddress(h *ipc.Health) {
+	arg := addressOf[h.Code]
+	addr := h.Args[arg]
+	if addr == "" {
+		return
+	}
+	h.Args = maps.Clone(h.Args)
+	h.Args[arg] = "…"
+	h.Text = strings.ReplaceAll(h.Text, addr, "…")
 }

@@ -18,10 +18,15 @@ func secretStatus() ipc.Status {
 	bytes := uint64(424242)
 	lans := []netip.Prefix{netip.MustParsePrefix("203.0.113.0/24")}
 	at := time.Unix(1700000000, 0).UTC()
-	return ipc.Status{State: ipc.StateRunning, Networks: []ipc.Network{
+	health := []ipc.Health{
+		{Code: ipc.HealthRelayHidden, Text: "No device of a reaches this relay at 203.0.113.8:443, 203.0.113.9:443.", Network: "a", Args: map[string]string{"addr": "203.0.113.8:443, 203.0.113.9:443"}},
+		{Code: ipc.HealthSTUNLies, Text: "The STUN server 203.0.113.10:3478 lies.", Network: "a", Args: map[string]string{"server": "203.0.113.10:3478"}},
+		{Code: ipc.HealthRelayLies, Text: "The relay nas lies.", Network: "a", Args: map[string]string{"device": "nas"}},
+	}
+	return ipc.Status{State: ipc.StateRunning, Health: health, Networks: []ipc.Network{
 		{ID: "2", Alias: "b"},
 		{
-			ID: "1", Alias: "a", Exit: ipc.Exit{Local: lans, AllowLAN: lans}, Relay: ipc.Relay{On: true, Advertised: []string{"203.0.113.8:443"}},
+			ID: "1", Alias: "a", Exit: ipc.Exit{Local: lans, AllowLAN: lans, LANs: lans}, Relay: ipc.Relay{On: true, Advertised: []string{"203.0.113.8:443"}},
 			Peers: []ipc.Peer{
 				{Name: "z", Key: "1"},
 				{Name: "nas", Key: "2", Endpoint: &ep, RxBytes: &bytes, TxBytes: &bytes, LastHandshake: &at, Online: true, Path: ipc.PathDirect},
@@ -46,6 +51,9 @@ func TestRedact(t *testing.T) {
 	got := view(st, reader)
 	if p := got.Networks[0].Peers[0]; got.Networks[0].Alias != "a" || p.Name != "nas" || !p.Online || p.Path != ipc.PathDirect {
 		t.Errorf("a reader sees %+v", got)
+	}
+	if h := got.Health; h[0].Text != "No device of a reaches this relay at …." || h[1].Args["server"] != "…" || h[2].Args["device"] != "nas" {
+		t.Errorf("a reader is warned of %+v", h)
 	}
 	op := view(st, operator)
 	if p := op.Networks[0].Peers[0]; p.Endpoint == nil || *p.RxBytes != 424242 || len(op.Networks[0].Shares) != 1 {

@@ -57,6 +57,7 @@ func TestNetnsCallerWithoutPermission(t *testing.T) {
 	} {
 		a.refuse(as(verb...), ipc.ExitPermission, "kith:")
 	}
+	a.kith("exit", "lan", "on", "192.168.77.0/24")
 	// Any user may look, and sees no endpoint, no traffic and no secret.
 	x := as("status", "--json")
 	var st ipc.Status
