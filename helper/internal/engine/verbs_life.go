@@ -21,6 +21,9 @@ func (e *Engine) Leave(ctx context.Context, _ server.Caller, req ipc.NetworkRequ
 		answer ipc.NetworkAnswer
 		n      *network
 	}
+	if err := e.beforeRetiring(ctx, req.Network); err != nil {
+		return ipc.NetworkAnswer{}, err
+	}
 	l, err := call(ctx, e, func() (left, error) {
 		n, err := e.named(req.Network)
 		if j, jerr := e.joinNamed(req.Network); j != nil || jerr != nil {
@@ -54,6 +57,29 @@ func (e *Engine) Leave(ctx context.Context, _ server.Caller, req ipc.NetworkRequ
 	pause(ctx, lingerOnLeave)
 	_, err = call(ctx, e, func() (struct{}, error) { return struct{}{}, e.forget(l.n) })
 	return l.answer, err
+}
+
+// beforeRetiring waits, where this device has authority, until the neighbours hold
+// the same records: what it did that they alone remember, as after a restored
+// backup, would not be kept (rule 19). It waits no longer than ackWithin, and
+// fails only when ctx ends.
+func (e *Engine) beforeRetiring(ctx context.Context, network string) error {
+	on, err := call(ctx, e, func() (*live, error) {
+		n, err := e.named(network)
+		if err != nil || n.book.View().Caps(n.self) == 0 || len(n.book.View().Members) < 2 {
+			return nil, nil // Leave says what is wrong
+		}
+		return n.on, nil
+	})
+	if err != nil || on == nil {
+		return err
+	}
+	within, cancel := context.WithTimeout(ctx, ackWithin)
+	defer cancel()
+	if err := on.replica.AwaitAll(within); err != nil {
+		e.log.Info("leave without a neighbour in step", "err", err)
+	}
+	return ctx.Err()
 }
 
 // leave writes a plain device's leave, or retires an authority.

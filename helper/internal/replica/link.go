@@ -491,6 +491,7 @@ func (l *link) sayDigestSoon() {
 		time.AfterFunc(settleAfter+l.r.cfg.Book.lag(), func() {
 			l.saying.Store(false)
 			l.sayDigest()
+			l.r.stepped() // in step with who said before that it holds them
 		})
 	}
 }

@@ -450,11 +450,28 @@ func (r *Replica) stepped() {
 // Await waits until a neighbour says that it holds the same records as we do:
 // it has what we wrote last. It fails when ctx ends.
 func (r *Replica) Await(ctx context.Context, id key.Public) error {
+	return r.await(ctx, func(mine [32]byte) bool { l := r.links[id]; return l != nil && l.theirs == mine })
+}
+
+// AwaitAll waits until every neighbour linked, and one at least, says that it
+// holds the same records as we do. It fails when ctx ends.
+func (r *Replica) AwaitAll(ctx context.Context) error {
+	return r.await(ctx, func(mine [32]byte) bool {
+		for _, l := range r.links {
+			if l.theirs != mine {
+				return false
+			}
+		}
+		return len(r.links) > 0
+	})
+}
+
+// await waits until ok, which is called with mu held, likes our digest.
+func (r *Replica) await(ctx context.Context, ok func(mine [32]byte) bool) error {
 	for {
 		mine := r.cfg.Book.View().Digest().Sum
 		r.mu.Lock()
-		l, steps := r.links[id], r.steps
-		same := l != nil && l.theirs == mine
+		steps, same := r.steps, ok(mine)
 		r.mu.Unlock()
 		if same {
 			return nil

@@ -484,6 +484,49 @@ func TestAwait(t *testing.T) {
 	})
 }
 
+// TestAwaitAll: neighbours are in step once we have taken in what they hold.
+func TestAwaitAll(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFixture(t, 2)
+		defer f.r.Close()
+		await := func(d time.Duration) error {
+			ctx, cancel := context.WithTimeout(t.Context(), d)
+			defer cancel()
+			return f.r.AwaitAll(ctx)
+		}
+		if err := await(time.Second); !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("without a session: %v", err)
+		}
+		mine := f.r.cfg.Book.View().Digest().Sum
+		p, _ := f.join(0)
+		drain(p)
+		f.say(t, p, message{Hello: &hello{Digest: mine[:]}})
+		if err := await(time.Second); err != nil {
+			t.Errorf("in step: %v", err)
+		}
+		var ahead *roster.Set
+		f.r.cfg.Book.With(func(s *roster.Set) { ahead = s.Clone() })
+		r, err := roster.NewAuthor(ahead, f.device, time.Now).Rename(f.device.Public(), "b")
+		if err != nil {
+			t.Fatal(err)
+		}
+		theirs := ahead.View().Digest().Sum
+		q, _ := f.join(1)
+		drain(q)
+		f.say(t, q, message{Hello: &hello{Digest: theirs[:]}})
+		f.say(t, p, message{Digest: theirs[:]})
+		if err := await(time.Second); !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("before it has the record: %v", err)
+		}
+		done := make(chan error, 1)
+		go func() { done <- await(time.Hour) }()
+		f.say(t, q, message{Records: [][]byte{r.Raw}})
+		if err := <-done; err != nil {
+			t.Errorf("once it has it: %v", err)
+		}
+	})
+}
+
 // TestHearsMembers: the highest number counts; members' word alone is kept.
 func TestHearsMembers(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -3,6 +3,8 @@ package simnet
 import (
 	"errors"
 	"fmt"
+	"os"
+	"path/filepath"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -192,6 +194,48 @@ func TestSimLeave(t *testing.T) {
 		b4 := a.Status().Networks[0].Self.IPv4
 		if got, err := a.Engine.DeviceRename(t.Context(), server.Caller{}, ipc.DeviceRequest{Device: b4.String(), Name: "first"}); err != nil || got.Device != "first" {
 			t.Errorf("a device by its address: %+v, %v", got, err)
+		}
+	})
+}
+
+// TestSimLeaveInStep: an owner that leaves first hears of what it did that it has
+// forgotten, so that this stays.
+func TestSimLeaveInStep(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		net := New(t)
+		l := net.LAN("lan")
+		a, b, c := net.Host("a", l), net.Host("b", l), net.Host("c", l)
+		a.Start()
+		phrase := a.Create("home")
+		join(t, a, b)
+		recoverOwner(t, b, phrase)
+		agree(t, time.Minute, a, b)
+		b.Kill()
+		backup := filepath.Join(b.dir, "backup")
+		if err := copyDir(b.state(), backup); err != nil {
+			t.Fatal(err)
+		}
+		b.Start()
+		b.Reach("a", time.Minute)
+		join(t, b, c)
+		agree(t, time.Minute, a, b, c)
+		b.Kill()
+		if err := errors.Join(os.RemoveAll(b.state()), copyDir(backup, b.state())); err != nil {
+			t.Fatal(err)
+		}
+		l.SetDelay(50 * time.Millisecond)
+		b.Start()
+		b.Until(time.Minute, "a is linked", func() bool { return b.online()["a"] })
+		if _, ok := b.Peer("c"); ok {
+			t.Fatal("b knows of c already: nothing is put to the test")
+		}
+		if _, err := b.Engine.Leave(t.Context(), server.Caller{}, ipc.NetworkRequest{}); err != nil {
+			t.Fatal(err)
+		}
+		a.Until(time.Minute, "b is gone", func() bool { _, ok := a.Peer("b"); return !ok })
+		time.Sleep(time.Minute)
+		if _, ok := a.Peer("c"); !ok || c.Network("").Self.Role == ipc.RoleRemoved {
+			t.Error("c, which b let in, went with it")
 		}
 	})
 }
