@@ -154,6 +154,7 @@ func (n *network) setFilter(guests []filter.Guest) {
 	for _, o := range n.offersRoutes() {
 		w.Routes = append(w.Routes, o.Prefix)
 	}
+	w.Accepted = sortedPrefixes(n.on.vias)
 	for _, i := range n.e.foreign() {
 		w.Links = append(w.Links, masked(i.Prefixes)...)
 	}

@@ -16,6 +16,7 @@ type Rules struct {
 	internet bool // what this device passes on
 	lan      bool
 	routes   []netip.Prefix
+	accepted []netip.Prefix // where who is outside may be
 	self     *beyond
 	into     []into // who is outside and may open connections into the overlay
 }
@@ -54,7 +55,7 @@ func Compile(p *Policy, w *World, shields bool) *Rules {
 	if p == nil {
 		p = Default()
 	}
-	r := &Rules{shields: shields, networks: w.Networks, far: map[netip.Addr]*entry{}, internet: w.Exit, lan: w.LAN, routes: w.Routes, self: &beyond{}}
+	r := &Rules{shields: shields, networks: w.Networks, far: map[netip.Addr]*entry{}, internet: w.Exit, lan: w.LAN, routes: w.Routes, accepted: w.Accepted, self: &beyond{}}
 	self := w.self()
 	if self == nil {
 		return r
@@ -304,7 +305,7 @@ func (r *Rules) opensIn(src, dst netip.Addr, proto uint8, port uint16) bool {
 		return false
 	}
 	switch {
-	case e == nil && (within(r.networks, src) || slices.Contains(r.own, src)):
+	case e == nil && !r.speaks(src):
 		return false
 	case e == nil && own:
 		return r.opensFor(src, proto, port, func(i *into) bool { return i.on })
@@ -315,6 +316,12 @@ func (r *Rules) opensIn(src, dst netip.Addr, proto uint8, port uint16) bool {
 		return e.in.opens(proto, port)
 	}
 	return e.through.opens(dst, proto, port)
+}
+
+// speaks tells whether what comes out of the tunnel may have a source that is
+// nobody's in the overlay.
+func (r *Rules) speaks(src netip.Addr) bool {
+	return within(r.accepted, src) && !within(r.networks, src) && !slices.Contains(r.own, src)
 }
 
 // passesOn tells whether this device passes on what is for an address beyond the

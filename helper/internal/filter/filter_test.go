@@ -85,7 +85,7 @@ func TestDefault(t *testing.T) {
 	w.LAN = true
 	b.set("", w, false)
 	b.run(step{"the LAN, where the exit offers it", true, tcp(lap4, ad("10.9.9.9"), 1, 443, tcpSYN), true})
-	w.LAN = false
+	w.LAN, w.Accepted = false, []netip.Prefix{pre("192.168.7.0/24")}
 	b.set(`{"allow": [{"from": ["laptop"], "to": ["internet", "self"]}, {"from": ["nas"], "to": ["192.168.7.9"]}, {"from": ["192.168.7.0/24"], "to": ["tag:server"], "ports": ["25/tcp"]}]}`, w, false)
 	b.run(
 		step{"the internet alone", true, tcp(lap4, web4, 3, 443, tcpSYN), true},
@@ -94,6 +94,32 @@ func TestDefault(t *testing.T) {
 		step{"from the route to a member", false, tcp(lan4, lap4, 3, 25, tcpSYN), false},
 		step{"from the route to us, by another router", true, tcp(lan4, self4, 3, 25, tcpSYN), true},
 	)
+}
+
+// TestSpeaksFromBeyond: the tunnel lets the exit node in use have any source; what
+// the policy opens to a subnet is open to none that this device has not accepted.
+func TestSpeaksFromBeyond(t *testing.T) {
+	w := world()
+	const policy = `{"allow": [{"from": ["192.168.7.0/24", "198.51.100.0/24"], "to": ["self", "10.0.0.0/8"]}, {"from": ["self"], "to": ["internet"]}]}`
+	steps := func(open bool) []step {
+		return []step{
+			{"from a subnet", true, tcp(lan4, self4, 1, 22, tcpSYN), open},
+			{"from the middle", true, tcp(lan4, self4, 2, 22, tcpACK), false},
+			{"a datagram", true, udp(lan4, self4, 1, 22), open},
+			{"to a subnet behind this device", true, udp(lan4, ad("10.2.3.4"), 1, 22), open},
+			{"from the internet", true, udp(web4, self4, 1, 22), false},
+			{"to the internet", false, udp(self4, web4, 3, 22), true},
+			{"its answer", true, udp(web4, self4, 22, 3), true},
+		}
+	}
+	w.Routes = []netip.Prefix{pre("10.0.0.0/8")}
+	newBed(t, policy, w).run(steps(false)...)
+	w.Accepted = []netip.Prefix{pre("192.168.0.0/16")}
+	b := newBed(t, policy, w)
+	b.run(steps(true)...)
+	w.Accepted = nil
+	b.set(policy, w, false)
+	b.run(step{"not accepted any more", true, tcp(lan4, self4, 1, 22, tcpACK), false})
 }
 
 func TestExitAnswersForNames(t *testing.T) {

@@ -64,6 +64,8 @@ func naive(p *Policy, w *World, in bool, src, dst netip.Addr, proto uint8, port 
 		return false
 	case nd == nil && in && !(w.Exit && (w.LAN || Public(near))) && !within(w.Routes, near):
 		return false
+	case in && fd == nil && len(fg) == 0 && !within(w.Accepted, far):
+		return false
 	case nd == nil && !in && w.overlay(far) == false: // what is outside talks to the overlay alone
 		return false
 	case nd == nil && within(unroutable, near) && in, !in && within(unroutable, dst):
@@ -189,6 +191,11 @@ func TestAgreesWithNaive(t *testing.T) {
 		w.Exit, w.Devices[0].Exit, w.Devices[2].Exit = rnd.IntN(2) == 0, rnd.IntN(2) == 0, rnd.IntN(2) == 0
 		if rnd.IntN(2) == 0 {
 			w.Routes = []netip.Prefix{pre("192.168.7.0/24")}
+		}
+		for _, q := range []string{"192.168.7.0/24", "198.51.100.0/24", "100.70.0.0/15"} {
+			if rnd.IntN(2) == 0 {
+				w.Accepted = append(w.Accepted, pre(q))
+			}
 		}
 		if rnd.IntN(2) == 0 {
 			w.Links = []netip.Prefix{pre("198.51.100.0/24")}
