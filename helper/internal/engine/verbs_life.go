@@ -55,7 +55,14 @@ func (e *Engine) Leave(ctx context.Context, _ server.Caller, req ipc.NetworkRequ
 		return l.answer, err
 	}
 	pause(ctx, lingerOnLeave)
-	_, err = call(ctx, e, func() (struct{}, error) { return struct{}{}, e.forget(l.n) })
+	_, err = call(ctx, e, func() (struct{}, error) {
+		exits := l.n.usesExit()
+		err := e.forget(l.n)
+		if exits { // by the user's word, as when it is disconnected
+			err = errors.Join(err, e.changeExit(func(m *store.Machine) { m.Exit = nil }))
+		}
+		return struct{}{}, err
+	})
 	return l.answer, err
 }
 
