@@ -1,6 +1,10 @@
 package engine
 
-import "kith.internal/helper/internal/discover"
+import (
+	"slices"
+
+	"kith.internal/helper/internal/discover"
+)
 
 // apply brings what all networks share in line with them: LAN discovery and
 // names.
@@ -23,6 +27,11 @@ func (e *Engine) apply() {
 		}
 	}
 	e.announcer.SetNotices(notices)
+	for _, n := range e.nets {
+		if n.on != nil && !slices.Equal(n.on.apart, n.apart()) {
+			n.refreshSoon() // its filter does not know of all networks yet
+		}
+	}
 	e.checkUplink()
 	e.applyExit()
 	e.applyOffers()

@@ -47,6 +47,7 @@ type live struct {
 	guest4s fours               // their IPv4 addresses on this device
 	chains  map[key.Public][][]key.Public
 	vias    map[netip.Prefix]key.Public // who leads to the accepted subnets
+	apart   []netip.Prefix              // this machine's other overlays, as the filter knows them
 	looking bool                        // they are looked at again soon
 	routing *time.Timer                 // computes the chains when it is due
 	whying  *time.Timer                 // says why a path has not become direct

@@ -143,6 +143,7 @@ func sharePorts(ports guest.Ports) filter.Ports {
 
 // setFilter puts the policy in force here.
 func (n *network) setFilter(guests []filter.Guest) {
+	n.on.apart = n.apart()
 	p := n.policyInForce()
 	if n.on.filter == nil {
 		return
@@ -157,8 +158,26 @@ func (n *network) setFilter(guests []filter.Guest) {
 	w.Accepted = sortedPrefixes(n.on.vias)
 	for _, i := range n.e.foreign() {
 		w.Links = append(w.Links, masked(i.Prefixes)...)
+		for _, p := range i.Prefixes {
+			w.Host = append(w.Host, p.Addr().Unmap().WithZone(""))
+		}
 	}
+	w.Apart = n.on.apart
 	n.on.filter.Set(filter.Compile(p, w, n.set.Shields))
+}
+
+// apart is this machine's other overlays: who is in one network is not let into
+// another.
+func (n *network) apart() (out []netip.Prefix) {
+	for _, o := range n.e.nets {
+		if o != n {
+			out = append(out, overlay(o.id)...)
+		}
+	}
+	for _, s := range n.e.stays() {
+		out = append(out, roster.Prefix6(s.id), cgnat) // somewhere there are its IPv4 addresses
+	}
+	return out
 }
 
 func masked(list []netip.Prefix) (out []netip.Prefix) {

@@ -12,6 +12,8 @@ type Rules struct {
 	shields  bool
 	networks []netip.Prefix
 	own      []netip.Addr
+	host     []netip.Addr // of this device, too, but beyond the overlay
+	apart    []netip.Prefix
 	far      map[netip.Addr]*entry
 	internet bool // what this device passes on
 	lan      bool
@@ -55,7 +57,10 @@ func Compile(p *Policy, w *World, shields bool) *Rules {
 	if p == nil {
 		p = Default()
 	}
-	r := &Rules{shields: shields, networks: w.Networks, far: map[netip.Addr]*entry{}, internet: w.Exit, lan: w.LAN, routes: w.Routes, accepted: w.Accepted, self: &beyond{}}
+	r := &Rules{
+		shields: shields, networks: w.Networks, far: map[netip.Addr]*entry{}, internet: w.Exit, lan: w.LAN, routes: w.Routes,
+		accepted: w.Accepted, host: w.Host, apart: w.Apart, self: &beyond{},
+	}
 	self := w.self()
 	if self == nil {
 		return r
@@ -225,9 +230,11 @@ func (b *beyond) opens(a netip.Addr, proto uint8, port uint16) bool {
 	if b.public && !Public(a) || within(b.never, within4(a)) || within(b.never, a) {
 		return false
 	}
-	if b.internet.opens(proto, port) && Public(a) {
-		return true
-	}
+	return b.internet.opens(proto, port) && Public(a) || b.names(a, proto, port)
+}
+
+// names is what rules open by a prefix.
+func (b *beyond) names(a netip.Addr, proto uint8, port uint16) bool {
 	for _, n := range b.bits {
 		p, err := a.Prefix(n)
 		if err != nil {
@@ -300,7 +307,7 @@ func (r *Rules) opens(in bool, far, near netip.Addr, proto uint8, port uint16) b
 
 func (r *Rules) opensIn(src, dst netip.Addr, proto uint8, port uint16) bool {
 	e := r.far[src]
-	own := slices.Contains(r.own, dst)
+	own, here := slices.Contains(r.own, dst), slices.Contains(r.host, dst)
 	if !own && !r.passesOn(dst) {
 		return false
 	}
@@ -309,11 +316,16 @@ func (r *Rules) opensIn(src, dst netip.Addr, proto uint8, port uint16) bool {
 		return false
 	case e == nil && own:
 		return r.opensFor(src, proto, port, func(i *into) bool { return i.on })
+	case e == nil && here:
+		u := subject{addrs: []netip.Addr{dst}}
+		return r.opensFor(src, proto, port, func(i *into) bool { return i.on || anySelects(i.rule.To, &u, false) })
 	case e == nil:
 		u := outside(dst)
 		return r.opensFor(src, proto, port, func(i *into) bool { return anySelects(i.rule.To, &u, false) })
 	case own:
 		return e.in.opens(proto, port)
+	case here:
+		return e.device && (e.in.opens(proto, port) || e.through.names(dst, proto, port))
 	}
 	return e.through.opens(dst, proto, port)
 }
@@ -327,7 +339,7 @@ func (r *Rules) speaks(src netip.Addr) bool {
 // passesOn tells whether this device passes on what is for an address beyond the
 // overlay.
 func (r *Rules) passesOn(dst netip.Addr) bool {
-	if within(r.networks, dst) || within(unroutable, dst) {
+	if within(r.networks, dst) || within(r.apart, dst) || within(unroutable, dst) {
 		return false
 	}
 	return r.internet && (r.lan || Public(dst)) || within(r.routes, dst)

@@ -68,6 +68,8 @@ func naive(p *Policy, w *World, in bool, src, dst netip.Addr, proto uint8, port 
 		return false
 	case nd == nil && !in && w.overlay(far) == false: // what is outside talks to the overlay alone
 		return false
+	case nd == nil && in && within(w.Apart, near):
+		return false
 	case nd == nil && within(unroutable, near) && in, !in && within(unroutable, dst):
 		return false
 	}
@@ -78,6 +80,12 @@ func naive(p *Policy, w *World, in bool, src, dst netip.Addr, proto uint8, port 
 	ns := outside(near)
 	if nd != nil {
 		ns = nd.subject()
+	} else if in && slices.Contains(w.Host, near) { // it is this device, by another of its addresses
+		if len(fg) > 0 {
+			return false
+		}
+		nd, ns = self, self.subject()
+		ns.addrs = append(slices.Clone(ns.addrs), near)
 	}
 	if len(fg) == 0 {
 		fs := outside(far)
@@ -199,6 +207,12 @@ func TestAgreesWithNaive(t *testing.T) {
 		}
 		if rnd.IntN(2) == 0 {
 			w.Links = []netip.Prefix{pre("198.51.100.0/24")}
+		}
+		if rnd.IntN(2) == 0 {
+			w.Host = []netip.Addr{web4, web6, lan4}[:1+rnd.IntN(3)]
+		}
+		if rnd.IntN(2) == 0 {
+			w.Apart = []netip.Prefix{pre("10.0.0.0/14")}
 		}
 		for _, share := range []string{"abcdefghijkl", "zyxwvutsrqpo"} {
 			if rnd.IntN(2) == 0 {
