@@ -156,11 +156,12 @@ func (n *network) takeSeen(raw []byte, p *guest.Pass) (g *visitor, fresh bool, e
 		return g, false, nil
 	}
 	if g == nil {
+		first := n.placeOf(p, time.Now().UnixMilli())
 		n.makeRoom(p)
 		if len(n.visitors) >= visitorsMost {
 			return nil, false, ipc.Errorf(ipc.CodeLimit, "%s has too many guests", n.alias)
 		}
-		g = &visitor{kept: kept{First: time.Now().UnixMilli()}, hellos: map[*visit.Guest]bool{}}
+		g = &visitor{kept: kept{First: first}, hellos: map[*visit.Guest]bool{}}
 		n.visitors[id] = g
 	}
 	g.Raw, g.N, g.pass, g.why = bytes.Clone(raw), p.N, p, nil
@@ -169,26 +170,47 @@ func (n *network) takeSeen(raw []byte, p *guest.Pass) (g *visitor, fresh bool, e
 	return g, true, nil
 }
 
-// makeRoom forgets those of the same share that may not come any more: of the same
-// device all, else the one seen longest ago. What keeps them out is known without
-// them.
+// placeOf is when a pass's device was first seen, under whatever keys: they are
+// forgotten before its place is.
+func (n *network) placeOf(p *guest.Pass, now int64) int64 {
+	for id, g := range n.visitors {
+		if id.sid == p.SID && g.pass.Device == p.Device {
+			now = min(now, g.First)
+		}
+	}
+	return now
+}
+
+// makeRoom forgets some that may not come any more: of the same device all, and
+// where the share or the network has no place left, the one seen longest ago. What
+// keeps them out is known without them.
 func (n *network) makeRoom(p *guest.Pass) {
 	mine := 0
-	var oldest guestID
-	for id, g := range n.visitors {
-		switch {
-		case id.sid != p.SID:
-			continue
-		case g.why != nil && g.pass.Device == p.Device:
-			delete(n.visitors, id)
-			continue
-		case g.why != nil && (n.visitors[oldest] == nil || g.Seen < n.visitors[oldest].Seen):
-			oldest = id
+	var ofShare, ofAll guestID
+	older := func(id *guestID, than guestID) {
+		if o := n.visitors[*id]; o == nil || n.visitors[than].Seen < o.Seen {
+			*id = than
 		}
-		mine++
 	}
-	if mine >= shareMost {
-		delete(n.visitors, oldest)
+	for id, g := range n.visitors {
+		if id.sid == p.SID {
+			if g.why != nil && g.pass.Device == p.Device {
+				delete(n.visitors, id)
+				continue
+			}
+			mine++
+		}
+		if g.why != nil {
+			if older(&ofAll, id); id.sid == p.SID {
+				older(&ofShare, id)
+			}
+		}
+	}
+	switch {
+	case mine >= shareMost:
+		delete(n.visitors, ofShare)
+	case len(n.visitors) >= visitorsMost:
+		delete(n.visitors, ofAll)
 	}
 }
 
