@@ -254,11 +254,13 @@ func (c *caller) visit(ctx context.Context, shares []store.VisitShare) error {
 // first answer did not come.
 func (c *caller) hello(ctx context.Context, s wire.Session, q store.VisitShare) error {
 	cancels, _ := call(ctx, c.s.n.e, func() ([][]byte, error) { return c.s.n.cancelsOf(c.s.id, q.Share), nil })
-	h, a, err := visit.Open(ctx, s, visit.Request{Pass: q.Pass, Cancels: cancels})
+	first := cancels[:min(len(cancels), cancelsAtOnce)]
+	h, a, err := visit.Open(ctx, s, visit.Request{Pass: q.Pass, Cancels: first})
 	if err != nil {
 		return err
 	}
 	defer h.Close()
+	sendCancels(h, cancels[len(first):])
 	c.set(q.Share, h)
 	defer c.set(q.Share, nil)
 	for {

@@ -46,14 +46,16 @@ type kept struct {
 	First int64 `cbor:"4,keyasint,omitempty"` // ms
 }
 
-// takenBack is passes that the friend has cancelled, whether they were shown here
-// or not.
+// takenBack is a device's passes that the friend has cancelled, whether they were
+// shown here or not.
 type takenBack struct {
-	Guest key.Public `cbor:"1,keyasint"`
-	SID   guest.SID  `cbor:"2,keyasint"`
-	N     uint64     `cbor:"3,keyasint"`
-	Until int64      `cbor:"4,keyasint"` // ms: by then they are over by themselves
+	SID    guest.SID    `cbor:"2,keyasint"`
+	N      uint64       `cbor:"3,keyasint"`
+	Until  int64        `cbor:"4,keyasint"` // ms: by then they are over by themselves
+	Device guest.Device `cbor:"5,keyasint"`
 }
+
+func (o takenBack) of(sid guest.SID, d guest.Device) bool { return o.SID == sid && o.Device == d }
 
 // Bounds on what friends' devices can have remembered.
 const (
@@ -64,7 +66,7 @@ const (
 
 const (
 	visitorsValue = "visitors"
-	cancelsValue  = "cancels"
+	cancelsValue  = "taken-back"
 )
 
 // loadVisitors reads what is stored of guests.
@@ -107,19 +109,21 @@ func (n *network) keepVisitors() {
 
 // known is the guests as the judge wants them.
 func (n *network) known() []guest.Known {
-	out := make([]guest.Known, 0, len(n.visitors))
+	type device struct {
+		sid guest.SID
+		id  guest.Device
+	}
+	cancelled := make(map[device]uint64, len(n.cancels))
+	out := make([]guest.Known, 0, len(n.visitors)+len(n.cancels))
+	for _, c := range n.cancels {
+		cancelled[device{c.SID, c.Device}] = c.N
+		out = append(out, guest.Known{SID: c.SID, Device: c.Device, Cancelled: c.N})
+	}
 	for id, g := range n.visitors {
 		out = append(out, guest.Known{
 			Guest: id.key, SID: id.sid, WG: g.pass.WG, Control: g.pass.Control, Device: g.pass.Device, N: g.N, Ends: g.pass.Ends(), First: g.First,
+			Cancelled: cancelled[device{id.sid, g.pass.Device}],
 		})
-	}
-	for _, c := range n.cancels {
-		i := slices.IndexFunc(out, func(k guest.Known) bool { return k.Guest == c.Guest && k.SID == c.SID })
-		if i < 0 {
-			i = len(out)
-			out = append(out, guest.Known{Guest: c.Guest, SID: c.SID})
-		}
-		out[i].Cancelled = c.N
 	}
 	return out
 }
@@ -246,16 +250,16 @@ func (n *network) cancel(raw []byte) error {
 	}
 	now := time.Now()
 	n.cancels = slices.DeleteFunc(n.cancels, func(o takenBack) bool {
-		return now.After(time.UnixMilli(o.Until)) || o.Guest == c.Guest && o.SID == c.SID && o.N <= c.N
+		return now.After(time.UnixMilli(o.Until)) || o.of(c.SID, c.Device) && o.N <= c.N
 	})
-	if slices.ContainsFunc(n.cancels, func(o takenBack) bool { return o.Guest == c.Guest && o.SID == c.SID }) {
+	if slices.ContainsFunc(n.cancels, func(o takenBack) bool { return o.of(c.SID, c.Device) }) {
 		return nil
 	}
 	n.cancels = latestOf(n.cancels, c.SID, shareMost-1)
 	if len(n.cancels) >= visitorsMost {
 		return ipc.Errorf(ipc.CodeLimit, "%s remembers too many passes that were taken back", n.alias)
 	}
-	n.cancels = append(n.cancels, takenBack{c.Guest, c.SID, c.N, now.Add(guest.PassMost + 2*guest.Grace).UnixMilli()})
+	n.cancels = append(n.cancels, takenBack{SID: c.SID, Device: c.Device, N: c.N, Until: now.Add(guest.PassMost + 2*guest.Grace).UnixMilli()})
 	raw, err = frame.Marshal(n.cancels)
 	if err == nil {
 		err = n.e.cfg.Store.PutValue(n.id, cancelsValue, raw)

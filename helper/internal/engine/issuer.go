@@ -1,6 +1,8 @@
 package engine
 
 import (
+	"bytes"
+	"cmp"
 	"slices"
 	"time"
 
@@ -59,12 +61,13 @@ func (n *network) tendShares() {
 		return
 	}
 	now := time.Now()
+	lately := n.removedLately(now)
 	for _, s := range n.secrets.Issuers {
 		switch {
 		case s.Gone:
 			n.tellGone(s)
 		case s.Accepted:
-			n.cancelRemoved(s)
+			n.cancelRemoved(s, lately)
 			n.passOn(s, now)
 		}
 	}
@@ -260,6 +263,11 @@ func (n *network) issueTo(to key.Public, s store.Issuer, a guest.Ask) {
 		NotBefore: made.Unix(), NotAfter: made.Add(life).Unix(), N: uint64(made.UnixMilli()),
 		Device: guest.DeviceOf(s.Key, m.Key),
 	}
+	for _, raw := range s.Cancels { // it was removed, and is back
+		if c, err := guest.PeekCancel(raw); err == nil && c.Device == p.Device {
+			p.N = max(p.N, c.N+1)
+		}
+	}
 	raw, err := p.Issue(s.Key)
 	if err != nil {
 		n.e.log.Error("issue a pass", "network", n.alias, "err", err)
@@ -286,36 +294,84 @@ func (n *network) issueTo(to key.Public, s store.Issuer, a guest.Ask) {
 	n.say(to, note{Grant: &g})
 }
 
+// removal is a device that is to lose its passes, and all that were issued until when
+// at the least, ms.
+type removal struct {
+	device key.Public
+	at     uint64
+}
+
+// removedLately is the devices that may still hold a pass, the latest first: also
+// those that another admin has given theirs, which may be away.
+func (n *network) removedLately(now time.Time) (out []removal) {
+	if len(n.secrets.Issuers) == 0 {
+		return nil
+	}
+	v, since := n.book.View(), uint64(now.Add(-guest.PassDefault-guest.Grace).UnixMilli())
+	for r := range v.Wanted() {
+		b, ok := r.Body.(*roster.Revoke)
+		if !ok || r.Clock <= since || b.Key.IsZero() || v.Member(b.Key) != nil || v.RemovedBy(b.Key) == nil {
+			continue
+		}
+		at := r.Clock
+		if at > uint64(now.Add(guest.Grace).UnixMilli()) {
+			at = 0 // a record's clock may be anything
+		}
+		out = append(out, removal{b.Key, at})
+	}
+	slices.SortFunc(out, func(a, b removal) int {
+		return cmp.Or(cmp.Compare(b.at, a.at), bytes.Compare(a.device[:], b.device[:]))
+	})
+	return out[:min(len(out), cancelsKept)]
+}
+
 // cancelRemoved takes the passes of devices back that are no members any more.
-func (n *network) cancelRemoved(s store.Issuer) {
+func (n *network) cancelRemoved(s store.Issuer, lately []removal) {
 	v, now := n.book.View(), time.Now()
-	gone := slices.DeleteFunc(slices.Clone(s.Issued), func(q store.Issued) bool {
-		m := v.Member(q.Member)
+	gone := slices.DeleteFunc(holders(s), func(r removal) bool {
+		m := v.Member(r.device)
 		return m != nil && !expired(m, now)
 	})
+	for _, r := range lately {
+		d := guest.DeviceOf(s.Key, r.device)
+		told := slices.ContainsFunc(s.Cancels, func(raw []byte) bool {
+			c, err := guest.PeekCancel(raw)
+			return err == nil && c.Device == d && c.N >= r.at
+		})
+		if !told {
+			gone = append(gone, r)
+		}
+	}
 	if len(gone) > 0 {
 		n.takeBack(s, gone)
 	}
 }
 
-// takeBack cancels passes: the friend's devices are told as they are reached.
-func (n *network) takeBack(s store.Issuer, which []store.Issued) {
-	var cancels [][]byte
-	for _, q := range which {
-		if time.Now().Unix() > q.NotAfter+int64(guest.Grace.Seconds()) {
+// takeBack cancels all passes that devices of ours have been given so far: the
+// friend's devices are told as they are reached.
+func (n *network) takeBack(s store.Issuer, which []removal) {
+	now := time.Now()
+	left := liveCancels(s.Cancels, now)
+	for _, r := range which {
+		c := guest.Cancel{
+			Network: s.Network, SID: s.Share, Device: guest.DeviceOf(s.Key, r.device), N: max(uint64(now.UnixMilli()), r.at),
+		}
+		raw, err := c.Issue(s.Key)
+		if err != nil {
+			n.e.log.Error("take a pass back", "network", n.alias, "err", err)
 			continue
 		}
-		raw, err := guest.Cancel{Network: s.Network, SID: s.Share, Guest: q.Guest, N: q.N}.Issue(s.Key)
-		if err == nil {
-			cancels = append(cancels, raw)
-		}
+		left = slices.DeleteFunc(left, func(raw []byte) bool {
+			o, err := guest.PeekCancel(raw)
+			return err != nil || o.Device == c.Device
+		})
+		left = append(left, raw)
 	}
 	err := n.updateIssuer(s.Network, s.Share, func(s *store.Issuer) {
 		s.Issued = slices.DeleteFunc(slices.Clone(s.Issued), func(q store.Issued) bool {
-			return slices.ContainsFunc(which, func(o store.Issued) bool { return o.Guest == q.Guest })
+			return slices.ContainsFunc(which, func(r removal) bool { return r.device == q.Member })
 		})
-		s.Cancels = append(slices.Clone(s.Cancels), cancels...)
-		s.Cancels = s.Cancels[max(0, len(s.Cancels)-cancelsKept):]
+		s.Cancels = left[max(0, len(left)-cancelsKept):]
 	})
 	if err != nil {
 		n.e.log.Error("keep that passes are taken back", "network", n.alias, "err", err)
@@ -323,7 +379,27 @@ func (n *network) takeBack(s store.Issuer, which []store.Issued) {
 	n.tellCancels(s.Network, s.Share)
 }
 
+// holders is the devices that this one has given passes.
+func holders(s store.Issuer) (out []removal) {
+	for _, q := range s.Issued {
+		out = append(out, removal{q.Member, q.N})
+	}
+	return out
+}
+
 const cancelsKept = 64
+
+// liveCancels leaves out those whose passes are over by themselves: a pass has the
+// time of its issue as its number.
+func liveCancels(list [][]byte, now time.Time) (out [][]byte) {
+	since := uint64(now.Add(-guest.PassDefault - 2*guest.Grace).UnixMilli())
+	for _, raw := range list {
+		if c, err := guest.PeekCancel(raw); err == nil && c.N > since {
+			out = append(out, raw)
+		}
+	}
+	return out
+}
 
 // takeIssuer keeps what another admin of ours has accepted.
 func (n *network) takeIssuer(from key.Public, s store.Issuer) {

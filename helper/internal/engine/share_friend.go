@@ -166,7 +166,7 @@ func (n *network) giveUp(sid guest.SID) error {
 		return ipc.Errorf(ipc.CodeNotAdmin, "the share is all of %s's: give it up on an admin's device", n.alias)
 	}
 	s := n.secrets.Issuers[i]
-	n.takeBack(s, s.Issued)
+	n.takeBack(s, holders(s))
 	for id := range n.on.linked() {
 		n.say(id, note{Drop: &offer{s.Network, s.Share}})
 	}
@@ -409,12 +409,28 @@ func (n *network) takeView(network [32]byte, sid guest.SID, a visit.Answer) {
 	}
 }
 
-// cancelsOf is the passes that are taken back, for the friend's devices.
+// cancelsAtOnce is how many cancels fit in a request beside a pass.
+const cancelsAtOnce = 24
+
+// cancelsOf is the passes that are taken back, for the friend's devices, the latest
+// first.
 func (n *network) cancelsOf(network [32]byte, sid [16]byte) [][]byte {
-	if s := n.issuer(network, sid); s != nil {
-		return s.Cancels[:min(len(s.Cancels), 24)] // of 8 KiB
+	s := n.issuer(network, sid)
+	if s == nil {
+		return nil
 	}
-	return nil
+	out := liveCancels(s.Cancels, time.Now())
+	slices.Reverse(out)
+	return out
+}
+
+// sendCancels tells them to one of the friend's devices.
+func sendCancels(h *visit.Hello, cancels [][]byte) {
+	for some := range slices.Chunk(cancels, cancelsAtOnce) {
+		if h.Send(visit.Request{Cancels: some}) != nil {
+			return
+		}
+	}
 }
 
 // tellCancels tells the friend's devices that this one is in touch with at once.
@@ -425,7 +441,7 @@ func (n *network) tellCancels(network [32]byte, sid [16]byte) {
 	}
 	for _, c := range s.callers {
 		if h := c.greets(sid); h != nil {
-			n.e.background(func() { h.Send(visit.Request{Cancels: cancels}) })
+			n.e.background(func() { sendCancels(h, cancels) })
 		}
 	}
 }

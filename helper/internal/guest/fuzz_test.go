@@ -47,7 +47,7 @@ func FuzzPass(f *testing.F) {
 	raw, _ := p.Issue(fixed[key.Private](1))
 	f.Add(raw)
 	f.Add(raw[:100])
-	c, _ := Cancel{SID: SID{1}, N: 1}.Issue(fixed[key.Private](1))
+	c, _ := Cancel{SID: SID{1}, Device: Device{1}, N: 1}.Issue(fixed[key.Private](1))
 	f.Add(c)
 	a, _ := Ask{SID: SID{1}}.Sign(fixed[key.Private](1))
 	f.Add(a)

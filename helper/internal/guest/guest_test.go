@@ -204,6 +204,25 @@ func TestEachCheckOfAPassFailsAlone(t *testing.T) {
 			w.guests = []Known{known(w, w.device()), known(w, w.device()), known(w, o)}
 			w.guests[0].First, w.guests[1].First, w.guests[2].First = 3, 2, 1
 		}, good},
+		{"cancelled, shown under other keys", func(w *world) {
+			o := w.device()
+			o.pass.Device, o.pass.N = w.d.pass.Device, w.d.pass.N-1
+			k := known(w, o)
+			k.Cancelled = w.d.pass.N
+			w.guests = []Known{k}
+		}, ipc.CodeGuestDenied},
+		{"cancelled, never shown", func(w *world) {
+			w.guests = []Known{{SID: w.sid, Device: w.d.pass.Device, Cancelled: w.d.pass.N + 9}}
+		}, ipc.CodeGuestDenied},
+		{"an older one was cancelled", func(w *world) {
+			w.guests = []Known{{SID: w.sid, Device: w.d.pass.Device, Cancelled: w.d.pass.N - 1}}
+		}, good},
+		{"another device's was cancelled", func(w *world) {
+			w.guests = []Known{{SID: w.sid, Device: Device{1}, Cancelled: w.d.pass.N}}
+		}, good},
+		{"that of another share was cancelled", func(w *world) {
+			w.guests = []Known{{SID: NewSID(), Device: w.d.pass.Device, Cancelled: w.d.pass.N}}
+		}, good},
 		{"guests whose passes are over do not count", func(w *world) {
 			o, p := known(w, w.device()), known(w, w.device())
 			o.Ends = w.now.Add(-Grace - time.Second)
@@ -373,7 +392,7 @@ func TestView(t *testing.T) {
 func TestCancel(t *testing.T) {
 	b := newBoard(t)
 	d := b.device()
-	c := Cancel{Network: b.set.Network(), SID: b.sid, Guest: d.pass.Guest, N: d.pass.N}
+	c := Cancel{Network: b.set.Network(), SID: b.sid, Device: d.pass.Device, N: d.pass.N}
 	raw, err := c.Issue(b.issuer)
 	b.must(err)
 	issuer := func(s SID) (key.Public, bool) { return b.issuer.Public(), s == b.sid }
@@ -384,6 +403,13 @@ func TestCancel(t *testing.T) {
 	b.must(err)
 	if _, err := OpenCancel(forged, issuer); err == nil {
 		t.Error("another's cancel is believed")
+	}
+	for _, c := range []Cancel{{Network: c.Network, SID: c.SID, N: 1}, {Network: c.Network, SID: c.SID, Device: c.Device, N: roster.MaxClock + 1}} {
+		raw, err := c.Issue(b.issuer)
+		b.must(err)
+		if _, err := OpenCancel(raw, issuer); !errors.Is(err, ErrMalformed) {
+			t.Errorf("%+v: %v", c, err)
+		}
 	}
 }
 

@@ -110,12 +110,13 @@ func (p *Pass) Stale(now time.Time) bool {
 	return now.Unix() >= p.NotBefore+(p.NotAfter-p.NotBefore)/2
 }
 
-// Cancel ends a guest's passes up to a number before their time.
+// Cancel ends a device's passes up to a number before their time, for whatever keys
+// they were: a device may have had many, also of other admins.
 type Cancel struct {
-	Network roster.ID  `cbor:"1,keyasint"`
-	SID     SID        `cbor:"2,keyasint"`
-	Guest   key.Public `cbor:"3,keyasint"`
-	N       uint64     `cbor:"4,keyasint"`
+	Network roster.ID `cbor:"1,keyasint"`
+	SID     SID       `cbor:"2,keyasint"`
+	N       uint64    `cbor:"4,keyasint"`
+	Device  Device    `cbor:"5,keyasint"`
 }
 
 // Issue signs a cancel.
@@ -124,7 +125,21 @@ func (c Cancel) Issue(issuer key.Private) ([]byte, error) { return sign(issuer, 
 // OpenCancel reads a cancel and checks the issuer's signature; issuer finds the
 // issuer of a share, false for none.
 func OpenCancel(raw []byte, issuer func(SID) (key.Public, bool)) (*Cancel, error) {
-	payload, sig, err := split(raw, cancelMost)
+	c, err := PeekCancel(raw)
+	if err != nil {
+		return nil, err
+	}
+	payload, sig, _ := split(raw, cancelMost)
+	k, ok := issuer(c.SID)
+	if !ok || !k.Verify(tagCancel, payload, sig) {
+		return nil, fmt.Errorf("cancel: %w", roster.ErrSignature)
+	}
+	return c, nil
+}
+
+// PeekCancel reads a cancel without its signature.
+func PeekCancel(raw []byte) (*Cancel, error) {
+	payload, _, err := split(raw, cancelMost)
 	if err != nil {
 		return nil, fmt.Errorf("cancel: %w", err)
 	}
@@ -132,9 +147,8 @@ func OpenCancel(raw []byte, issuer func(SID) (key.Public, bool)) (*Cancel, error
 	if err := unmarshal(payload, c); err != nil {
 		return nil, fmt.Errorf("cancel: %w", err)
 	}
-	k, ok := issuer(c.SID)
-	if !ok || !k.Verify(tagCancel, payload, sig) {
-		return nil, fmt.Errorf("cancel: %w", roster.ErrSignature)
+	if c.N > roster.MaxClock || c.Device == (Device{}) {
+		return nil, fmt.Errorf("cancel: %w", ErrMalformed)
 	}
 	return c, nil
 }
@@ -147,7 +161,7 @@ type Known struct {
 	Control   key.Exchange
 	Device    Device
 	N         uint64 // the highest seen
-	Cancelled uint64 // passes up to this number are over
+	Cancelled uint64 // the device's passes up to this number are over
 	Ends      time.Time
 	First     int64 // when it was first seen, ms
 }
@@ -242,12 +256,11 @@ func (j Judge) keys(p *Pass, s *State) error {
 	others := 0
 	for _, k := range j.Guests {
 		switch {
+		case k.SID == p.SID && k.Device == p.Device && p.N <= k.Cancelled:
+			return ipc.Errorf(ipc.CodeGuestDenied, "the friend has taken the pass of this device back")
 		case k.Guest == p.Guest && k.SID == p.SID:
 			if p.N < k.N {
 				return ipc.Errorf(ipc.CodePassInvalid, "a later pass has been shown already")
-			}
-			if p.N <= k.Cancelled {
-				return ipc.Errorf(ipc.CodeGuestDenied, "the friend has taken the pass of this device back")
 			}
 		case k.Guest != p.Guest && (k.WG == p.WG || k.Control == p.Control || Addr(p.Network, k.Guest) == Addr(p.Network, p.Guest)):
 			return ipc.Errorf(ipc.CodePassInvalid, "the pass claims the keys of another guest")

@@ -13,6 +13,9 @@ import (
 // TestSimShareRenewed: a newer pass leaves no gap, and a device that comes with new
 // keys is there at once, in its old place, and once.
 func TestSimShareRenewed(t *testing.T) {
+	if testing.Short() {
+		t.Skip("it goes through a day")
+	}
 	synctest.Test(t, func(t *testing.T) {
 		nas, anna, phone := sharing(t)
 		tablet := nas.net.Host("tablet", lanOf(nas))
@@ -64,5 +67,43 @@ func TestSimShareRenewed(t *testing.T) {
 		if !both() {
 			t.Errorf("after a day the owner sees %v", labels())
 		}
+	})
+}
+
+// TestSimShareRemovedByAnother: a removed device is no guest any more as soon as one
+// of its network's admins knows, also where another had given it its pass and is away,
+// and comes back with its place in the network.
+func TestSimShareRemovedByAnother(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		nas, anna, phone := sharing(t)
+		desk := nas.net.Host("desk", lanOf(nas))
+		desk.Start()
+		if err := desk.Join(anna.Invite("", 1)); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := anna.Engine.DeviceRole(t.Context(), server.Caller{}, ipc.RoleRequest{Device: "desk", Role: ipc.RoleAdmin}); err != nil {
+			t.Fatal(err)
+		}
+		desk.Until(time.Minute, "desk is an admin's", func() bool { return desk.Network("").Self.Role == ipc.RoleAdmin })
+		anna.Stop()
+		mustAccept(t, desk, nas.share(ipc.ShareRequest{Devices: []string{"nas"}}))
+		phone.Reach(sharedNAS, time.Minute)
+		anna.Start()
+		anna.Reach(sharedNAS, time.Minute)
+		desk.Stop()
+		phone.Kill()
+		has := func(label string) func() bool {
+			return func() bool {
+				return slices.ContainsFunc(nas.given().Guests, func(g ipc.Guest) bool { return g.Label == label })
+			}
+		}
+		if !has("phone")() || !has("anna")() {
+			t.Fatalf("the owner sees %+v", nas.given().Guests)
+		}
+		if _, err := anna.Engine.DeviceRevoke(t.Context(), server.Caller{}, ipc.DeviceRequest{Device: "phone"}); err != nil {
+			t.Fatal(err)
+		}
+		nas.Until(time.Minute, "the phone is no guest any more", func() bool { return !has("phone")() })
+		anna.Reach(sharedNAS, 2*time.Second)
 	})
 }
