@@ -14,10 +14,11 @@ import (
 	"kith.internal/ipc"
 )
 
-// Bounds on a guest's session.
+// Bounds on a guest.
 const (
-	hellosMost    = 8 // streams at once
-	requestsBurst = 8
+	sessionsMost  = 4
+	hellosMost    = 8 // streams of a session at once
+	requestsBurst = 32
 	requestEvery  = time.Second
 )
 
@@ -239,6 +240,8 @@ func (n *network) visiting(id key.Public, s wire.Session) bool {
 // serveGuest serves a guest's session until it ends, a stream for each share.
 func (n *network) serveGuest(on *live, s wire.Session) {
 	defer s.Close(0)
+	on.askers.enter(s)
+	defer on.askers.leave(s)
 	slots := make(chan struct{}, hellosMost)
 	for {
 		select {
@@ -270,8 +273,11 @@ func (n *network) serveHello(on *live, id key.Public, g *visit.Guest, req visit.
 			}
 		})
 	}()
-	left, last := float64(requestsBurst), time.Now()
 	for {
+		if !on.askers.ask(id) {
+			on.log.Info("a guest asks too much", "guest", id.Short())
+			return
+		}
 		a, err := call(n.e.ctx, n.e, func() (visit.Answer, error) {
 			if n.on != on {
 				return visit.Answer{}, ipc.Errorf(ipc.CodeBusy, "the network is stopping")
@@ -289,12 +295,6 @@ func (n *network) serveHello(on *live, id key.Public, g *visit.Guest, req visit.
 			return
 		}
 		if req, err = g.Next(); err != nil {
-			return
-		}
-		now := time.Now()
-		left = min(requestsBurst, left+now.Sub(last).Seconds()/requestEvery.Seconds()) - 1
-		if last = now; left < 0 {
-			on.log.Info("a guest asks too much", "guest", id.Short())
 			return
 		}
 	}

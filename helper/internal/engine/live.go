@@ -32,6 +32,7 @@ type live struct {
 	use6    bool
 	saved   map[key.Public][]store.Endpoint // as the cache has them, the newest first
 	joiners chan struct{}                   // holds one for each that is being answered
+	askers  askers
 
 	said    replica.Presence // last
 	saidAt  time.Time
@@ -62,7 +63,7 @@ type live struct {
 
 // startLive takes the port and the TUN and starts the network's parts.
 func (e *Engine) startLive(n *network) (_ *live, err error) {
-	on := &live{endpoint: endpoint{e: e, log: e.log.With("network", n.alias)}, n: n, use4: true, use6: true, saved: map[key.Public][]store.Endpoint{}, joiners: make(chan struct{}, joinersMost),
+	on := &live{endpoint: endpoint{e: e, log: e.log.With("network", n.alias)}, n: n, use4: true, use6: true, saved: map[key.Public][]store.Endpoint{}, joiners: make(chan struct{}, joinersMost), hasty: allowance{most: hastyMost, every: hastyEvery},
 		near: map[key.Public]nearby{}, wanted: map[key.Public]bool{}, guest4s: fours{}, chains: map[key.Public][][]key.Public{}}
 	if on.keys, err = n.currentKeys(); err != nil {
 		return nil, err

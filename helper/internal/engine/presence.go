@@ -204,31 +204,11 @@ func whoChanged(was, now []replica.Neighbour) (gained, lost bool) {
 	return gained, lost
 }
 
-// allowance is a bucket of hasty words.
-type allowance struct {
-	left float64
-	at   time.Time
-}
-
 // Hasty words: a few at once, then one in ten seconds.
 const (
 	hastyMost  = 3
 	hastyEvery = 10 * time.Second
 )
-
-func (a *allowance) allow(now time.Time) bool {
-	if a.at.IsZero() {
-		a.left = hastyMost
-	} else {
-		a.left = min(hastyMost, a.left+now.Sub(a.at).Seconds()/hastyEvery.Seconds())
-	}
-	a.at = now
-	if a.left < 1 {
-		return false
-	}
-	a.left--
-	return true
-}
 
 // heardPresence follows what a member says of itself.
 func (n *network) heardPresence(p replica.Presence) {

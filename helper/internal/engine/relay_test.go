@@ -104,19 +104,3 @@ func TestUseOfRelays(t *testing.T) {
 		}
 	}
 }
-
-func TestAllowance(t *testing.T) {
-	var a allowance
-	now := time.Unix(0, 0)
-	for i := range hastyMost {
-		if !a.allow(now) {
-			t.Fatalf("hasty word %d is refused", i)
-		}
-	}
-	if a.allow(now.Add(hastyEvery - time.Second)) {
-		t.Error("one too many")
-	}
-	if !a.allow(now.Add(hastyEvery)) {
-		t.Error("refused after a while")
-	}
-}
