@@ -8,11 +8,13 @@ import (
 	"sync"
 	"time"
 
+	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
 
 	"kith.internal/helper/internal/osnet/internal/kernel"
 	"kith.internal/helper/internal/osnet/internal/nft"
 	"kith.internal/helper/internal/osnet/internal/notice"
+	"kith.internal/helper/internal/osnet/internal/rtnl"
 	"kith.internal/helper/internal/osnet/sysctl"
 )
 
@@ -78,7 +80,9 @@ func (e *linux) apply() (changed int, err error) {
 	var guardErr error
 	if on {
 		var n int
-		n, guardErr = e.setGuard(want)
+		if n, guardErr = e.setGuard(want); n > 0 && guardErr == nil {
+			guardErr = dropWaiting(e.hold.Routes)
+		}
 		changed += n
 	}
 	var markErr error
@@ -118,6 +122,27 @@ func (e *linux) setGuard(want nft.Table) (changed int, err error) {
 	}
 	e.table, e.guarded = want, true
 	return 1, nil
+}
+
+// dropWaiting drops what passed the guard's hook before the guard was there, and
+// waits for a neighbour to be found: as on an uplink that is just plugged in, it
+// would leave once that is.
+func dropWaiting(h *netlink.Handle) error {
+	for _, family := range []int{netlink.FAMILY_V4, netlink.FAMILY_V6} {
+		all, err := rtnl.Whole(func() ([]netlink.Neigh, error) { return h.NeighList(0, family) })
+		if err != nil {
+			return fmt.Errorf("read neighbours: %w", err)
+		}
+		for _, n := range all {
+			if n.State != netlink.NUD_INCOMPLETE {
+				continue
+			}
+			if err := h.NeighDel(&n); err != nil && !errors.Is(err, unix.ENOENT) {
+				return fmt.Errorf("drop what waits for %s: %w", n.IP, err)
+			}
+		}
+	}
+	return nil
 }
 
 // setVmark is needed where sources are judged at all; in a container that

@@ -1,13 +1,19 @@
 package egress
 
 import (
+	"net"
 	"net/netip"
 	"os/exec"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"golang.org/x/sys/unix"
+
+	"kith.internal/helper/internal/osnet/bypass"
 )
 
 // hostState is all of a host that egress may touch.
@@ -78,6 +84,48 @@ func TestNetnsLeaks(t *testing.T) {
 	w.storm()
 	if all := w.tap.leaks(); len(all) < 20 {
 		t.Errorf("switched off, and still blocked: %q", all)
+	}
+}
+
+// TestNetnsWaiting: what was sent before, and waits for a neighbour to be found,
+// does not leave once it is.
+func TestNetnsWaiting(t *testing.T) {
+	for name, guarded := range map[string]bool{"no guard": false, "guard": true} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t)
+			h := w.start()
+			w.client.Run("sysctl", "-qw", "net.ipv4.neigh.lan.mcast_solicit=100", "net.ipv6.neigh.lan.mcast_solicit=100")
+			absent := []string{"192.168.1.77", "2001:db8:1::77"}
+			w.client.Do(func() {
+				for _, a := range absent {
+					unix.Close(send(unix.SOCK_DGRAM, netip.MustParseAddr(a), 9999, "", netip.Addr{}))
+				}
+			})
+			if guarded {
+				h.set(w.exit())
+			}
+			w.sh(w.router, "ip addr add 192.168.1.77/24 dev lan; ip addr add 2001:db8:1::77/64 dev lan nodad")
+			var seen []string
+			for _, a := range absent {
+				own := a + " udp " + strconv.Itoa(ownPort)
+				for began := time.Now(); !slices.Contains(seen, own) && time.Since(began) < 20*time.Second; {
+					w.client.Do(func() {
+						d := net.Dialer{Control: bypass.Control}
+						if c, err := d.Dial("udp", net.JoinHostPort(a, strconv.Itoa(ownPort))); err == nil {
+							c.Write([]byte("sealed"))
+							c.Close()
+						}
+					})
+					seen = append(seen, w.tap.take()...)
+				}
+				if !slices.Contains(seen, own) {
+					t.Fatalf("%s is not found: %q", a, seen)
+				}
+				if slices.Contains(seen, a+" udp 9999") == guarded {
+					t.Errorf("seen: %q", seen)
+				}
+			}
+		})
 	}
 }
 
