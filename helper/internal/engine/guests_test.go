@@ -1,12 +1,27 @@
 package engine
 
 import (
+	"slices"
 	"testing"
 
 	"kith.internal/helper/internal/guest"
 	"kith.internal/helper/internal/key"
 	"kith.internal/ipc"
 )
+
+// TestCancelsLeaveRoom: where all room is taken, whoever takes most of it gives way.
+func TestCancelsLeaveRoom(t *testing.T) {
+	var list []takenBack
+	for share, of := range []int{3, 5, 4} {
+		for i := range of {
+			list = append(list, takenBack{SID: guest.SID{byte(share)}, N: uint64(i)})
+		}
+	}
+	left := withoutOldestOfMost(slices.Clone(list))
+	if want := slices.Delete(slices.Clone(list), 3, 4); !slices.Equal(left, want) {
+		t.Errorf("left: %v", left)
+	}
+}
 
 // TestGuestsLeaveRoom: a friend that makes devices up takes no other friend's place
 // among the guests, nor among the passes that were taken back.

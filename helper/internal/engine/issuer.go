@@ -101,19 +101,22 @@ func (n *network) passOn(s store.Issuer, now time.Time) {
 			}
 			continue
 		}
-		if m.Caps&roster.CapShare != 0 && !n.handed[handing{id, s.Share}] {
+		// With each offer anew: what is said as a link comes up may be lost, and an admin
+		// that has asked for a pass since has heard this before.
+		h := handing{id, s.Share}
+		offers := !n.got[h] && n.mayOffer(id, s.Share, now)
+		if m.Caps&roster.CapShare != 0 && (offers || !n.handed[h]) {
 			again := s
 			again.Issued, again.Cancels, again.Link = nil, nil, ""
 			if n.say(id, note{Issuer: &again}) {
-				n.handed[handing{id, s.Share}] = true
+				n.handed[h] = true
 			}
 		}
 		i := slices.IndexFunc(s.Issued, func(q store.Issued) bool { return q.Member == id })
 		switch {
-		case !n.got[handing{id, s.Share}]:
-			if n.mayOffer(id, s.Share, now) {
-				n.say(id, note{Offer: &offer{s.Network, s.Share}})
-			}
+		case offers:
+			n.say(id, note{Offer: &offer{s.Network, s.Share}})
+		case !n.got[h]:
 		case i < 0: // another admin's
 		case now.Unix() >= s.Issued[i].Stale:
 			q := s.Issued[i]

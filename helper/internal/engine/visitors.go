@@ -228,7 +228,20 @@ func latestOf(list []takenBack, sid guest.SID, most int) []takenBack {
 	})
 }
 
-// cancel ends passes that the friend takes back.
+// withoutOldestOfMost makes room at the cost of the share that takes most of it.
+func withoutOldestOfMost(list []takenBack) []takenBack {
+	of := map[guest.SID]int{}
+	var most guest.SID
+	for _, o := range list {
+		if of[o.SID]++; of[o.SID] > of[most] {
+			most = o.SID
+		}
+	}
+	return latestOf(list, most, of[most]-1)
+}
+
+// cancel ends passes that the friend takes back. Its error is of what is not signed
+// by who accepted a share that stands.
 func (n *network) cancel(raw []byte) error {
 	c, err := guest.OpenCancel(raw, func(sid guest.SID) (key.Public, bool) {
 		s := guest.Read(n.book.View(), sid)
@@ -249,7 +262,7 @@ func (n *network) cancel(raw []byte) error {
 	}
 	n.cancels = latestOf(n.cancels, c.SID, shareMost-1)
 	if len(n.cancels) >= visitorsMost {
-		return ipc.Errorf(ipc.CodeLimit, "%s remembers too many passes that were taken back", n.alias)
+		n.cancels = withoutOldestOfMost(n.cancels)
 	}
 	n.cancels = append(n.cancels, takenBack{SID: c.SID, Device: c.Device, N: c.N, Until: now.Add(guest.PassMost + 2*guest.Grace).UnixMilli()})
 	raw, err = frame.Marshal(n.cancels)

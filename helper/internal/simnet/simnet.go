@@ -32,6 +32,7 @@ type Net struct {
 // New makes an empty world. Its engines are closed when the test ends.
 func New(tb testing.TB) *Net {
 	n := &Net{tb: tb, udp: udptest.NewNet()}
+	tb.TempDir() // removed after what is cleaned up from here on: hosts still write
 	tb.Cleanup(func() {
 		for _, h := range n.hosts {
 			h.Stop()
