@@ -159,7 +159,7 @@ func (n *network) setFilter(guests []filter.Guest) {
 	for _, i := range n.e.foreign() {
 		w.Links = append(w.Links, masked(i.Prefixes)...)
 		for _, p := range i.Prefixes {
-			w.Host = append(w.Host, p.Addr().Unmap().WithZone(""))
+			w.Host = append(w.Host, taken(p)...)
 		}
 	}
 	w.Apart = n.on.apart
@@ -176,6 +176,28 @@ func (n *network) apart() (out []netip.Prefix) {
 	}
 	for _, s := range n.e.stays() {
 		out = append(out, roster.Prefix6(s.id), cgnat) // somewhere there are its IPv4 addresses
+	}
+	return out
+}
+
+// taken is what a host with an address takes for itself: that, its network's first
+// address, which stands for any of its routers (RFC 4291 §2.6.1; IPv4 before Linux
+// 5.14 likewise), and a broadcast.
+func taken(p netip.Prefix) []netip.Addr {
+	a := p.Addr()
+	out := []netip.Addr{a}
+	if a.BitLen()-p.Bits() < 2 {
+		return out
+	}
+	if first := p.Masked().Addr(); first != a {
+		out = append(out, first)
+	}
+	if a.Is4() {
+		last := a.As4()
+		for i := p.Bits(); i < 32; i++ {
+			last[i/8] |= 0x80 >> (i % 8)
+		}
+		out = append(out, netip.AddrFrom4(last))
 	}
 	return out
 }

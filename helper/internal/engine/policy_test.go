@@ -2,8 +2,11 @@ package engine
 
 import (
 	"log/slog"
+	"net/netip"
 	"path/filepath"
 	"testing"
+
+	"github.com/google/go-cmp/cmp"
 
 	"kith.internal/helper/internal/filter"
 	"kith.internal/helper/internal/store"
@@ -33,5 +36,26 @@ func TestUnreadablePolicy(t *testing.T) {
 	n.keepPolicy(nil)
 	if p, _ := n.lastGood("laptop"); reads(p) != 1 {
 		t.Errorf("with the default before: %d rules", reads(p))
+	}
+}
+
+// TestTaken: what reaches a host beside its own address.
+func TestTaken(t *testing.T) {
+	for in, want := range map[string][]string{
+		"198.51.100.9/24":   {"198.51.100.9", "198.51.100.0", "198.51.100.255"},
+		"198.51.100.130/25": {"198.51.100.130", "198.51.100.128", "198.51.100.255"},
+		"198.51.100.8/31":   {"198.51.100.8"},
+		"198.51.100.9/32":   {"198.51.100.9"},
+		"2001:db8:1::9/64":  {"2001:db8:1::9", "2001:db8:1::"},
+		"2001:db8:1::/64":   {"2001:db8:1::"},
+		"2001:db8:1::9/127": {"2001:db8:1::9"},
+	} {
+		var got []string
+		for _, a := range taken(netip.MustParsePrefix(in)) {
+			got = append(got, a.String())
+		}
+		if diff := cmp.Diff(want, got); diff != "" {
+			t.Errorf("%s: %s", in, diff)
+		}
 	}
 }

@@ -26,6 +26,7 @@ type Rules struct {
 // entry is one device or guest on the other side.
 type entry struct {
 	in, out *Ports // on this device, and there
+	here    *Ports // on this device's addresses beyond the overlay; nil for a guest
 	through *beyond
 	device  bool
 	who     subject
@@ -120,7 +121,7 @@ func (c *compiler) devices() {
 		if d.Key == c.w.Self {
 			continue
 		}
-		e := &entry{in: ports(in[i]), out: ports(out[i]), through: beyonds(from[i]), device: true, who: d.subject()}
+		e := &entry{in: ports(in[i]), out: ports(out[i]), here: ports(in[i]), through: beyonds(from[i]), device: true, who: d.subject()}
 		if c.self.Exit && !e.through.internet.Empty() {
 			u := e.in.union(names)
 			e.in = &u
@@ -307,10 +308,11 @@ func (r *Rules) opens(in bool, far, near netip.Addr, proto uint8, port uint16) b
 
 func (r *Rules) opensIn(src, dst netip.Addr, proto uint8, port uint16) bool {
 	e := r.far[src]
-	own, here := slices.Contains(r.own, dst), slices.Contains(r.host, dst)
+	own := slices.Contains(r.own, dst)
 	if !own && !r.passesOn(dst) {
 		return false
 	}
+	here := !own && slices.Contains(r.host, dst)
 	switch {
 	case e == nil && !r.speaks(src):
 		return false
@@ -325,7 +327,7 @@ func (r *Rules) opensIn(src, dst netip.Addr, proto uint8, port uint16) bool {
 	case own:
 		return e.in.opens(proto, port)
 	case here:
-		return e.device && (e.in.opens(proto, port) || e.through.names(dst, proto, port))
+		return e.device && (e.here.opens(proto, port) || e.through.names(dst, proto, port))
 	}
 	return e.through.opens(dst, proto, port)
 }

@@ -227,20 +227,23 @@ func TestOwnAddresses(t *testing.T) {
 	w.Exit, w.LAN = true, true
 	w.Host, w.Apart = []netip.Addr{web4, web6, lan4}, []netip.Prefix{pre("100.99.0.0/16"), pre("fd99::/48")}
 	far4, far6 := ad("203.0.113.7"), ad("2001:db8:1::7")
-	steps := func(open bool) []step {
+	w.Devices[0].Exit = true
+	steps := func(open, all bool) []step {
 		return []step{
 			{"the internet", true, tcp(lap4, far4, 1, 22, tcpSYN), true},
+			{"names", true, udp(lap4, self4, 1, 53), true},
 			{"by IPv6", true, tcp(lap6, far6, 1, 22, tcpSYN), true},
 			{"the exit node", true, tcp(lap6, self6, 1, 22, tcpSYN), open},
 			{"its public address", true, tcp(lap4, web4, 1, 22, tcpSYN), open},
 			{"by IPv6", true, tcp(lap6, web6, 1, 22, tcpSYN), open},
+			{"a resolver of its own", true, udp(lap4, web4, 1, 53), all},
 			{"another overlay", true, tcp(lap4, ad("100.99.0.2"), 1, 22, tcpSYN), false},
 			{"by IPv6", true, udp(lap6, ad("fd99::2"), 1, 22), false},
 		}
 	}
-	newBed(t, "", w).run(steps(true)...)
-	newBed(t, `{"allow": [{"from": ["laptop"], "to": ["internet"]}]}`, w).run(steps(false)...)
-	newBed(t, `{"allow": [{"from": ["laptop"], "to": ["internet"]}, {"from": ["laptop"], "to": ["self"], "ports": ["22/tcp"]}]}`, w).run(steps(true)...)
+	newBed(t, "", w).run(steps(true, true)...)
+	newBed(t, `{"allow": [{"from": ["laptop"], "to": ["internet"]}]}`, w).run(steps(false, false)...)
+	newBed(t, `{"allow": [{"from": ["laptop"], "to": ["internet"]}, {"from": ["laptop"], "to": ["self"], "ports": ["22/tcp"]}]}`, w).run(steps(true, false)...)
 	w.Routes = []netip.Prefix{pre("192.168.7.0/24")}
 	for policy, open := range map[string]bool{
 		`{"allow": [{"from": ["laptop"], "to": ["192.168.7.0/24"]}]}`: true, // of which it is one

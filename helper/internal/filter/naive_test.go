@@ -77,7 +77,7 @@ func naive(p *Policy, w *World, in bool, src, dst netip.Addr, proto uint8, port 
 		q := p.opens(&from, &to)
 		return q.opens(proto, port)
 	}
-	ns := outside(near)
+	ns, stub := outside(near), nd == self
 	if nd != nil {
 		ns = nd.subject()
 	} else if in && slices.Contains(w.Host, near) { // it is this device, by another of its addresses
@@ -94,7 +94,7 @@ func naive(p *Policy, w *World, in bool, src, dst netip.Addr, proto uint8, port 
 		}
 		names := proto == UDP || proto == TCP
 		if in {
-			return allowed(fs, ns) || names && port == 53 && fd != nil && nd == self && self.Exit && somewhere(p, &fs, proto)
+			return allowed(fs, ns) || names && port == 53 && fd != nil && stub && self.Exit && somewhere(p, &fs, proto)
 		}
 		return allowed(ns, fs) || names && port == 53 && fd != nil && nd == self && fd.Exit && somewhere(p, &ns, proto)
 	}

@@ -18,7 +18,7 @@ type World struct {
 	LAN    bool // with Exit: to private networks, too
 	Routes []netip.Prefix
 	Links  []netip.Prefix // this device's own networks beside the overlay: never a guest's
-	Host   []netip.Addr   // its own addresses there: who reaches them reaches this device
+	Host   []netip.Addr   // what it takes for itself there: who reaches that reaches this device
 	Apart  []netip.Prefix // its other overlays: nothing is passed on there
 	// Subnets that this device accepts from other members. A sender outside the
 	// overlay speaks from these alone: the exit node in use may have any source.
