@@ -80,8 +80,9 @@ func (a *askers) add(s wire.Session, now time.Time) (old wire.Session) {
 func (a *askers) leave(s wire.Session) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	o := a.of[s.Peer()]
-	o.sessions = slices.DeleteFunc(o.sessions, func(t wire.Session) bool { return t == s })
+	if o := a.of[s.Peer()]; o != nil { // one that was pushed out may end last
+		o.sessions = slices.DeleteFunc(o.sessions, func(t wire.Session) bool { return t == s })
+	}
 }
 
 // ask tells whether a guest that has entered may ask for something now.

@@ -83,5 +83,6 @@ func TestAskers(t *testing.T) {
 		if len(a.of) != 1 {
 			t.Errorf("%d are remembered", len(a.of))
 		}
+		a.leave(all[0])
 	})
 }
