@@ -52,17 +52,22 @@ func joined(t *testing.T, relays int) (s *star, a, b *guard) {
 	s = newStar(t, 2, relays)
 	a, b = newGuard(s.ends[0], "192.0.2.1"), newGuard(s.ends[1], "192.0.2.2")
 	time.Sleep(time.Second)
+	s.chain(a, b)
+	time.Sleep(3 * time.Second)
+	if d := a.ping(b, time.Second); d < 0 {
+		t.Fatal("no packet")
+	}
+	return s, a, b
+}
+
+// chain has two ends want each other over the relays.
+func (s *star) chain(a, b *guard) {
 	a.n.wire.SetChains(b.n.id(), s.chains())
 	b.n.wire.SetChains(a.n.id(), s.chains())
 	a.configure(b)
 	b.configure(a)
 	a.n.wire.Want(b.n.id(), true)
 	b.n.wire.Want(a.n.id(), true)
-	time.Sleep(3 * time.Second)
-	if d := a.ping(b, time.Second); d < 0 {
-		t.Fatal("no packet")
-	}
-	return s, a, b
 }
 
 // TestLyingHop: a relay that passes pings on and drops packets is found out

@@ -93,13 +93,7 @@ func TestGreedySender(t *testing.T) {
 		}
 		time.Sleep(time.Second)
 		for _, pair := range [][2]int{{0, 1}, {2, 3}} {
-			a, b := g[pair[0]], g[pair[1]]
-			a.n.wire.SetChains(b.n.id(), s.chains())
-			b.n.wire.SetChains(a.n.id(), s.chains())
-			a.configure(b)
-			b.configure(a)
-			a.n.wire.Want(b.n.id(), true)
-			b.n.wire.Want(a.n.id(), true)
+			s.chain(g[pair[0]], g[pair[1]])
 		}
 		time.Sleep(3 * time.Second)
 		for _, pair := range [][2]int{{0, 1}, {2, 3}} {
