@@ -158,14 +158,21 @@ func TestNetnsNames(t *testing.T) {
 	w.same(before, "no offer any more")
 }
 
-// TestNetnsReloaded has other programs undo what was set.
-func TestNetnsReloaded(t *testing.T) {
-	w := newWorld(t)
-	w.sh(w.exit, "iptables-nft -P FORWARD DROP")
+// offering is a helper on the exit node that offers it.
+func offering(t *testing.T, w *world) *helper {
+	t.Helper()
 	h := start(t, w.exit)
 	o := w.offer()
 	o.Exit = true
 	h.set(Config{Offers: []Offer{o}})
+	return h
+}
+
+// TestNetnsReloaded has other programs undo what was set.
+func TestNetnsReloaded(t *testing.T) {
+	w := newWorld(t)
+	w.sh(w.exit, "iptables-nft -P FORWARD DROP")
+	h := offering(t, w)
 	for _, harm := range []string{
 		"sysctl -qw net.ipv4.ip_forward=1; sysctl -qw net.ipv4.ip_forward=0",
 		"sysctl -qw net.ipv6.conf.all.forwarding=0",
@@ -185,10 +192,7 @@ func TestNetnsReloaded(t *testing.T) {
 func TestNetnsRouterAdvertisements(t *testing.T) {
 	w := newWorld(t)
 	w.sh(w.exit, "sysctl -qw net.ipv6.conf.wan.accept_ra=1")
-	h := start(t, w.exit)
-	o := w.offer()
-	o.Exit = true
-	h.set(Config{Offers: []Offer{o}})
+	h := offering(t, w)
 	if got := strings.TrimSpace(w.sh(w.exit, "cat /proc/sys/net/ipv6/conf/wan/accept_ra")); got != "2" {
 		t.Errorf("accept_ra is %s", got)
 	}
@@ -204,10 +208,7 @@ func TestNetnsRouterAdvertisements(t *testing.T) {
 func TestNetnsBorn(t *testing.T) {
 	w := newWorld(t)
 	w.sh(w.exit, "sysctl -qw net.ipv6.conf.default.accept_ra=1; ip link add early type bridge")
-	h := start(t, w.exit)
-	o := w.offer()
-	o.Exit = true
-	h.set(Config{Offers: []Offer{o}})
+	h := offering(t, w)
 	const accept = "cat /proc/sys/net/ipv6/conf/%s/accept_ra"
 	value := func(name string) string { return strings.TrimSpace(w.sh(w.exit, fmt.Sprintf(accept, name))) }
 	w.sh(w.exit, "for i in late gone other; do ip link add $i type bridge; done; ip link set other name renamed; for i in early late gone renamed; do ip link set $i up; done")
@@ -254,10 +255,7 @@ func TestNetnsOwnForwarding(t *testing.T) {
 // TestNetnsNoRouter keeps the exit from routing between its own networks.
 func TestNetnsNoRouter(t *testing.T) {
 	w := newWorld(t)
-	h := start(t, w.exit)
-	o := w.offer()
-	o.Exit = true
-	h.set(Config{Offers: []Offer{o}})
+	offering(t, w)
 	w.sh(w.router, "ip route add 192.168.7.0/24 via 203.0.113.2; ip -6 route add 2001:db8:7::/64 via 2001:db8:1::2")
 	w.sh(w.exit, "sysctl -qw net.ipv4.conf.wan.forwarding=1")
 	w.reach(w.router, map[string]bool{lan4: false, lan6: false})
