@@ -8,6 +8,7 @@ import (
 
 	"kith.internal/dns"
 	"kith.internal/helper/internal/key"
+	"kith.internal/helper/internal/roster"
 	"kith.internal/helper/internal/wire"
 	"kith.internal/ipc"
 	"kith.internal/ipc/server"
@@ -183,16 +184,28 @@ func (n *network) aim(k key.Public) (target, error) {
 
 // Diag is a list of checks, each with its fix.
 func (e *Engine) Diag(ctx context.Context, _ server.Caller, req ipc.NetworkRequest) (ipc.Diag, error) {
-	only, err := call(ctx, e, func() (*network, error) {
-		if req.Network == "" {
-			return nil, nil
+	type subject struct {
+		n *network
+		j *joining
+	}
+	all := req.Network == ""
+	only, err := call(ctx, e, func() (s subject, err error) {
+		if all {
+			return s, nil
 		}
-		return e.named(req.Network)
+		s.j, _ = e.joinNamed(req.Network)
+		if s.n, err = e.named(req.Network); s.j != nil {
+			err = nil
+		}
+		return s, err
 	})
 	if err != nil {
 		return ipc.Diag{}, err
 	}
-	found := e.probeRelays(ctx, only)
+	var found map[roster.ID][]probed
+	if all || only.n != nil {
+		found = e.probeRelays(ctx, only.n)
+	}
 	return call(ctx, e, func() (ipc.Diag, error) {
 		d := ipc.Diag{Schema: ipc.Schema}
 		add := func(c ipc.Check) {
@@ -203,12 +216,12 @@ func (e *Engine) Diag(ctx context.Context, _ server.Caller, req ipc.NetworkReque
 		}
 		e.diag(add)
 		for _, n := range e.nets {
-			if only == nil || only == n {
+			if all || n == only.n {
 				n.diag(add, found[n.id])
 			}
 		}
 		for _, j := range e.joins {
-			if req.Network == "" || req.Network == j.link.Name {
+			if all || j == only.j {
 				j.diag(add)
 			}
 		}

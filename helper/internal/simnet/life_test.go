@@ -161,6 +161,9 @@ func TestSimLeave(t *testing.T) {
 		if ipc.CodeOf(err) != ipc.CodeTimeout {
 			t.Errorf("join without a LAN: %v", err)
 		}
+		if _, err := c.Engine.Diag(t.Context(), server.Caller{}, ipc.NetworkRequest{Network: "home"}); err != nil {
+			t.Errorf("diag of a join: %v", err)
+		}
 		if _, err := c.Engine.Leave(t.Context(), server.Caller{}, ipc.NetworkRequest{Network: "home"}); err != nil {
 			t.Errorf("leave a join: %v", err)
 		}
