@@ -116,7 +116,7 @@ func (c *deviceApproveCmd) Run(a *app) error {
 		req.Device, req.Asks = d.Key, d.Asks
 	}
 	what := clean(asks(req.Asks))
-	if what != "" && !c.Yes && a.inTTY && a.errTTY {
+	if what != "" && !c.Yes && a.person() {
 		if err := a.confirm(fmt.Sprintf("Grant %s what it asks for: %s?", clean(c.Device), what)); err != nil {
 			return err
 		}

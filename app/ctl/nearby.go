@@ -90,7 +90,7 @@ type nearbyJoinCmd struct {
 func (c *nearbyJoinCmd) Run(a *app) error {
 	ctx, cancel := context.WithCancel(a.ctx)
 	defer cancel()
-	asks := a.inTTY && a.errTTY // a forged network would admit anyone: the person here has a say
+	asks := a.person() // a forged network would admit anyone: the person here has a say
 	told := make(chan struct{})
 	go func() {
 		defer close(told)
@@ -122,7 +122,7 @@ func (a *app) tellDigits(ctx context.Context, confirm bool) {
 			if n.Digits != nil {
 				a.note("%s shows these digits on %s if all is well: %s. Its admin approves with kith nearby approve.", clean(n.Name), clean(n.By), *n.Digits)
 				switch {
-				case confirm && a.inTTY && a.errTTY:
+				case confirm && a.person():
 					go a.askDigits(ctx, n) // for as long as the person takes: the join may end before
 				case confirm:
 					a.note("Say the same here: kith nearby approve %s, or with --refuse if they differ.", clean(n.ID))
@@ -167,7 +167,7 @@ func (c *nearbyApproveCmd) Run(a *app) error {
 	// Whoever asks by then is not who was looked at: the ID alone binds the two.
 	switch {
 	case c.Refuse || c.Yes:
-	case a.inTTY && a.errTTY:
+	case a.person():
 		if err := a.confirm(question); err != nil {
 			return err
 		}

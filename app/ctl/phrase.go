@@ -79,7 +79,7 @@ func (a *app) argument(s, prompt string) (string, error) {
 	if s != "-" {
 		return s, nil
 	}
-	if a.inTTY && a.errTTY {
+	if a.person() {
 		fmt.Fprint(a.err, prompt)
 	}
 	line, err := bufio.NewReader(io.LimitReader(a.in, maxSecret)).ReadString('\n')
@@ -120,9 +120,12 @@ func (a *app) readPhrase() (string, error) {
 	return strings.Join(words, " "), nil
 }
 
+// person tells whether there is somebody who can be asked and reads the question.
+func (a *app) person() bool { return a.inTTY && a.errTTY }
+
 // confirm asks a person. Without one there is nobody to say yes.
 func (a *app) confirm(question string) error {
-	if !a.inTTY || !a.errTTY {
+	if !a.person() {
 		return ipc.Errorf(ipc.CodeUsage, "this cannot be undone; say --yes to do it")
 	}
 	fmt.Fprintf(a.err, "%s [y/N] ", question)
