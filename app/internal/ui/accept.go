@@ -15,23 +15,48 @@ import (
 	"kith.internal/ipc"
 )
 
-// chooseOwn asks which of several networks of one's own takes a share.
-func (j *joinDialog) chooseOwn(grid *fyne.Container) {
-	j.mine = nil
-	var names []string
-	for _, n := range j.s.view.Nets {
+// ownNet is a network of one's own that can take a share.
+type ownNet struct{ id, name string }
+
+func ownNets(v model.View) (list []ownNet) {
+	for _, n := range v.Nets {
 		if isAdmin(n.Role) && !n.Removed {
-			j.mine = append(j.mine, n)
-			names = append(names, text.Clean(n.Name))
+			list = append(list, ownNet{n.ID, text.Clean(n.Name)})
 		}
 	}
-	if len(names) < 2 {
+	return list
+}
+
+// chooseOwn asks which of several networks of one's own takes a share.
+func (j *joinDialog) chooseOwn(grid *fyne.Container) {
+	chosen := j.chosen()
+	j.mine, j.into = ownNets(j.s.view), nil
+	if len(j.mine) < 2 {
 		return
 	}
+	var names []string
+	at := 0
+	for i, n := range j.mine {
+		names = append(names, n.name)
+		if n.id == chosen {
+			at = i
+		}
+	}
 	j.into = newChoice(names, nil)
-	j.into.SetSelectedIndex(0)
+	j.into.SetSelectedIndex(at)
 	grid.Add(widget.NewLabel(j.s.say("share.into")))
 	grid.Add(j.into)
+}
+
+// chosen is the ID of the network that takes the share; none without one.
+func (j *joinDialog) chosen() string {
+	switch {
+	case len(j.mine) == 0:
+		return ""
+	case j.into == nil:
+		return j.mine[0].id
+	}
+	return j.mine[j.into.SelectedIndex()].id
 }
 
 // shareOpens names the devices that a share leads to.
@@ -58,13 +83,7 @@ func (s *Shell) shareEnds(p ipc.Preview) string {
 // accept takes a share.
 func (j *joinDialog) accept(link, label string) {
 	s := j.s
-	req := ipc.ShareAcceptRequest{Link: link, Label: label}
-	if len(j.mine) > 0 {
-		req.Network = j.mine[0].ID
-	}
-	if j.into != nil {
-		req.Network = j.mine[j.into.SelectedIndex()].ID
-	}
+	req := ipc.ShareAcceptRequest{Link: link, Label: label, Network: j.chosen()}
 	var got ipc.ShareAnswer
 	s.slow(func(ctx context.Context) (err error) {
 		got, err = s.env.Helper.ShareAccept(ctx, req)

@@ -2,6 +2,7 @@ package ui
 
 import (
 	"context"
+	"slices"
 	"strings"
 	"unicode"
 
@@ -33,10 +34,10 @@ type joinDialog struct {
 	join    *Button
 	cancel  *Button
 	into    *choice // of a share: the network of one's own that takes it
-	mine    []model.Net
-	preview *ipc.Preview
-	asked   string // the link last previewed
-	busy    bool   // Join was clicked
+	mine    []ownNet
+	preview *ipc.Preview // on show
+	asked   string       // the link last previewed
+	busy    bool         // Join was clicked
 }
 
 // ShowLink opens the join dialog, with the preview of a link where there is
@@ -181,22 +182,25 @@ func (j *joinDialog) show(p ipc.Preview) {
 	}
 	grid.Add(widget.NewLabel(name))
 	grid.Add(j.device)
-	if j.into = nil; share {
+	if share {
 		j.chooseOwn(grid)
 	}
 	j.body.Objects = []fyne.CanvasObject{widget.NewSeparator(), grid}
 	j.body.Refresh()
-	switch {
+	j.preview = &p
+	switch j.join.Disable(); {
 	case p.Known && !share:
 		j.fail(s.say("join.known", "network", p.Network))
-	case p.Expired:
+	case p.Expired, !s.view.Known:
 		j.fail("")
 	case !s.view.May:
 		j.fail(s.say("error.permission"))
 	default:
-		j.preview = &p
+		j.fail("")
 		j.join.Enable()
-		s.win.Canvas().Focus(j.join)
+		if s.win.Canvas().Focused() != j.device {
+			s.win.Canvas().Focus(j.join)
+		}
 	}
 	j.dlg.Resize(j.dlg.MinSize().Max(fyne.NewSize(520, 0)))
 }
@@ -216,7 +220,7 @@ func (s *Shell) opened(p ipc.Preview) string {
 // do joins.
 func (j *joinDialog) do() {
 	s, p := j.s, j.preview
-	if p == nil || j.busy {
+	if p == nil || j.busy || j.join.Disabled() {
 		return
 	}
 	j.busy = true
@@ -287,9 +291,16 @@ func (s *Shell) joinedWords(n ipc.Network) {
 	s.tell(s.say("join.title"), s.say("join.done", "network", n.Name, "fqdn", n.Self.FQDN))
 }
 
-// set follows the join's stages.
-func (j *joinDialog) set(v model.View) {
-	if j.preview == nil || !j.busy {
+// set follows the join's stages, and before them what this account may: a link
+// can be here earlier than the service's state.
+func (j *joinDialog) set(v, before model.View) {
+	switch {
+	case j.preview == nil:
+		return
+	case !j.busy:
+		if v.May != before.May || v.Known != before.Known || !slices.Equal(ownNets(v), ownNets(before)) {
+			j.show(*j.preview)
+		}
 		return
 	}
 	for _, row := range v.Joining {

@@ -26,6 +26,7 @@ type sharing struct {
 	may    bool
 	known  bool
 	any    bool
+	asked  bool // for a new share, before the service has told its state
 }
 
 func newSharing(s *Shell) *sharing {
@@ -47,6 +48,7 @@ func (p *sharing) shown() {
 
 // offer opens the dialog of a new share, with a device to be chosen in it.
 func (p *sharing) offer() {
+	p.asked = !p.s.view.Known
 	if p.s.view.May && len(p.s.shareable()) > 0 {
 		p.s.showShare(model.Device{})
 	}
@@ -58,6 +60,9 @@ func (p *sharing) set(v model.View) {
 		return
 	}
 	p.any, p.may, p.known, p.drawn = any, v.May, v.Known, v.Shares
+	if p.asked && v.Known {
+		defer p.offer()
+	}
 	enable(p.share, v.May && any)
 	enable(p.accept, v.May)
 	p.list.RemoveAll()

@@ -100,6 +100,7 @@ func (s *Shell) Close() { s.cancel() }
 
 // Set draws a View.
 func (s *Shell) Set(v model.View) {
+	before := s.view
 	s.view = v
 	s.icon.Resource = stateIcon(v.Icon)
 	s.icon.Refresh()
@@ -119,7 +120,7 @@ func (s *Shell) Set(v model.View) {
 	// The others are drawn when they come to the front.
 	s.pages[s.current].set(v)
 	if s.join != nil {
-		s.join.set(v)
+		s.join.set(v, before)
 	}
 	if s.near != nil {
 		s.near.set(v)

@@ -191,6 +191,43 @@ func TestJoin(t *testing.T) {
 	}
 }
 
+// TestLinkBeforeState: a link, or the tray's Share…, may start the window, and
+// be there before the service has told its state; what this account may changes.
+func TestLinkBeforeState(t *testing.T) {
+	b := newBench(t)
+	b.fake.preview = ipc.Preview{Kind: "share", Network: "home", Sponsor: "nas", Expires: t0.Add(2 * time.Hour)}
+	b.ShowLink("kith://share/ok")
+	b.unseen("Your account can view")
+	st := sample()
+	other := st.Networks[0]
+	other.ID, other.Alias = "id-cabin", "cabin"
+	st.Networks = append(st.Networks, other)
+	may := st.May
+	st.May = nil
+	b.take(st)
+	b.see("Your account can view but not change the VPN.")
+	if !b.join.join.Disabled() {
+		t.Error("an account that may only look can click Accept")
+	}
+	st.May = may
+	b.take(st)
+	b.unseen("Your account can view")
+	b.join.into.SetSelectedIndex(0)
+	third := other
+	third.ID, third.Alias = "id-attic", "attic"
+	st.Networks = append(st.Networks, third)
+	b.take(st)
+	b.fake.calls = nil
+	b.click("Accept")
+	b.did1(`accept kith://share/ok into "id-cabin" as ""`)
+
+	b = newBench(t)
+	b.Open("share")
+	b.unseen("Share a device with a friend")
+	b.take(sample())
+	b.see("Share a device with a friend")
+}
+
 // TestNoClipboard: what cannot be copied is shown instead.
 func TestNoClipboard(t *testing.T) {
 	b := newBench(t)
