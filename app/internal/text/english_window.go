@@ -60,6 +60,7 @@ var window = map[Key]Entry{
 	"devices.none.off": {Text: "No device is offline.", About: "empty list, filter offline"},
 	"devices.alone":    {Text: "No other devices yet. Invite one: it takes a link or a QR code.", About: "empty list: networks without peers"},
 	"devices.unknown":  {Text: "Devices show here once the background service runs.", About: "empty list: no helper"},
+	"page.unknown":     {Text: "This shows once the background service answers.", About: "empty part of a page: the service has not told its state"},
 	"devices.pick":     {Text: "Choose a device to see its names, addresses and path.", About: "empty details"},
 	"devices.copied":   {Text: "Copied {what}", About: "said for two seconds after copying"},
 	"copied.link":      {Text: "Copied the link", About: "said for two seconds after copying an invite or share"},

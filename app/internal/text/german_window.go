@@ -59,6 +59,7 @@ var deWindow = map[Key]Entry{
 	"devices.none.off": {Text: "Kein Gerät ist offline."},
 	"devices.alone":    {Text: "Noch keine anderen Geräte. Eines einladen: ein Link oder ein QR-Code genügt."},
 	"devices.unknown":  {Text: "Hier stehen Geräte, sobald der Hintergrunddienst läuft."},
+	"page.unknown":     {Text: "Das steht hier, sobald der Hintergrunddienst antwortet."},
 	"devices.pick":     {Text: "Ein Gerät wählen, um Namen, Adressen und Weg zu sehen."},
 	"devices.copied":   {Text: "Kopiert: {what}"},
 	"copied.link":      {Text: "Link kopiert"},

@@ -36,6 +36,8 @@ type bench struct {
 	allow  error           // what Allow gives
 	full   error           // what writing files gives
 	words  *text.Catalogue // in place of English, for clicks by English words
+	hold   bool            // slow work waits for release
+	held   []func()
 }
 
 func newBench(t *testing.T) *bench { return newBenchIn(t, text.English()) }
@@ -55,7 +57,13 @@ func newBenchIn(t testing.TB, words *text.Catalogue) *bench {
 		Autostart: func() bool { return false }, SetAutostart: func(bool) error { return errors.New("read-only") },
 		Allow: func(context.Context) error { return b.allow }, Prefs: func() desktop.Prefs { return b.prefs },
 		SetPrefs: func(p desktop.Prefs) error { b.prefs = p; return b.full }, SaveReport: func(r string) (string, error) { b.report = r; return "/home/anna/report.txt", b.full },
-		Go: func(f func()) { f() }, Do: func(f func()) { f() },
+		Go: func(f func()) {
+			if b.hold {
+				b.held = append(b.held, f)
+				return
+			}
+			f()
+		}, Do: func(f func()) { f() },
 	})
 	w.Resize(fyne.NewSize(1040, 660))
 	t.Cleanup(b.Close)
@@ -87,6 +95,20 @@ func die(st *ipc.Status, peer int) {
 
 func (b *bench) take(st ipc.Status) {
 	b.Set(model.New("1.4").Take(st).View(t0.Add(model.Settle)))
+}
+
+// release does the work that waited.
+func (b *bench) release() {
+	work := b.held
+	b.hold, b.held = false, nil
+	for _, f := range work {
+		f()
+	}
+}
+
+// stop is what the window sees once the service has gone for long.
+func (b *bench) stop() {
+	b.Set(model.New("1.4").SetLink(model.LinkAbsent, "", t0).View(t0))
 }
 
 // texts are all words on show, dialogs included.

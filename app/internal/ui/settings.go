@@ -94,7 +94,7 @@ func (p *settings) set(v model.View) {
 		}
 		names, ids = append(names, text.Clean(n.Name)), append(ids, n.ID)
 	}
-	if at < 0 {
+	if at < 0 && v.Known { // while the service is away, the choice stays
 		p.net = ""
 		if len(ids) > 0 {
 			at, p.net = 0, ids[0]
@@ -119,6 +119,14 @@ func (p *settings) chosen() (model.Net, bool) {
 		}
 	}
 	return model.Net{}, false
+}
+
+// none says why there is no network to set anything of.
+func (p *settings) none() string {
+	if !p.s.view.Known {
+		return p.s.say("page.unknown")
+	}
+	return p.s.say("settings.nonetwork")
 }
 
 // appSection is about this program.

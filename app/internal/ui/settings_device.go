@@ -19,31 +19,42 @@ import (
 type toggle struct {
 	*Check
 	quiet bool
+	busy  bool // the helper is asked
 }
 
-func newToggle(s *Shell, words string, truth func() bool, do func(ctx context.Context, on bool) error) *toggle {
+// newToggle makes one. ask tells, at the click, what to do; again draws the
+// truth.
+func newToggle(s *Shell, words string, again func(), ask func(on bool) func(context.Context) error) *toggle {
 	t := &toggle{}
 	t.Check = newCheck(words, nil)
 	t.OnChanged = func(on bool) {
 		if t.quiet {
 			return
 		}
+		t.busy = true
 		t.Disable()
-		s.slow(func(ctx context.Context) error { return do(ctx, on) }, func(err error) {
-			t.Enable()
-			if err != nil {
-				t.set(truth())
-				s.failed(err)
+		s.slow(ask(on), func(err error) {
+			t.busy = false
+			if err == nil {
+				t.Enable() // the truth comes with the service's state
+				return
 			}
+			again()
+			s.failed(err)
 		})
 	}
 	return t
 }
 
-func (t *toggle) set(on bool) {
+// set shows the truth, unless it is about to change.
+func (t *toggle) set(on, may bool) {
+	if t.busy {
+		return
+	}
 	t.quiet = true
 	t.SetChecked(on)
 	t.quiet = false
+	enable(t, may)
 }
 
 // deviceSection is what this device does in a network.
@@ -64,32 +75,42 @@ type deviceSection struct {
 }
 
 func newDeviceSection(s *Shell, p *settings) *deviceSection {
-	d := &deviceSection{s: s, p: p, none: faint(s.say("settings.nonetwork")), state: faint(""), relayed: faint("")}
-	net := func() model.Net { n, _ := p.chosen(); return n }
-	d.shields = newToggle(s, s.say("device.shields"), func() bool { return net().Shields }, func(ctx context.Context, on bool) error {
-		_, err := s.env.Helper.Up(ctx, ipc.UpRequest{Network: net().ID, Shields: &on})
-		return err
+	d := &deviceSection{s: s, p: p, none: faint(""), state: faint(""), relayed: faint("")}
+	again := func() { d.set(s.view) }
+	offer := func(on, lan bool) func(context.Context) error {
+		req := ipc.ExitOfferRequest{Network: p.net, On: on, LAN: lan}
+		return func(ctx context.Context) error {
+			_, err := s.env.Helper.ExitOffer(ctx, req)
+			return err
+		}
+	}
+	d.shields = newToggle(s, s.say("device.shields"), again, func(on bool) func(context.Context) error {
+		req := ipc.UpRequest{Network: p.net, Shields: &on}
+		return func(ctx context.Context) error {
+			_, err := s.env.Helper.Up(ctx, req)
+			return err
+		}
 	})
-	d.exit = newToggle(s, s.say("device.exit"), func() bool { return offers(net()) }, func(ctx context.Context, on bool) error {
-		_, err := s.env.Helper.ExitOffer(ctx, ipc.ExitOfferRequest{Network: net().ID, On: on, LAN: on && d.lan.Checked})
-		return err
-	})
-	d.lan = newToggle(s, s.say("device.exitlan"), func() bool { return net().Exit.OfferLAN }, func(ctx context.Context, on bool) error {
-		_, err := s.env.Helper.ExitOffer(ctx, ipc.ExitOfferRequest{Network: net().ID, On: true, LAN: on})
-		return err
-	})
-	d.forward = newToggle(s, s.say("device.forward"), func() bool { return net().Forward }, func(ctx context.Context, on bool) error {
-		_, err := s.env.Helper.Forward(ctx, ipc.ForwardRequest{Network: net().ID, On: on})
-		return err
+	d.exit = newToggle(s, s.say("device.exit"), again, func(on bool) func(context.Context) error { return offer(on, on && d.lan.Checked) })
+	d.lan = newToggle(s, s.say("device.exitlan"), again, func(on bool) func(context.Context) error { return offer(true, on) })
+	d.forward = newToggle(s, s.say("device.forward"), again, func(on bool) func(context.Context) error {
+		req := ipc.ForwardRequest{Network: p.net, On: on}
+		return func(ctx context.Context) error {
+			_, err := s.env.Helper.Forward(ctx, req)
+			return err
+		}
 	})
 	d.where = newKeyEntry(s.say("device.relay.where"), nil, s.pass)
-	d.relay = newToggle(s, s.say("device.relay"), func() bool { return net().Relay.On || net().Relay.Pending }, func(ctx context.Context, on bool) (err error) {
-		if on {
-			_, err = s.env.Helper.RelayOn(ctx, ipc.RelayRequest{Network: net().ID, Advertise: strings.TrimSpace(d.where.Text)})
-		} else {
-			_, err = s.env.Helper.RelayOff(ctx, net().ID)
+	d.relay = newToggle(s, s.say("device.relay"), again, func(on bool) func(context.Context) error {
+		req := ipc.RelayRequest{Network: p.net, Advertise: strings.TrimSpace(d.where.Text)}
+		return func(ctx context.Context) (err error) {
+			if on {
+				_, err = s.env.Helper.RelayOn(ctx, req)
+			} else {
+				_, err = s.env.Helper.RelayOff(ctx, req.Network)
+			}
+			return err
 		}
-		return err
 	})
 	d.rows = container.NewVBox(
 		d.shields.Check, faint(s.say("device.shields.hint")), d.exit.Check, d.state, d.lan.Check,
@@ -106,16 +127,17 @@ func (d *deviceSection) shown() {}
 
 func (d *deviceSection) set(v model.View) {
 	n, ok := d.p.chosen()
+	d.none.SetText(d.p.none())
 	show(d.none, !ok)
 	show(d.rows, ok)
 	if !ok {
 		return
 	}
-	d.shields.set(n.Shields)
-	d.exit.set(offers(n))
-	d.lan.set(n.Exit.OfferLAN)
-	d.forward.set(n.Forward)
-	d.relay.set(n.Relay.On || n.Relay.Pending)
+	d.shields.set(n.Shields, v.May)
+	d.exit.set(offers(n), v.May)
+	d.lan.set(n.Exit.OfferLAN, v.May && offers(n))
+	d.forward.set(n.Forward, v.May)
+	d.relay.set(n.Relay.On || n.Relay.Pending, v.May)
 	words := d.s.say("device.exit.hint")
 	switch {
 	case n.Exit.Pending:
@@ -134,10 +156,6 @@ func (d *deviceSection) set(v model.View) {
 		words = d.s.say("device.relay.on", "where", strings.Join(n.Relay.Advertised, ", "))
 	}
 	d.relayed.SetText(words)
-	for _, t := range []*toggle{d.shields, d.exit, d.lan, d.forward, d.relay} {
-		enable(t, v.May)
-	}
-	enable(d.lan, v.May && offers(n))
 	enable(d.where, v.May)
 	show(d.where, !n.Relay.On && !n.Relay.Pending)
 }
@@ -173,6 +191,9 @@ func (r *routesSection) shown() { r.s.win.Canvas().Focus(r.entry) }
 // offer makes this device lead to a subnet.
 func (r *routesSection) offer() {
 	s := r.s
+	if r.add.Disabled() {
+		return
+	}
 	prefix, err := netip.ParsePrefix(strings.TrimSpace(r.entry.Text))
 	if err != nil {
 		say(r.bad, s.say("route.bad"))
@@ -186,7 +207,7 @@ func (r *routesSection) offer() {
 		got, err = s.env.Helper.RouteAdd(ctx, req)
 		return err
 	}, func(err error) {
-		r.add.Enable()
+		enable(r.add, s.view.May)
 		switch {
 		case err != nil:
 			say(r.bad, s.words(err))

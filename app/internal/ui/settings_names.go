@@ -27,7 +27,10 @@ type namesSection struct {
 	add   *Button
 	bad   *widget.Label
 	list  *fyne.Container
-	of    string
+	of    string // network ID
+	known bool   // the service has told its state
+	may   bool   // what is on show can be changed
+	drawn []ipc.DNSRecords
 }
 
 func newNamesSection(s *Shell, p *settings) *namesSection {
@@ -50,18 +53,27 @@ func (n *namesSection) shown() { n.load() }
 
 func (n *namesSection) set(v model.View) {
 	net, ok := n.p.chosen()
-	enable(n.add, ok && v.May && isAdmin(net.Role))
-	if n.of != net.ID {
+	may := ok && v.May && isAdmin(net.Role)
+	enable(n.add, may)
+	switch {
+	case n.of != net.ID, n.known != v.Known:
+		n.known, n.may = v.Known, may
 		n.load()
+	case n.may != may:
+		n.may = may
+		n.draw(n.drawn)
 	}
 }
 
 func (n *namesSection) load() {
 	net, ok := n.p.chosen()
-	n.of = net.ID
-	if !ok {
+	if n.of != net.ID || !ok { // rows of another network
+		n.of, n.drawn = net.ID, nil
 		n.list.RemoveAll()
-		n.list.Add(faint(n.s.say("settings.nonetwork")))
+		say(n.bad, "")
+	}
+	if !ok {
+		n.list.Add(faint(n.p.none()))
 		return
 	}
 	n.call(func(ctx context.Context) (ipc.DNSRecordsAnswer, error) { return n.s.env.Helper.DNSList(ctx, net.ID) }, nil)
@@ -92,6 +104,9 @@ func (n *namesSection) call(do func(context.Context) (ipc.DNSRecordsAnswer, erro
 }
 
 func (n *namesSection) put() {
+	if n.add.Disabled() {
+		return
+	}
 	name, value := strings.TrimSpace(n.name.Text), strings.TrimSpace(n.value.Text)
 	if name == "" || value == "" {
 		say(n.bad, n.s.say("names.missing"))
@@ -105,14 +120,14 @@ func (n *namesSection) put() {
 }
 
 func (n *namesSection) draw(list []ipc.DNSRecords) {
+	n.drawn = list
 	n.list.RemoveAll()
-	net, _ := n.p.chosen()
 	for _, r := range list {
 		away := newIconButton(n.s.say("names.remove"), theme.DeleteIcon(), func() {
 			req := ipc.DNSRecordsRequest{Network: n.of, Name: r.Name, Type: r.Type, Values: []string{}}
 			n.call(func(ctx context.Context) (ipc.DNSRecordsAnswer, error) { return n.s.env.Helper.DNSRemove(ctx, req) }, func() {})
 		})
-		enable(away, n.s.view.May && isAdmin(net.Role))
+		enable(away, n.may)
 		body := container.NewVBox(container.New(columns{0.45, 90, 0.55}, bold(r.Name), cellText(r.Type), cellText(strings.Join(r.Values, ", "))))
 		if r.Why != nil {
 			why := danger()

@@ -28,6 +28,8 @@ type rulesSection struct {
 	clean   bool   // it had no faults
 	of      string // network ID whose policy is in the editor
 	loaded  string // as it is in force
+	setBy   string // the device that set it
+	known   bool   // the service has told its state
 }
 
 func newRulesSection(s *Shell, p *settings) *rulesSection {
@@ -52,7 +54,8 @@ func (r *rulesSection) shown() { r.load() }
 
 func (r *rulesSection) set(v model.View) {
 	n, ok := r.p.chosen()
-	if r.of != "" && r.of != n.ID {
+	if r.of != n.ID && v.Known || r.known != v.Known {
+		r.known = v.Known
 		r.load()
 	}
 	enable(r.edit, ok && v.May && isAdmin(n.Role))
@@ -70,13 +73,18 @@ func (r *rulesSection) changed() {
 func (r *rulesSection) load() {
 	n, ok := r.p.chosen()
 	if !ok {
-		say(r.by, r.s.say("settings.nonetwork"))
+		say(r.by, r.p.none())
 		return
 	}
 	if r.of == n.ID && r.edit.Text != r.loaded {
+		r.sayBy()
 		return // edits of the person's stay
 	}
-	r.of = n.ID
+	if r.of != n.ID { // what was said of another network says nothing of this one
+		r.of, r.loaded, r.setBy, r.checked, r.clean = n.ID, "", "", "", false
+		r.edit.SetText("")
+		r.result.RemoveAll()
+	}
 	var got ipc.PolicyAnswer
 	r.s.slow(func(ctx context.Context) (err error) {
 		got, err = r.s.env.Helper.PolicyShow(ctx, n.ID)
@@ -93,15 +101,21 @@ func (r *rulesSection) load() {
 }
 
 func (r *rulesSection) take(got ipc.PolicyAnswer) {
-	r.loaded = got.Text
-	r.edit.SetText(got.Text)
-	switch {
-	case got.Text == "":
-		say(r.by, r.s.say("rules.default"))
-	default:
-		say(r.by, r.s.say("rules.by", "device", got.SetBy))
+	if r.edit.Text == r.loaded { // else the person has begun to write
+		r.edit.SetText(got.Text)
 	}
+	r.loaded, r.setBy = got.Text, got.SetBy
+	r.sayBy()
 	r.changed()
+}
+
+// sayBy says whose rules are in force.
+func (r *rulesSection) sayBy() {
+	if r.loaded == "" {
+		say(r.by, r.s.say("rules.default"))
+		return
+	}
+	say(r.by, r.s.say("rules.by", "device", r.setBy))
 }
 
 // send checks the text, or puts it into force.
@@ -119,6 +133,10 @@ func (r *rulesSection) send(dry bool) {
 		got, err = s.env.Helper.PolicySet(ctx, req)
 		return err
 	}, func(err error) {
+		if r.of != n.ID {
+			s.failed(err)
+			return
+		}
 		r.result.RemoveAll()
 		switch {
 		case err != nil:
@@ -128,8 +146,8 @@ func (r *rulesSection) send(dry bool) {
 			r.clean = false
 		case got.Set:
 			r.result.Add(para(s.say("rules.done")))
-			r.loaded = req.Text
-			say(r.by, s.say("rules.by", "device", n.SelfName))
+			r.loaded, r.setBy = req.Text, n.SelfName
+			r.sayBy()
 		default:
 			r.checked, r.clean = req.Text, len(got.Faults) == 0
 			r.show(got)

@@ -21,12 +21,16 @@ type usersSection struct {
 	add   *Button
 	allow *Button
 	bad   *widget.Label
+	of    [2]bool // Known and Machine of the View that the list is of
 }
 
 func newUsersSection(s *Shell) *usersSection {
 	u := &usersSection{s: s, list: container.NewVBox(), bad: danger()}
 	u.entry = newKeyEntry(s.say("users.ph"), nil, s.pass)
-	u.entry.OnSubmitted = func(string) { u.do(s.env.Helper.OperatorAdd, strings.TrimSpace(u.entry.Text)) }
+	u.entry.OnSubmitted = func(string) {
+		u.entry.SetText(strings.TrimSpace(u.entry.Text))
+		u.do(s.env.Helper.OperatorAdd, u.entry.Text)
+	}
 	u.add = newButton(s.say("users.add"), func() { u.entry.OnSubmitted("") })
 	u.allow = newButton(s.say("action.allow"), s.allow)
 	top := container.NewVBox(faint(s.say("users.hint")), container.NewBorder(nil, nil, nil, u.add, u.entry), u.allow, u.bad)
@@ -40,12 +44,21 @@ func (u *usersSection) set(v model.View) {
 	enable(u.add, v.Machine)
 	enable(u.entry, v.Machine)
 	show(u.allow, v.Known && !v.May)
+	if now := [2]bool{v.Known, v.Machine}; now != u.of {
+		u.of = now
+		u.shown()
+	}
 }
 
 func (u *usersSection) shown() {
-	if !u.s.view.Machine {
+	if v := u.s.view; !v.Machine {
+		words := u.s.say("users.machine")
+		if !v.Known {
+			words = u.s.say("page.unknown")
+		}
+		say(u.bad, "")
 		u.list.RemoveAll()
-		u.list.Add(faint(u.s.say("users.machine")))
+		u.list.Add(faint(words))
 		return
 	}
 	u.do(func(ctx context.Context, _ string) (ipc.OperatorList, error) { return u.s.env.Helper.OperatorList(ctx) }, "?")
@@ -66,7 +79,9 @@ func (u *usersSection) do(call func(context.Context, string) (ipc.OperatorList, 
 			return
 		}
 		say(u.bad, "")
-		u.entry.SetText("")
+		if u.entry.Text == user { // not what was begun meanwhile
+			u.entry.SetText("")
+		}
 		u.list.RemoveAll()
 		for _, o := range got.Operators {
 			away := newButton(u.s.say("users.remove"), func() { u.do(u.s.env.Helper.OperatorRemove, o) })
