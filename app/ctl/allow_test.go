@@ -33,7 +33,7 @@ func TestAllowMe(t *testing.T) {
 			if got := call(t, socket, "", tc.args...); got.code != tc.code {
 				t.Errorf("%+v, want exit %d", got, tc.code)
 			}
-			if d := cmp.Diff(tc.asked, f.asked); d != "" {
+			if d := cmp.Diff(tc.asked, f.asked()); d != "" {
 				t.Error(d)
 			}
 		})

@@ -5,7 +5,9 @@ import (
 	"fmt"
 	"net/netip"
 	"path/filepath"
+	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -24,10 +26,26 @@ const phrase = "abandon abandon abandon abandon abandon abandon abandon abandon 
 type fake struct {
 	status  ipc.Status
 	deny    bool
-	pending bool  // what needs an admin is not granted yet
-	asked   []any // requests, in order
+	pending bool // what needs an admin is not granted yet
 	pings   []ipc.PingReply
 	err     error // what every verb that acts answers, if set
+
+	mu   sync.Mutex
+	reqs []any
+}
+
+// asked are the requests so far, in order. One that a command gave up may still
+// be handled when the command has ended.
+func (f *fake) asked() []any {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return slices.Clone(f.reqs)
+}
+
+func (f *fake) note(r any) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.reqs = append(f.reqs, r)
 }
 
 func (f *fake) Authorize(_ transport.Identity, v ipc.Verb) error {
@@ -50,7 +68,7 @@ func (f *fake) Rights(transport.Identity) []ipc.Right {
 
 func handle[Req, Resp any](f *fake, s *server.Server, v ipc.Verb, fn func(Req) Resp) {
 	server.Handle(s, v, func(_ context.Context, _ server.Caller, r Req) (Resp, error) {
-		f.asked = append(f.asked, r)
+		f.note(r)
 		return fn(r), f.err
 	})
 }
@@ -82,7 +100,7 @@ func (f *fake) serve(t *testing.T) string {
 	handle(f, s, ipc.VerbUp, func(ipc.UpRequest) ipc.Status { return f.status })
 	handle(f, s, ipc.VerbDown, status)
 	server.HandleStream(s, ipc.VerbPing, func(_ context.Context, _ server.Caller, r ipc.PingRequest, send func(ipc.PingReply) error) error {
-		f.asked = append(f.asked, r)
+		f.note(r)
 		for _, p := range f.pings {
 			if err := send(p); err != nil {
 				return err

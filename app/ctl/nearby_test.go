@@ -33,9 +33,10 @@ func TestNearbyWord(t *testing.T) {
 	for _, tt := range tests {
 		f := fake{status: running()}
 		r := callWith(t, f.serve(t), env{in: strings.NewReader(tt.typed), inTTY: tt.tty, errTTY: tt.tty}, strings.Fields(tt.args)...)
-		i := slices.IndexFunc(f.asked, func(r any) bool { _, ok := r.(ipc.NearbyApproveRequest); return ok })
-		if r.code != tt.code || !strings.Contains(r.err, tt.asks) || (i >= 0) != (tt.want != nil) || i >= 0 && f.asked[i] != *tt.want {
-			t.Errorf("kith %s, typed %q: exit %d, asked %+v, said %s", tt.args, tt.typed, r.code, f.asked, r.err)
+		asked := f.asked()
+		i := slices.IndexFunc(asked, func(r any) bool { _, ok := r.(ipc.NearbyApproveRequest); return ok })
+		if r.code != tt.code || !strings.Contains(r.err, tt.asks) || (i >= 0) != (tt.want != nil) || i >= 0 && asked[i] != *tt.want {
+			t.Errorf("kith %s, typed %q: exit %d, asked %+v, said %s", tt.args, tt.typed, r.code, asked, r.err)
 		}
 	}
 }

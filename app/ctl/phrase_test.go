@@ -32,7 +32,7 @@ func TestCreateWritesThePhraseToANewFileAlone(t *testing.T) {
 		t.Errorf("mode %v, %v", fi.Mode(), err)
 	}
 	// A file that is there, or a link to one, is left alone and nothing is made.
-	asked := len(f.asked)
+	asked := len(f.asked())
 	link := filepath.Join(t.TempDir(), "link")
 	if err := os.Symlink(filepath.Join(t.TempDir(), "target"), link); err != nil {
 		t.Fatal(err)
@@ -42,7 +42,7 @@ func TestCreateWritesThePhraseToANewFileAlone(t *testing.T) {
 			t.Errorf("a file that exists: %+v", r)
 		}
 	}
-	if len(f.asked) != asked {
+	if len(f.asked()) != asked {
 		t.Error("a network was made although its phrase has no place to go")
 	}
 	// Where the helper refuses, no empty file is left.
@@ -68,7 +68,7 @@ func TestThePhraseIsShownToAPersonAlone(t *testing.T) {
 		ipc.CreateRequest{Name: "home", ShowPhrase: true},
 		ipc.CreateRequest{Name: "home", ShowPhrase: false},
 	}
-	if d := cmp.Diff(want, f.asked); d != "" {
+	if d := cmp.Diff(want, f.asked()); d != "" {
 		t.Errorf("asked for (-want +got):\n%s", d)
 	}
 }
@@ -94,7 +94,7 @@ func TestRecoverAsksOnATerminal(t *testing.T) {
 	if r := callWith(t, socket, e, "recover"); r.code != 0 || strings.Contains(r.err+r.out, "abandon") {
 		t.Errorf("%+v", r)
 	}
-	if d := cmp.Diff([]any{ipc.RecoverRequest{Phrase: phrase, Cut: []string{}}}, f.asked); d != "" {
+	if d := cmp.Diff([]any{ipc.RecoverRequest{Phrase: phrase, Cut: []string{}}}, f.asked()); d != "" {
 		t.Errorf("asked for (-want +got):\n%s", d)
 	}
 	e.secret = func(context.Context) (string, error) { return "", io.ErrUnexpectedEOF }
@@ -120,8 +120,8 @@ func TestConfirm(t *testing.T) {
 	for _, tt := range tests {
 		f := fake{}
 		r := callWith(t, f.serve(t), env{in: strings.NewReader(tt.typed), inTTY: tt.tty, errTTY: tt.tty}, "device", "revoke", "nas")
-		if r.code != tt.code || len(f.asked) > 0 != tt.done {
-			t.Errorf("%q: exit %d, asked %v", tt.typed, r.code, f.asked)
+		if r.code != tt.code || len(f.asked()) > 0 != tt.done {
+			t.Errorf("%q: exit %d, asked %v", tt.typed, r.code, f.asked())
 		}
 	}
 }
@@ -147,7 +147,7 @@ func TestApprove(t *testing.T) {
 			args := append([]string{"device", "approve"}, strings.Fields(tt.args)...)
 			r := callWith(t, f.serve(t), env{in: strings.NewReader(tt.typed), inTTY: tt.tty, errTTY: tt.tty}, args...)
 			var got []ipc.Request
-			for _, q := range f.asked {
+			for _, q := range f.asked() {
 				if q, ok := q.(ipc.DeviceRequest); ok {
 					got = q.Asks
 				}
@@ -188,7 +188,7 @@ func TestRequests(t *testing.T) {
 	for _, tt := range tests {
 		f := fake{}
 		r := call(t, f.serve(t), tt.in, strings.Fields(tt.args)...)
-		if d := cmp.Diff([]any{tt.want}, f.asked); d != "" {
+		if d := cmp.Diff([]any{tt.want}, f.asked()); d != "" {
 			t.Errorf("kith %s: %s(-want +got):\n%s", tt.args, r.err, d)
 		}
 	}
