@@ -18,6 +18,7 @@ const (
 	CodeClosed    = 0x6b00 + iota // the wire is closing
 	CodeCut                       // the peer is no longer one
 	CodeRestarted                 // the peer has forgotten the session
+	CodeCrowded                   // the other end has begun too many
 )
 
 var (
@@ -59,9 +60,14 @@ func (s stream) CancelRead(code uint64)  { s.Stream.CancelRead(quic.StreamErrorC
 func (s stream) CancelWrite(code uint64) { s.Stream.CancelWrite(quic.StreamErrorCode(code)) }
 
 type session struct {
-	p *peer
-	q *quic.Conn
+	p      *peer
+	q      *quic.Conn
+	theirs time.Time // when the peer began it; zero: we did
 }
+
+// sessionsTheirs bounds the sessions that a peer has begun with us. One that is
+// well has two at the most, and those of a path that is gone, until they time out.
+const sessionsTheirs = 16
 
 func (s *session) Peer() key.Public         { return s.p.id }
 func (s *session) Context() context.Context { return s.q.Context() }
@@ -146,7 +152,7 @@ func (e *quicEnd) accept() {
 			return
 		}
 		a := q.RemoteAddr().(*peerAddr)
-		if s, err := e.w.addSession(a.p, q); err == nil {
+		if s, err := e.w.addSession(a.p, q, time.Now()); err == nil {
 			e.w.wg.Go(func() { e.w.handler.Accept(a.p.id, s) })
 		}
 	}
@@ -158,9 +164,11 @@ func (e *quicEnd) stop() {
 	e.conn.Close()
 }
 
-// addSession registers a session with its peer, unless that is gone.
-func (w *Wire) addSession(p *peer, q *quic.Conn) (*session, error) {
-	s := &session{p: p, q: q}
+// addSession registers a session with its peer, unless that is gone; theirs is
+// when the peer began it, zero for one of ours. Where it has begun too many, the
+// oldest makes way.
+func (w *Wire) addSession(p *peer, q *quic.Conn, theirs time.Time) (*session, error) {
+	s := &session{p: p, q: q, theirs: theirs}
 	w.mu.Lock()
 	if w.closed || p.cut.Load() {
 		w.mu.Unlock()
@@ -172,6 +180,10 @@ func (w *Wire) addSession(p *peer, q *quic.Conn) (*session, error) {
 		c.sessions = map[*session]struct{}{}
 	}
 	c.sessions[s] = struct{}{}
+	if old := c.excess(); old != nil {
+		delete(c.sessions, old)
+		w.wg.Go(func() { old.q.CloseWithError(CodeCrowded, "") })
+	}
 	w.soon(p, time.Now())
 	w.mu.Unlock()
 	context.AfterFunc(q.Context(), func() {
@@ -180,6 +192,24 @@ func (w *Wire) addSession(p *peer, q *quic.Conn) (*session, error) {
 		delete(c.sessions, s)
 	})
 	return s, nil
+}
+
+// excess is the oldest session that the peer began, where there are too many.
+func (c *contact) excess() *session {
+	var oldest *session
+	n := 0
+	for s := range c.sessions {
+		if s.theirs.IsZero() {
+			continue
+		}
+		if n++; oldest == nil || s.theirs.Before(oldest.theirs) {
+			oldest = s
+		}
+	}
+	if n <= sessionsTheirs {
+		return nil
+	}
+	return oldest
 }
 
 // closeSessions closes the peer's sessions and dials without waiting. Callers
@@ -235,7 +265,7 @@ func (w *Wire) dial(ctx context.Context, id key.Public) (*session, error) {
 		}
 		return nil, err
 	}
-	return w.addSession(p, q)
+	return w.addSession(p, q, time.Time{})
 }
 
 // beginDial has the peer sought; ready is closed when there is a path.

@@ -156,3 +156,31 @@ func TestConcurrent(t *testing.T) {
 		}
 	})
 }
+
+// TestSessionsBounded: who begins session after session, as fast as it may, holds
+// a bounded number of them, and its newest works.
+func TestSessionsBounded(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		_, _, a, b := lan(t)
+		defer a.stop()
+		defer b.stop()
+		a.wire.SetPeers([]Peer{b.peer(addr("10.0.0.2:30000"))})
+		b.wire.SetPeers([]Peer{a.peer()})
+		ctx, cancel := context.WithTimeout(t.Context(), time.Hour)
+		defer cancel()
+		for i := range 100 {
+			if _, err := a.wire.Dial(ctx, b.id()); err != nil {
+				t.Fatal(err)
+			}
+			<-b.sessions
+			time.Sleep(1100 * time.Millisecond)
+			if got := b.status(a).Sessions; got > sessionsTheirs {
+				t.Fatalf("%d sessions after %d were begun", got, i+1)
+			}
+		}
+		if got := a.status(b).Sessions; got > sessionsTheirs+1 {
+			t.Errorf("%d are open on the other side", got)
+		}
+		echo(t, a, b)
+	})
+}
