@@ -43,19 +43,24 @@ func TestNetnsExitUserspace(t *testing.T) {
 	w.leavesBy("c", patience)
 }
 
-// TestNetnsRoutes: a subnet behind two devices is reached through one that works,
-// by an admin's word and the user's, and never in place of a network of one's own.
-func TestNetnsRoutes(t *testing.T) {
-	w := newWorld(t)
+// officeWorld is a user, and two routers of a LAN that the user is not on.
+type officeWorld struct {
+	*exitWorld
+	routers [2]*node
+}
+
+// office makes one; what is at the address tells who has sent a packet there on.
+func office(t *testing.T) (w *world, x *officeWorld, at netip.Addr) {
+	t.Helper()
+	w = newWorld(t)
 	lan := w.bed.LAN("office")
 	printer := w.bed.Host("printer")
 	printer.Attach(lan, prefix("10.77.0.9/24"))
-	at := netip.MustParseAddr("10.77.0.9")
+	at = netip.MustParseAddr("10.77.0.9")
 	serveWho(t, printer, []netip.Addr{at})
 	c := w.public("c")
 	c.create("home")
-	x := &exitWorld{world: w, c: c, exits: map[netip.Addr]string{}}
-	routers := map[string]*node{}
+	x = &officeWorld{exitWorld: &exitWorld{world: w, c: c, exits: map[netip.Addr]string{}}}
 	for i, name := range []string{"r1", "r2"} {
 		n := bareNode(t, w.bed, name)
 		w.internet.Subnet("net-"+name).Join(n.host, 0)
@@ -65,9 +70,16 @@ func TestNetnsRoutes(t *testing.T) {
 		must(t, os.WriteFile(n.resolv(), nil, 0o644))
 		n.start()
 		n.join(c)
-		routers[name] = n
+		x.routers[i] = n
 	}
-	r1, r2 := routers["r1"], routers["r2"]
+	return w, x, at
+}
+
+// TestNetnsRoutes: a subnet behind two devices is reached through one that works,
+// by an admin's word and the user's, and never in place of a network of one's own.
+func TestNetnsRoutes(t *testing.T) {
+	w, x, at := office(t)
+	c, r1, r2 := x.c, x.routers[0], x.routers[1]
 	for bad, word := range map[string]string{"0.0.0.0/1": "exit node", "10.77.0.1/24": "10.77.0.0/24", "224.0.0.0/8": "no other device", "100.64.0.0/10": "home"} {
 		r1.refuse(r1.try("route", "add", bad), ipc.ExitUsage, word)
 	}
@@ -107,4 +119,36 @@ func TestNetnsRoutes(t *testing.T) {
 	if who := x.who(at); who != "" {
 		t.Errorf("not accepted any more, and reached: %q", who)
 	}
+}
+
+// TestNetnsRouteWider: where the router of a subnet is gone, the subnet is reached
+// by a wider route that its user has accepted, until that router is back.
+func TestNetnsRouteWider(t *testing.T) {
+	_, x, at := office(t)
+	c, r1, r2 := x.c, x.routers[0], x.routers[1]
+	for i, p := range []string{"10.77.0.0/24", "10.77.0.0/16"} {
+		x.routers[i].kith("route", "add", p)
+		until(t, "the offer is heard", patience, func() bool { return len(c.network().Routes) == i+1 })
+		c.kith("route", "approve", p)
+		c.kith("route", "accept", p)
+	}
+	leads := func(name string) {
+		t.Helper()
+		took := until(t, name+" leads there", patience, func() bool { return x.who(at) == name })
+		t.Logf("%s leads there after %v", name, took)
+	}
+	leads("r1")
+	r1.kill()
+	leads("r2")
+	c.term()
+	c.start()
+	leads("r2")
+	r1.start()
+	leads("r1")
+	r1.term()
+	leads("r2")
+	r1.start()
+	leads("r1")
+	r2.kill()
+	leads("r1")
 }

@@ -49,7 +49,9 @@ type live struct {
 	chains  map[key.Public][][]key.Public
 	vias    map[netip.Prefix]key.Public // who leads to the accepted subnets
 	apart   []netip.Prefix              // this machine's other overlays, as the filter knows them
-	looking bool                        // they are looked at again soon
+	left    map[netip.Prefix]bool       // accepted subnets that are left to wider ones
+	sought  map[key.Public]sought       // of who leads there
+	looking *time.Timer                 // chooses again
 	routing *time.Timer                 // computes the chains when it is due
 	whying  *time.Timer                 // says why a path has not become direct
 
@@ -171,7 +173,7 @@ func (on *live) addrs() []netip.Addr {
 }
 
 func (on *live) close() {
-	for _, t := range []*time.Timer{on.telling, on.routing, on.relayRetry, on.record, on.minute, on.whying} {
+	for _, t := range []*time.Timer{on.telling, on.routing, on.relayRetry, on.record, on.minute, on.whying, on.looking} {
 		if t != nil {
 			t.Stop()
 		}

@@ -51,6 +51,7 @@ type via struct {
 	online  bool
 	silent  bool // though online, nothing comes back
 	fresh   bool // it has answered a moment ago
+	lost    bool // it has said that it goes, or was sought in vain
 	latency time.Duration
 }
 
@@ -125,7 +126,8 @@ func (n *network) checkVias() bool {
 			paths[p.ID] = p
 		}
 	}
-	vias, clash, look := map[netip.Prefix]key.Public{}, "", false
+	var ways []way
+	clash, after := "", time.Duration(0)
 	for _, p := range n.set.Accept {
 		if with := n.e.conflict(p); with != "" {
 			clash = cmp.Or(clash, p.String()+" "+with)
@@ -136,21 +138,29 @@ func (n *network) checkVias() bool {
 			if m.Key == n.self || expired(m, time.Now()) || !n.leadsTo(m, p) {
 				continue
 			}
-			st := paths[m.Key]
-			online := st.Path.Kind != wire.None && !n.learnt[m.Key].Gone
-			all = append(all, via{m.Key, online, st.Path.Silent, time.Since(st.Answered) < viaFresh, st.Path.RTT})
+			st, gone := paths[m.Key], n.learnt[m.Key].Gone
+			all = append(all, via{
+				key: m.Key, online: st.Path.Kind != wire.None && !gone, silent: st.Path.Silent,
+				fresh: time.Since(st.Answered) < viaFresh, lost: gone || on.lost(m.Key), latency: st.Path.RTT,
+			})
 		}
 		k := chooseVia(on.vias[p], all)
 		if k.IsZero() {
 			continue
 		}
-		vias[p] = k
+		chosen := all[slices.IndexFunc(all, func(v via) bool { return v.key == k })]
+		ways = append(ways, way{p, chosen})
 		if paths[k].Path.Silent && len(all) > 1 {
-			look = true
+			after = viaLook
 			on.askVias(k, all)
 		}
 	}
-	on.lookAtVias(look)
+	slices.SortStableFunc(ways, func(a, b way) int { return cmp.Compare(a.prefix.Bits(), b.prefix.Bits()) })
+	vias, again := on.leave(ways)
+	if after == 0 {
+		after = again
+	}
+	on.lookAtVias(after)
 	subnet, with, _ := strings.Cut(clash, " ")
 	n.raise(clash != "", ipc.HealthRouteConflict, map[string]string{"route": subnet, "with": with})
 	if maps.Equal(vias, on.vias) {
@@ -169,20 +179,28 @@ func (on *live) askVias(silent key.Public, all []via) {
 	}
 }
 
-// lookAtVias chooses again soon, once.
-func (on *live) lookAtVias(wanted bool) {
-	if !wanted || on.looking {
+// lookAtVias chooses again after some time; 0: not for that reason.
+func (on *live) lookAtVias(after time.Duration) {
+	if on.looking != nil {
+		on.looking.Stop()
+		on.looking = nil
+	}
+	if after == 0 {
 		return
 	}
-	on.looking = true
-	time.AfterFunc(viaLook, func() {
+	var t *time.Timer
+	t = time.AfterFunc(after, func() {
 		on.n.e.post(func() {
-			on.looking = false
+			if on.looking != t {
+				return
+			}
+			on.looking = nil
 			if on.n.on == on && on.n.checkVias() {
 				on.n.refreshSoon()
 			}
 		})
 	})
+	on.looking = t
 }
 
 // behind is the accepted subnets that each member leads to.
