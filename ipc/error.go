@@ -35,7 +35,7 @@ const (
 	CodeLimit         Code = "limit"    // a quota is reached
 	CodeUpgrade       Code = "upgrade"  // the roster's format is newer than this build
 	CodeBusy          Code = "busy"
-	CodePortTaken     Code = "port-taken"     // another program holds the port; args: port
+	CodePortTaken     Code = "port-taken"     // the port is held; args: port, network (where one of this device's holds it)
 	CodeNoAddress     Code = "no-address"     // no address by which others could find this device; it has to be told one
 	CodeRouteConflict Code = "route-conflict" // a subnet is also connected here; args: route, with
 	CodeUnresolved    Code = "unresolved"     // a name has no address; args: name

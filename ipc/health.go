@@ -36,7 +36,7 @@ const (
 	HealthNoNetwork     = "no-uplink"           // no interface is up
 	HealthLANOnly       = "lan-only"            // interfaces are up, and none leads to the internet
 	HealthExpiring      = "membership-expiring" // args: at
-	HealthRelayPort     = "relay-port-taken"    // args: port
+	HealthRelayPort     = "relay-port-taken"    // args: port, by (a network of this device's)
 	HealthNearbyTries   = "nearby-tries"        // three devices nearby were not let in, so the network closed to its LAN
 	HealthRelayHidden   = "relay-unreachable"   // no member reaches this relay from outside; args: addr
 	HealthRelayLies     = "relay-lies"          // args: device

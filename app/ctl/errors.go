@@ -58,7 +58,7 @@ var advices = map[ipc.Code]string{
 	ipc.CodeLimit:         "Remove what is no longer needed, then try again.",
 	ipc.CodeUpgrade:       "Install a newer Kith on this device.",
 	ipc.CodeBusy:          "Try again in a moment.",
-	ipc.CodePortTaken:     "Name another port, or end the program that holds it.",
+	ipc.CodePortTaken:     "Name another port, or end what holds it.",
 	ipc.CodeNoAddress:     "Name one with --advertise HOST:PORT.",
 	ipc.CodeShareRevoked:  "Ask your friend for a new link.",
 	ipc.CodeShareExpired:  "Ask your friend for a new link.",

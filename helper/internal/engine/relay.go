@@ -82,6 +82,25 @@ func portError(kind string, port uint16, err error) error {
 	return coded
 }
 
+// heldByOurs names the network of ours, other than n, whose relay or wire holds
+// a port, "" for none: each keeps its members apart by ports of its own.
+func (n *network) heldByOurs(port uint16) string {
+	for _, o := range n.e.nets {
+		if o == n || o.on == nil {
+			continue
+		}
+		if r := o.on.relay; r != nil {
+			if _, _, p, err := parseListen(r.listen); err == nil && p == port {
+				return o.alias
+			}
+		}
+		if o.on.conn.Port() == port {
+			return o.alias
+		}
+	}
+	return ""
+}
+
 // relaying is the relay of a network, while both are up.
 type relaying struct {
 	*ports
@@ -195,7 +214,7 @@ func (n *network) relayOpened(on *live, p *ports, err error) {
 	if err != nil {
 		n.e.log.Error("start the relay", "network", n.alias, "err", err)
 		_, _, port, _ := parseListen(n.set.Relay.Listen)
-		n.warn(ipc.HealthRelayPort, map[string]string{"port": strconv.Itoa(int(port))})
+		n.warn(ipc.HealthRelayPort, map[string]string{"port": strconv.Itoa(int(port)), "by": n.heldByOurs(port)})
 		on.relayFailed = true
 		on.relayRetry = time.AfterFunc(relayAgain, func() { n.e.post(n.resumeRelay) })
 	} else {

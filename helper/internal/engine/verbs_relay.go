@@ -3,6 +3,7 @@ package engine
 import (
 	"context"
 	"net/netip"
+	"strconv"
 
 	"kith.internal/helper/internal/replica"
 	"kith.internal/helper/internal/roster"
@@ -41,7 +42,7 @@ func (e *Engine) RelayOn(ctx context.Context, _ server.Caller, req ipc.RelayRequ
 		return ipc.RelayAnswer{}, err
 	}
 	set := store.Relay{Listen: listen, Advertise: req.Advertise, Limit: req.Limit}
-	on, err := e.prepareRelay(ctx, n, set, named)
+	on, err := e.prepareRelay(ctx, n, set, port, named)
 	if err != nil {
 		return ipc.RelayAnswer{}, err
 	}
@@ -56,7 +57,7 @@ func (e *Engine) RelayOn(ctx context.Context, _ server.Caller, req ipc.RelayRequ
 
 // prepareRelay checks that the relay can be found, makes its key, and ends one
 // that listens elsewhere.
-func (e *Engine) prepareRelay(ctx context.Context, n *network, set store.Relay, named []netip.Addr) (*live, error) {
+func (e *Engine) prepareRelay(ctx context.Context, n *network, set store.Relay, port uint16, named []netip.Addr) (*live, error) {
 	type prepared struct {
 		on   *live
 		gone <-chan struct{}
@@ -64,6 +65,11 @@ func (e *Engine) prepareRelay(ctx context.Context, n *network, set store.Relay, 
 	p, err := call(ctx, e, func() (p prepared, err error) {
 		if p.on = n.on; p.on == nil || n.me() == nil {
 			return p, ipc.Errorf(ipc.CodeNotConnected, "%s is not connected: connect it with kith up", n.alias)
+		}
+		if o := n.heldByOurs(port); o != "" {
+			err := ipc.Errorf(ipc.CodePortTaken, "the network %s holds port %d on this device, and each network's relay has a port of its own: choose another with --listen, 8443 say", o, port)
+			err.Args = map[string]string{"port": strconv.Itoa(int(port)), "network": o}
+			return p, err
 		}
 		if err := n.relayKey(); err != nil {
 			return p, writeError(err)

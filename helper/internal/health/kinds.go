@@ -145,7 +145,7 @@ var kinds = map[string]kind{
 	},
 	ipc.HealthRelayPort: {
 		severity: ipc.SeverityWarning, order: 15, parents: []string{ipc.HealthRemoved, ipc.HealthNoTUN},
-		text: "Another program holds port {port}, so this device does not relay for {network}; all else works, and once that port is free, or with kith relay on --listen another one, it relays again.",
+		text: "Port {port} is taken[ by the network {by}], so this device does not relay for {network}; all else works, and once that port is free, or with kith relay on --listen another one, it relays again.",
 	},
 	ipc.HealthRelayHidden: {
 		severity: ipc.SeverityWarning, delay: transient, order: 16, parents: []string{ipc.HealthRemoved, ipc.HealthNoTUN, ipc.HealthNoNetwork},

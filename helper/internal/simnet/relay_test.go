@@ -252,6 +252,38 @@ func TestSimRelayRefused(t *testing.T) {
 	})
 }
 
+// TestSimRelayOfTwo: the relays of two networks of one device have a port each;
+// that one holds the other's is said, at once and after a start.
+func TestSimRelayOfTwo(t *testing.T) {
+	row(t, func(t *testing.T, n *Net) {
+		s := n.Server("s")
+		s.Start()
+		s.Create("first")
+		s.Create("second")
+		on := func(network, listen string) (ipc.Relay, error) { return s.relay(t, ipc.RelayRequest{Network: network, Listen: listen}) }
+		if r, err := on("first", ""); err != nil || !r.On {
+			t.Fatalf("%+v, %v", r, err)
+		}
+		if _, err := on("second", ""); ipc.CodeOf(err) != ipc.CodePortTaken || !strings.Contains(err.Error(), "first") || !strings.Contains(err.Error(), "--listen") {
+			t.Errorf("the port of the other network's relay: %v", err)
+		}
+		if r, err := on("second", "8443"); err != nil || !r.On {
+			t.Errorf("a port of its own: %+v, %v", r, err)
+		}
+		// Both were made to want one port while the other was down.
+		if _, err := s.Engine.Down(t.Context(), server.Caller{}, ipc.NetworkRequest{Network: "first"}); err != nil {
+			t.Fatal(err)
+		}
+		if r, err := on("second", ""); err != nil || !r.On {
+			t.Errorf("a port that is free now: %+v, %v", r, err)
+		}
+		if _, err := s.Engine.Up(t.Context(), server.Caller{}, ipc.UpRequest{Network: "first"}); err != nil {
+			t.Fatal(err)
+		}
+		s.Until(10*time.Second, "it says so", func() bool { return strings.Contains(s.health(ipc.HealthRelayPort), "network second") })
+	})
+}
+
 // TestSimForward: the switch lasts, and the others hear of it.
 func TestSimForward(t *testing.T) {
 	row(t, func(t *testing.T, n *Net) {
