@@ -194,6 +194,7 @@ var pages = map[Key]Entry{
 	"nearby.match":    {Text: "They are the same", About: "button: the digits are the same on both sides"},
 	"nearby.mismatch": {Text: "They differ", About: "button: the digits are not the same, so do not join"},
 	"nearby.wait":     {Text: "Now the admin has to say yes on {device}.", About: "dialog: this side has said that the digits are the same"},
+	"nearby.gone":     {Text: "{network} is no longer open.", About: "dialog: the admin has closed it, or its time is over"},
 	"nearby.asks":     {Text: "{device} ({os}) asks to join. Does it show these digits?", About: "a device that waits"},
 	"nearby.same":     {Text: "Same digits: let it in", About: "button"},
 	"nearby.differ":   {Text: "Refuse", About: "button: the digits differ, or it is not wanted"},

@@ -177,6 +177,7 @@ var dePages = map[Key]Entry{
 	"nearby.match":    {Text: "Sie sind gleich"},
 	"nearby.mismatch": {Text: "Sie sind verschieden"},
 	"nearby.wait":     {Text: "Jetzt muss ein Admin auf {device} zustimmen."},
+	"nearby.gone":     {Text: "{network} ist nicht mehr offen."},
 	"nearby.asks":     {Text: "{device} ({os}) möchte beitreten. Zeigt es diese Ziffern?"},
 	"nearby.same":     {Text: "Gleiche Ziffern: einlassen"},
 	"nearby.differ":   {Text: "Ablehnen"},

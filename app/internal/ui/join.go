@@ -38,16 +38,23 @@ type joinDialog struct {
 	preview *ipc.Preview // on show
 	asked   string       // the link last previewed
 	busy    bool         // Join was clicked
+	later   bool         // the wait ran out, and the service goes on
+	said    string       // why the last try failed
 }
 
 // ShowLink opens the join dialog, with the preview of a link where there is
-// one. Nothing is sent to anyone before Join is clicked.
+// one; while another is being joined, after that. Nothing is sent to anyone
+// before Join is clicked.
 func (s *Shell) ShowLink(link string) {
-	if s.join != nil {
-		if link != "" && !s.join.busy {
-			s.join.link.SetText(link)
+	if j := s.join; j != nil {
+		switch {
+		case link == "":
+			return
+		case j.busy:
+			s.next = link
+			return
 		}
-		return
+		j.close() // what another link is about has a title of its own
 	}
 	j := &joinDialog{s: s, body: container.NewVBox(), problem: danger(), stage: para("")}
 	j.link = newKeyEntry(s.say("join.paste"), nil, s.pass)
@@ -73,7 +80,15 @@ func (s *Shell) ShowLink(link string) {
 	j.join.Importance = widget.HighImportance
 	j.join.Disable()
 	j.dlg.SetButtons([]fyne.CanvasObject{j.cancel, j.join})
-	j.dlg.SetOnClosed(func() { s.join = nil })
+	j.dlg.SetOnClosed(func() {
+		if s.join == j {
+			s.join = nil
+		}
+		if next := s.next; next != "" {
+			s.next = ""
+			s.ShowLink(next)
+		}
+	})
 	s.join = j
 	j.dlg.Resize(fyne.NewSize(520, 0))
 	j.dlg.show(j.link)
@@ -110,7 +125,7 @@ func (j *joinDialog) look() {
 	if link == j.asked || j.busy {
 		return
 	}
-	j.asked, j.preview = link, nil
+	j.asked, j.preview, j.said = link, nil, ""
 	j.join.Disable()
 	j.body.RemoveAll()
 	j.fail("")
@@ -121,19 +136,24 @@ func (j *joinDialog) look() {
 		j.fail(s.say("error.link-malformed"))
 		return
 	}
+	j.fetch()
+}
+
+// fetch previews the link; what is on show stays meanwhile.
+func (j *joinDialog) fetch() {
+	s, link := j.s, j.asked
 	var p ipc.Preview
 	s.slow(func(ctx context.Context) (err error) {
 		p, err = s.env.Helper.Preview(ctx, link)
 		return err
 	}, func(err error) {
-		if s.join != j || j.asked != link {
-			return
-		}
-		if err != nil {
+		switch {
+		case s.join != j, j.asked != link, j.busy, j.later:
+		case err == nil:
+			j.show(p)
+		case j.preview == nil:
 			j.fail(s.words(err))
-			return
 		}
-		j.show(p)
 	})
 }
 
@@ -188,20 +208,31 @@ func (j *joinDialog) show(p ipc.Preview) {
 	j.body.Objects = []fyne.CanvasObject{widget.NewSeparator(), grid}
 	j.body.Refresh()
 	j.preview = &p
-	switch j.join.Disable(); {
-	case p.Known && !share:
-		j.fail(s.say("join.known", "network", p.Network))
-	case p.Expired, !s.view.Known:
-		j.fail("")
-	case !s.view.May:
-		j.fail(s.say("error.permission"))
-	default:
-		j.fail("")
-		j.join.Enable()
-		if s.win.Canvas().Focused() != j.device {
-			s.win.Canvas().Focus(j.join)
+	j.judge()
+}
+
+// judge looks whether what is on show can be joined now, and says why not.
+func (j *joinDialog) judge() {
+	s, p := j.s, j.preview
+	can, words := false, j.said
+	switch {
+	case p.Known && p.Kind != "share":
+		words = s.say("join.known", "network", p.Network)
+	case p.Expired:
+	case !s.view.Known:
+		if s.view.Banner != nil { // else it is about to come
+			words = model.Say(s.env.Text, *s.view.Banner, s.env.Now())
 		}
+	case !s.view.May:
+		words = s.say("error.permission")
+	default:
+		can = true
 	}
+	j.fail(words)
+	if can && j.join.Disabled() && s.win.Canvas().Focused() != j.device {
+		defer s.win.Canvas().Focus(j.join)
+	}
+	enable(j.join, can)
 	j.dlg.Resize(j.dlg.MinSize().Max(fyne.NewSize(520, 0)))
 }
 
@@ -223,7 +254,7 @@ func (j *joinDialog) do() {
 	if p == nil || j.busy || j.join.Disabled() {
 		return
 	}
-	j.busy = true
+	j.busy, j.said = true, ""
 	j.fail("")
 	j.join.Disable()
 	j.link.Disable()
@@ -240,7 +271,7 @@ func (j *joinDialog) do() {
 	s.slow(func(ctx context.Context) (err error) {
 		got, err = s.env.Helper.Join(ctx, ipc.JoinRequest{Link: link, Device: device})
 		return err
-	}, func(err error) { j.done(err, func() { s.joinedWords(got.Network) }) })
+	}, func(err error) { j.done(err, func() { s.joinedWords(got.Network.Name, got.Network.Self.FQDN) }) })
 }
 
 // done ends a join or an acceptance.
@@ -256,6 +287,7 @@ func (j *joinDialog) done(err error, good func()) {
 		good()
 	case !open:
 	case ipc.CodeOf(err) == ipc.CodeTimeout:
+		j.later = true
 		later := text.Key("join.later")
 		if p.Kind == "share" {
 			later = "share.later"
@@ -268,7 +300,6 @@ func (j *joinDialog) done(err error, good func()) {
 		j.link.Enable()
 		j.device.Enable()
 		j.cancel.SetText(s.say("button.cancel"))
-		j.join.Enable()
 		words := s.words(err)
 		switch code := ipc.CodeOf(err); {
 		case p.Kind != "share":
@@ -277,35 +308,59 @@ func (j *joinDialog) done(err error, good func()) {
 		case code == ipc.CodeNotShared:
 			words = s.say("share.gone")
 		}
-		j.fail(words)
+		j.said = words
+		j.judge()
 	}
 }
 
 // joinedWords says that this device is in a network now; the words of welcome
 // say it the first time.
-func (s *Shell) joinedWords(n ipc.Network) {
+func (s *Shell) joinedWords(name, fqdn string) {
 	if !s.news && !s.env.Prefs().Welcomed {
 		s.welcome()
 		return
 	}
-	s.tell(s.say("join.title"), s.say("join.done", "network", n.Name, "fqdn", n.Self.FQDN))
+	s.tell(s.say("join.title"), s.say("join.done", "network", name, "fqdn", fqdn))
 }
 
-// set follows the join's stages, and before them what this account may: a link
-// can be here earlier than the service's state.
+// set follows the join's stages, and before them what can be joined: a link can
+// be here earlier than the service or its state.
 func (j *joinDialog) set(v, before model.View) {
-	switch {
-	case j.preview == nil:
-		return
-	case !j.busy:
-		if v.May != before.May || v.Known != before.Known || !slices.Equal(ownNets(v), ownNets(before)) {
-			j.show(*j.preview)
-		}
-		return
+	switch under := j.busy || j.later; {
+	case under:
+		j.follow(v)
+	case v.Known && (!before.Known || !slices.Equal(netIDs(v), netIDs(before))) && j.asked != "" && len(j.asked) <= maxLink:
+		j.fetch()
 	}
+	switch {
+	case j.preview == nil, j.busy, j.later, j.s.join != j:
+	case !slices.Equal(ownNets(v), ownNets(before)):
+		j.show(*j.preview)
+	default:
+		j.judge()
+	}
+}
+
+func netIDs(v model.View) (ids []string) {
+	for _, n := range v.Nets {
+		ids = append(ids, n.ID)
+	}
+	return ids
+}
+
+// follow shows how far the join has come; where nobody waits for its end any more,
+// it is the network that tells.
+func (j *joinDialog) follow(v model.View) {
 	for _, row := range v.Joining {
-		if row.ID == j.preview.ID {
+		if row.ID == j.preview.ID && (j.busy || row.Step > 1) {
 			j.progress(row)
+		}
+	}
+	for _, n := range v.Nets {
+		if n.ID == j.preview.ID && j.later && j.preview.Kind != "share" && !n.Removed {
+			j.close()
+			j.s.joinedWords(n.Name, n.SelfFQDN)
+			return
 		}
 	}
 }

@@ -34,6 +34,24 @@ func (m *modal) show(first fyne.Focusable) {
 	}
 }
 
+// Hide closes it. Fyne closes all that stands over it, too: those that do come
+// back.
+func (m *modal) Hide() {
+	c := m.s.win.Canvas()
+	var above []fyne.CanvasObject
+	if i := slices.Index(c.Overlays().List(), m.over); i >= 0 {
+		above = slices.Clone(c.Overlays().List()[i+1:])
+	}
+	focused := c.Focused()
+	m.CustomDialog.Hide()
+	for _, o := range above {
+		c.Overlays().Add(o)
+	}
+	if len(above) > 0 && focused != nil {
+		c.Focus(focused)
+	}
+}
+
 // escape closes the dialog on top; a menu or file dialog over it sees to itself.
 func (s *Shell) escape() {
 	top := s.win.Canvas().Overlays().Top()

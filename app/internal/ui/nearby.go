@@ -96,7 +96,8 @@ type nearbyDialog struct {
 	differ  *Button
 	end     context.CancelFunc
 	asked   bool
-	shown   bool // the digits are there to be compared
+	shown   string // the digits that are there to be compared
+	old     string // the digits of an earlier try
 }
 
 func (s *Shell) showNearby(net ipc.NearbyNetwork) {
@@ -116,7 +117,9 @@ func (s *Shell) showNearby(net ipc.NearbyNetwork) {
 	d.device.OnSubmitted = func(string) { d.do() }
 	d.dlg.SetButtons([]fyne.CanvasObject{d.cancel, d.ask})
 	d.dlg.SetOnClosed(func() {
-		s.near = nil
+		if s.near == d {
+			s.near = nil
+		}
 		if d.end != nil {
 			d.end()
 		}
@@ -124,14 +127,18 @@ func (s *Shell) showNearby(net ipc.NearbyNetwork) {
 	s.near = d
 	d.dlg.Resize(fyne.NewSize(480, 0))
 	d.dlg.show(d.device)
+	d.set(s.view)
 }
 
 func (d *nearbyDialog) do() {
-	if d.asked {
+	if d.asked || d.ask.Disabled() {
 		return
 	}
 	d.asked = true
 	s := d.s
+	if n := d.heard(s.view); n != nil && n.Digits != nil {
+		d.old = *n.Digits
+	}
 	d.ask.Disable()
 	d.device.Disable()
 	say(d.problem, "")
@@ -150,39 +157,61 @@ func (d *nearbyDialog) do() {
 			if open {
 				d.dlg.Hide()
 			}
-			s.joinedWords(got.Network)
+			s.joinedWords(got.Network.Name, got.Network.Self.FQDN)
 		case !open || errors.Is(err, context.Canceled):
 		default:
-			d.asked, d.shown = false, false
+			d.asked, d.shown = false, ""
 			d.digits.Hide()
 			d.says.SetText(s.say("nearby.explain", "network", d.net.Name, "device", d.net.By))
 			d.dlg.SetButtons([]fyne.CanvasObject{d.cancel, d.ask})
-			d.ask.Enable()
 			d.device.Enable()
+			d.set(s.view)
 			say(d.problem, s.words(err))
 		}
 	})
 }
 
-// set shows the digits as soon as they are known, for this side's word on them.
-func (d *nearbyDialog) set(v model.View) {
-	for _, n := range v.Nearby.Networks {
-		if n.ID == d.net.ID && n.Digits != nil && d.asked && !d.shown {
-			d.shown = true
-			d.digits.SetText(digits(*n.Digits))
-			d.digits.Show()
-			d.says.SetText(d.s.say("nearby.compare", "device", d.net.By))
-			d.same.Enable()
-			d.differ.Enable()
-			d.dlg.SetButtons([]fyne.CanvasObject{d.cancel, d.differ, d.same})
+// heard is the network as it is heard now, nil where it is not.
+func (d *nearbyDialog) heard(v model.View) *ipc.NearbyNetwork {
+	for i, n := range v.Nearby.Networks {
+		if n.ID == d.net.ID {
+			return &v.Nearby.Networks[i]
 		}
+	}
+	return nil
+}
+
+// set shows the digits as soon as they are known, for this side's word on them;
+// before that, whether the network can be asked for.
+func (d *nearbyDialog) set(v model.View) {
+	n := d.heard(v)
+	if !d.asked {
+		enable(d.ask, n != nil && v.May)
+		gone := v.Known && n == nil
+		if closed := d.s.say("nearby.gone", "network", d.net.Name); gone || d.problem.Text == closed {
+			say(d.problem, map[bool]string{true: closed}[gone])
+		}
+		return
+	}
+	switch {
+	case n == nil:
+	case n.Digits == nil:
+		d.old = ""
+	case *n.Digits != d.old && *n.Digits != d.shown:
+		d.shown = *n.Digits
+		d.digits.SetText(digits(d.shown))
+		d.digits.Show()
+		d.says.SetText(d.s.say("nearby.compare", "device", d.net.By))
+		d.same.Enable()
+		d.differ.Enable()
+		d.dlg.SetButtons([]fyne.CanvasObject{d.cancel, d.differ, d.same})
 	}
 }
 
 // answer gives this side's word: without it nothing is joined, even where the
 // admin says yes.
 func (d *nearbyDialog) answer(differ bool) {
-	s := d.s
+	s, about := d.s, d.shown
 	d.same.Disable()
 	d.differ.Disable()
 	s.slow(func(ctx context.Context) error {
@@ -190,7 +219,7 @@ func (d *nearbyDialog) answer(differ bool) {
 		return err
 	}, func(err error) {
 		switch {
-		case s.near != d || !d.shown: // it has ended meanwhile
+		case s.near != d || d.shown != about: // it has ended meanwhile, or begun anew
 		case err != nil:
 			d.same.Enable()
 			d.differ.Enable()

@@ -49,6 +49,7 @@ type Shell struct {
 	current string
 	body    *fyne.Container
 	join    *joinDialog // open, or nil
+	next    string      // a link to show after it
 	near    *nearbyDialog
 	modals  []*modal // open, the last on top
 	keys    []binding
