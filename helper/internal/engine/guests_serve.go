@@ -302,15 +302,29 @@ func (n *network) serveHello(on *live, id key.Public, g *visit.Guest, req visit.
 
 // greet takes one request of a guest.
 func (n *network) greet(id key.Public, h *visit.Guest, at *guestID, req visit.Request) (visit.Answer, error) {
+	var foreign error
 	for _, c := range req.Cancels {
-		if err := n.cancel(c); err != nil {
-			return visit.Answer{}, ipc.Errorf(ipc.CodePassInvalid, "a cancel is not of who has accepted the share")
+		if n.cancel(c) != nil {
+			foreign = ipc.Errorf(ipc.CodePassInvalid, "a cancel is not of who has accepted the share")
 		}
 	}
-	if len(req.Pass) == 0 {
-		if n.visitors[*at] == nil {
+	raw := req.Pass
+	if len(raw) == 0 {
+		g := n.visitors[*at]
+		if g == nil {
 			return visit.Answer{}, ipc.Errorf(ipc.CodePassInvalid, "a guest begins with its pass")
 		}
+		raw = g.Raw
+	}
+	if foreign != nil {
+		// What there is to say of the share says why: it was taken back, or who has
+		// accepted it is not known here yet.
+		if _, _, err := n.judge().Pass(raw, id); err != nil {
+			return visit.Answer{}, err
+		}
+		return visit.Answer{}, foreign
+	}
+	if len(req.Pass) == 0 {
 		return visit.Answer{}, nil
 	}
 	g, s, err := n.takePass(req.Pass, id)
