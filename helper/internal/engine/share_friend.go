@@ -193,19 +193,32 @@ func (on *live) linked() map[key.Public]bool {
 }
 
 // receivedNamed finds a friend's share: by its ID's beginning, a device's name or
-// the network's.
+// the network's; where a network is named, through that one of ours, or in that one
+// of a friend's.
 func (e *Engine) receivedNamed(req ipc.ShareIDRequest) (*network, ipc.Share, error) {
 	type hit struct {
 		n *network
 		s ipc.Share
 	}
 	var found []hit
+	var own *network
+	var unknown error
+	if req.Network != "" {
+		own, unknown = e.named(req.Network)
+	}
 	for _, n := range e.nets {
 		for _, s := range n.received() {
+			if own != nil && n != own || own == nil && req.Network != "" && s.Network != req.Network {
+				continue
+			}
+			unknown = nil
 			if meansShare(req.Share, s.ID, s.Name, s.FQDN, s.Network) {
 				found = append(found, hit{n, s})
 			}
 		}
+	}
+	if unknown != nil {
+		return nil, ipc.Share{}, unknown
 	}
 	switch len(found) {
 	case 0:
