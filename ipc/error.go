@@ -46,7 +46,7 @@ const (
 	CodePassInvalid  Code = "pass-invalid" // the owner's side does not take this device for the friend's
 	CodePassExpired  Code = "pass-expired" // not renewed in time
 	CodeClock        Code = "clock"        // what the other side has made is from the future: a clock is wrong
-	CodePolicy       Code = "policy"       // a policy was refused: its faults say why
+	CodePolicy       Code = "policy"       // a policy was refused: its faults say why. Of a share: it lets nothing through
 	CodeLocksOut     Code = "locks-out"    // the policy in force would then lock every admin out
 	CodeGuestDenied  Code = "guest-denied" // this device has been put out, by either side
 

@@ -25,7 +25,8 @@ type Share struct {
 	MaxGuests int            `json:"max_guests"`
 	LastUsed  *time.Time     `json:"last_used"`
 	Refused   []Refusal      `json:"refused"` // of one given: who was not let in lately, the latest first
-	// Why is why one received does not work now; its args: network, the own one.
+	// Why is why it does not work now; its args: network, the own one. Of one given
+	// CodePolicy alone: the policy lets nothing of it through.
 	Why     *Code             `json:"why"`
 	WhyArgs map[string]string `json:"why_args,omitempty"`
 }

@@ -28,6 +28,7 @@ func shares() []ipc.Share {
 	confirm.LastUsed, confirm.Expires, confirm.Ports, confirm.Both, confirm.Exit = nil, nil, []string{"all"}, true, true
 	pending := given
 	pending.ID, pending.State, pending.Label, pending.Guests, pending.Refused, pending.AcceptBy = "11111111", ipc.SharePending, "", nil, nil, &by
+	pending.Why, pending.WhyArgs = new(ipc.CodePolicy), map[string]string{"network": "home"}
 	in := given
 	in.ID, in.Direction, in.Network, in.FQDN, in.Guests, in.Refused = "22222222", "in", "home-2", "nas.home-2.internal", nil, nil
 	in.Devices = []ipc.SharedDevice{{Name: "nas", FQDN: "nas.home-2.internal", IPv6: &addr, IPv4: new(netip.MustParseAddr("100.80.3.4")), Path: ipc.PathRelayed, Exit: true}}

@@ -63,6 +63,9 @@ func (c *shareCreateCmd) Run(a *app) error {
 	fmt.Fprintln(a.out, clean(ans.Link))
 	a.note("One friend can accept this link until %s, and %s. Treat it like a password.",
 		a.clockOr(ans.Share.AcceptBy, "its end"), offers(ans.Share))
+	if ans.Share.Why != nil {
+		a.note("But it does not work now: %s.", clean(shareWhy(ans.Share)))
+	}
 	return nil
 }
 
@@ -201,10 +204,20 @@ var shareWhys = map[ipc.Code]string{
 	ipc.CodeBusy:         "the friend's device is busy",
 	ipc.CodeUpgrade:      "the friend's side has a later version of Kith",
 	ipc.CodeInternal:     "its addresses could not be set here; kith diag and the helper's log say more",
+	ipc.CodePolicy:       "the owner's policy lets nothing of it through",
+}
+
+// givenWhys is why a share of one's own does not work.
+var givenWhys = map[ipc.Code]string{
+	ipc.CodePolicy: "the policy of {network} lets nothing of it through (kith policy show)",
 }
 
 func shareWhy(s ipc.Share) string {
-	text, ok := shareWhys[*s.Why]
+	whys := shareWhys
+	if s.Direction == "out" {
+		whys = givenWhys
+	}
+	text, ok := whys[*s.Why]
 	if !ok {
 		return "it does not work now (" + string(*s.Why) + ")"
 	}

@@ -105,12 +105,15 @@ func ShareWords(c *text.Catalogue, s Share) string {
 	return c.Say(text.Msg{Key: text.Key("share.state." + string(state)), Fallback: string(state)})
 }
 
-// ShareWhy says why a friend's share does not work, "" where it does.
+// ShareWhy says why a share does not work, "" where it does.
 func ShareWhy(c *text.Catalogue, s Share) string {
 	if s.Why == nil {
 		return ""
 	}
 	key := text.Key("share.why." + string(*s.Why))
+	if s.Direction == "out" {
+		key = text.Key("share.why.own." + string(*s.Why))
+	}
 	if c.Has(key) {
 		return c.Say(text.Msg{Key: key, Args: s.WhyArgs})
 	}

@@ -141,6 +141,8 @@ var pages = map[Key]Entry{
 	"share.why.not-shared":        {Text: "What was shared has left your friend's network.", About: "why a received share does not work"},
 	"share.why.timeout":           {Text: "None of your friend's devices has answered for a week. It works again once one does.", About: "why a received share does not work"},
 	"share.why.internal":          {Text: "Its addresses could not be set on this device. Diagnostics says more.", About: "why a received share does not work"},
+	"share.why.policy":            {Text: "The rules of the owner's network let nothing of it through. Only the owner can change them.", About: "why a received share does not work"},
+	"share.why.own.policy":        {Text: "The rules of {network} let nothing of it through. Settings, Rules shows and changes them.", About: "why a share of one's own does not work"},
 	"share.revoke.text":           {Text: "The friend's devices lose access to {device} at once.", About: "dialog"},
 	"share.remove":                {Text: "Give up…", About: "button on a received share"},
 	"share.label":                 {Text: "Your name there", About: "field: what the owner sees"},

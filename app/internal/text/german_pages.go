@@ -124,6 +124,8 @@ var dePages = map[Key]Entry{
 	"share.why.not-shared":        {Text: "Was freigegeben war, hat das Netzwerk deines Freundes verlassen."},
 	"share.why.timeout":           {Text: "Kein Gerät deines Freundes hat seit einer Woche geantwortet. Sobald eines antwortet, geht sie wieder."},
 	"share.why.internal":          {Text: "Ihre Adressen ließen sich auf diesem Gerät nicht setzen. Die Diagnose sagt mehr."},
+	"share.why.policy":            {Text: "Die Regeln im Netzwerk des Inhabers lassen nichts davon durch. Nur er kann sie ändern."},
+	"share.why.own.policy":        {Text: "Die Regeln von {network} lassen nichts davon durch. Einstellungen, Regeln zeigt und ändert sie."},
 	"share.revoke.text":           {Text: "Die Geräte des Freundes verlieren sofort den Zugang zu {device}."},
 	"share.remove":                {Text: "Aufgeben…"},
 	"share.label":                 {Text: "Mein Name dort"},

@@ -194,6 +194,10 @@ func TestSharing(t *testing.T) {
 	b.take(st)
 	b.Open("sharing")
 	b.see("home is disconnected.")
+	st.Networks[0].Shares[0].Why, st.Networks[0].Shares[0].WhyArgs = ptr(ipc.CodePolicy), map[string]string{"network": "home"}
+	st.Networks[0].Shares[2].Why = ptr(ipc.CodePolicy)
+	b.take(st)
+	b.see("The rules of home let nothing of it through.", "The rules of the owner's network let nothing of it through.")
 }
 
 func TestAcceptAShare(t *testing.T) {

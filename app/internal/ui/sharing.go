@@ -143,6 +143,7 @@ func (p *sharing) given(body *fyne.Container, sh model.Share) {
 	if sh.Label != "" {
 		body.Add(para(s.say("share.with", "label", sh.Label)))
 	}
+	p.whyNot(body, sh)
 	for _, g := range sh.Guests {
 		state := s.say("word.offline")
 		if g.Online {
@@ -207,11 +208,7 @@ func (p *sharing) received(body *fyne.Container, sh model.Share) {
 	if sh.Label != "" {
 		body.Add(para(s.say("share.from", "label", sh.Label, "network", sh.Network)))
 	}
-	if sh.Why != nil {
-		why := danger()
-		say(why, model.ShareWhy(c, sh))
-		body.Add(why)
-	}
+	p.whyNot(body, sh)
 	for _, d := range sh.Devices {
 		dot, state := dotIcon(model.DotOffline), s.say("word.offline")
 		if d.Online {
@@ -239,6 +236,16 @@ func (p *sharing) received(body *fyne.Container, sh model.Share) {
 	})
 	enable(giveUp, s.view.May)
 	body.Add(container.NewHBox(giveUp))
+}
+
+// whyNot says why a share does not work now.
+func (p *sharing) whyNot(body *fyne.Container, sh model.Share) {
+	if sh.Why == nil {
+		return
+	}
+	why := danger()
+	say(why, model.ShareWhy(p.s.env.Text, sh))
+	body.Add(why)
 }
 
 // approve opens a share once the words are the same.

@@ -332,7 +332,10 @@ func (s *stay) take(from key.Public, sid guest.SID, a visit.Answer) {
 	delete(s.refused, sid)
 	s.back(from)
 	s.greeted[sid] = time.Now()
-	fresh := false
+	fresh := a.Closed != nil && s.barred[sid] != *a.Closed
+	if fresh {
+		s.barred[sid] = *a.Closed
+	}
 	for _, k := range a.Contacts {
 		if concerns(s.views[sid], k.Key) && !slices.Equal(s.heard[k.Key], k.Addrs) {
 			s.heard[k.Key] = k.Addrs

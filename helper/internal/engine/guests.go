@@ -163,7 +163,7 @@ func (n *network) showChanges() {
 // looks is what a guest is shown of a share, to tell whether it has changed.
 func (n *network) looks(s *guest.State) string {
 	v := n.book.View()
-	out := fmt.Sprint(s.Ports, s.Both, s.Exit, s.Expires, s.Sponsor)
+	out := fmt.Sprint(s.Ports, s.Both, s.Exit, s.Expires, s.Sponsor, n.closedByPolicy(s))
 	for _, m := range v.Members {
 		if n.servesAny(m) || n.carriesAny(m) != nil {
 			out += m.Key.Short()

@@ -130,7 +130,7 @@ func (n *network) checkDoor(k key.Public) error {
 
 // showShare is what a friend's device learns of a share.
 func (n *network) showShare(s *guest.State) visit.Answer {
-	a := visit.Answer{Contacts: n.contacts(s)}
+	a := visit.Answer{Contacts: n.contacts(s), Closed: new(n.closedByPolicy(s))}
 	if proof, err := n.prove(s); err == nil {
 		a.Proof = proof
 	}
@@ -195,6 +195,29 @@ func (n *network) exitsFor(s *guest.State) func(*roster.Member) bool {
 		return func(*roster.Member) bool { return false }
 	}
 	return n.exitsAny
+}
+
+// closedByPolicy tells whether the policy lets nothing of what a share offers through,
+// on none of its devices.
+func (n *network) closedByPolicy(s *guest.State) bool {
+	p, id := n.policyInForce(), s.SID.String()
+	targets := s.Targets(n.book.View())
+	if len(targets) == 0 || s.Exit && p.GuestInternet(id) {
+		return false
+	}
+	offered := sharePorts(s.Ports)
+	addrs := []netip.Addr{roster.Prefix6(n.id).Addr()} // who comes yet has one that a rule for all of the network is about
+	for g := range n.visitors {
+		if g.sid == s.SID {
+			addrs = append(addrs, guest.Addr(n.id, g.key))
+		}
+	}
+	for _, m := range targets {
+		if !p.GuestPorts(id, addrs, deviceOf(m)).Both(offered).Empty() {
+			return false
+		}
+	}
+	return true
 }
 
 // has4 tells whether a member's IPv4 address is in use, as far as it has said.

@@ -311,6 +311,8 @@ func (n *network) whyNotVisiting(w *store.Visit, q *store.VisitShare, v *guest.V
 		return ipc.Errorf(ipc.CodeNotShared, "what was shared has left the owner's network")
 	case !v.Trusted(time.Now()):
 		return ipc.Errorf(ipc.CodeTimeout, "no device of the owner's has answered for a week")
+	case s.barred[q.Share]:
+		return ipc.Errorf(ipc.CodePolicy, "the owner's policy lets nothing of it through")
 	}
 	return s.routeErr
 }

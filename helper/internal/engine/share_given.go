@@ -80,6 +80,9 @@ func (n *network) given(s *guest.State) ipc.Share {
 		}
 		out.Devices = append(out.Devices, d)
 	}
+	if s.Over(now) == nil && out.State != ipc.ShareExpired && n.closedByPolicy(s) {
+		out.Why, out.WhyArgs = new(ipc.CodePolicy), map[string]string{"network": n.alias}
+	}
 	n.fillGuests(&out, s.SID)
 	out.Refused = n.refusedBy(s.SID)
 	return out

@@ -37,6 +37,7 @@ type stay struct {
 	doors    map[guest.SID]*door
 	heard    map[key.Public][]netip.AddrPort // where they are, as the friend's side says
 	refused  map[guest.SID]error             // why a share does not work now
+	barred   map[guest.SID]bool              // the owner's policy lets nothing of it through
 	greeted  map[guest.SID]time.Time         // when a shared device last answered
 	gone     map[key.Public]bool             // who has said that it stops
 	timer    *time.Timer
@@ -167,7 +168,7 @@ func (n *network) startStay(w *store.Visit) (_ *stay, err error) {
 		endpoint: endpoint{e: e, log: e.log.With("guest of", w.Alias)},
 		n:        n, id: w.Network, self: w.Guest.Public(), addr: guest.Addr(w.Network, w.Guest.Public()), alias: w.Alias,
 		four: fours{}, known: map[key.Public]bool{}, callers: map[key.Public]*caller{}, doors: map[guest.SID]*door{},
-		heard: map[key.Public][]netip.AddrPort{}, refused: map[guest.SID]error{}, greeted: map[guest.SID]time.Time{}, gone: map[key.Public]bool{},
+		heard: map[key.Public][]netip.AddrPort{}, refused: map[guest.SID]error{}, barred: map[guest.SID]bool{}, greeted: map[guest.SID]time.Time{}, gone: map[key.Public]bool{},
 	}
 	defer func() {
 		if err != nil {

@@ -179,6 +179,13 @@ func (p *Policy) Internet(d Device) bool { return p.reachesOut(d.subject()) }
 // GuestInternet is Internet for those who come by a share.
 func (p *Policy) GuestInternet(share string) bool { return p.reachesOut(subject{share: share}) }
 
+// GuestPorts is what the policy lets those who come by a share open on a device, with
+// the addresses that one of them may have.
+func (p *Policy) GuestPorts(share string, addrs []netip.Addr, d Device) Ports {
+	from, to := subject{share: share, addrs: addrs}, d.subject()
+	return p.opens(&from, &to)
+}
+
 func (p *Policy) reachesOut(u subject) bool {
 	out := outside(anyPublic)
 	return !p.opens(&u, &out).Empty()

@@ -34,6 +34,7 @@ type Answer struct {
 	Proof    []byte    `cbor:"4,keyasint,omitempty"` // the view
 	Contacts []Contact `cbor:"5,keyasint,omitempty"`
 	Gone     bool      `cbor:"6,keyasint,omitempty"` // the owner's device stops for now
+	Closed   *bool     `cbor:"7,keyasint,omitempty"` // the owner's policy lets nothing of the share through; nil: not said
 }
 
 // Contact is where a device may be found.
