@@ -60,9 +60,17 @@ func (h *helper) pages(s *server.Server) {
 		return ipc.ExitAnswer{}, nil
 	})
 	server.Handle(s, ipc.VerbShareCreate, func(_ context.Context, _ server.Caller, r ipc.ShareRequest) (ipc.ShareAnswer, error) {
-		h.called(fmt.Sprint("share ", r.Devices, r.Ports))
-		sh := ipc.Share{ID: "s1", Name: r.Devices[0], Network: "home", Direction: "out", State: ipc.SharePending, Ports: r.Ports,
-			Devices: []ipc.SharedDevice{{Name: r.Devices[0]}}, AcceptBy: ptr(time.Now().Add(24 * time.Hour))}
+		name := ""
+		h.net(func(n *ipc.Network) {
+			for _, p := range n.Peers {
+				if p.Key == r.Devices[0] {
+					name = p.Name
+				}
+			}
+		})
+		h.called(fmt.Sprint("share ", name, " ", r.Ports))
+		sh := ipc.Share{ID: "s1", Name: name, Network: "home", Direction: "out", State: ipc.SharePending, Ports: r.Ports,
+			Devices: []ipc.SharedDevice{{Name: name}}, AcceptBy: ptr(time.Now().Add(24 * time.Hour))}
 		h.net(func(n *ipc.Network) { n.Shares = []ipc.Share{sh} })
 		return ipc.ShareAnswer{Link: shareLink, Share: sh}, nil
 	})

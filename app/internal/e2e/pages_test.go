@@ -96,7 +96,7 @@ func TestShares(t *testing.T) {
 	b.click("Copy")
 	b.until("the link on the clipboard", func() bool { return b.clipboard() == shareLink })
 	b.click("Close")
-	if !h.wasCalled("share [nas] [445/tcp]") {
+	if !h.wasCalled("share nas [445/tcp]") {
 		t.Errorf("calls %v", h.calls)
 	}
 	h.net(func(n *ipc.Network) {

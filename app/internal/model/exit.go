@@ -47,6 +47,9 @@ func (n ExitNode) Target() string {
 // Usable tells whether a node can be chosen now.
 func (n ExitNode) Usable() bool { return n.Device.Dot == DotOnline }
 
+// In tells whether a device is the exit node in use.
+func (e Exit) In(d Device) bool { return e.Using != "" && d.Net == e.Net && exitName(d) == e.Using }
+
 // exits gathers the exit nodes of all networks.
 func exits(st ipc.Status, devices []Device) Exit {
 	e := Exit{State: ipc.ExitOff}
@@ -70,7 +73,7 @@ func exits(st ipc.Status, devices []Device) Exit {
 		}
 	}
 	for _, d := range devices {
-		using := d.Net == e.Net && exitName(d) == e.Using
+		using := e.In(d)
 		if d.Peer.Exit || using {
 			_, used := recent[d.Net+"/"+exitName(d)]
 			e.Nodes = append(e.Nodes, ExitNode{Device: d, Using: using, Recent: used})

@@ -20,6 +20,9 @@ func (s *Shell) askRename(dev model.Device) {
 	dlg := s.modal(s.say("rename.title", "device", brief(dev.Peer.Name)), entry)
 	var ok *Button
 	do := func() {
+		if ok.Disabled() {
+			return
+		}
 		ok.Disable()
 		var got ipc.DeviceAnswer
 		s.slow(func(ctx context.Context) (err error) {

@@ -44,6 +44,9 @@ func (s *Shell) askRole(dev model.Device) {
 	dlg := s.modal(s.say("roles.title", "device", brief(dev.Peer.Name)), content)
 	var ok *Button
 	do := func() {
+		if ok.Disabled() {
+			return
+		}
 		ok.Disable()
 		var got ipc.RoleAnswer
 		role, phrase, add, remove := f.role(), strings.Join(strings.Fields(strings.ToLower(f.phrase.Text)), " "), minus(f.tagList(), dev.Peer.Tags), minus(dev.Peer.Tags, f.tagList())

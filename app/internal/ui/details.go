@@ -96,7 +96,7 @@ func (d *details) set(dev model.Device) {
 	show(d.line.raster, len(d.line.at) > 1)
 	d.pinger.set(dev)
 	d.fillGrid(d.lines(dev))
-	using := v.Exit.Net == dev.Net && v.Exit.Using == dev.Peer.Name && v.Exit.Using != ""
+	using := v.Exit.In(dev)
 	d.exit.SetText(d.s.say("button.useexit"))
 	if using {
 		d.exit.SetText(d.s.say("action.exitoff"))
@@ -117,8 +117,7 @@ func (d *details) set(dev model.Device) {
 }
 
 func (d *details) toggleExit() {
-	v := d.s.view
-	if v.Exit.Net == d.dev.Net && v.Exit.Using == d.dev.Peer.Name {
+	if d.s.view.Exit.In(d.dev) {
 		d.s.exitOff(d.dev.Net)
 		return
 	}

@@ -274,8 +274,10 @@ func (d *devices) searchKey(k fyne.KeyName) bool {
 	return true
 }
 
-// chosen is the selected device, else the first match of a search.
+// chosen is the selected device, else the first match of a search, as they are
+// now: another page may have been in front while they changed.
 func (d *devices) chosen() (model.Device, bool) {
+	d.apply()
 	if i := d.index(); i >= 0 {
 		return d.rows[i], true
 	}

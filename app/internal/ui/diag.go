@@ -26,7 +26,7 @@ type diagnostics struct {
 	again    *Button
 	report   *Button
 	last     *ipc.Diag
-	drawn    []model.Problem
+	drawn    []any
 	seen     [3]any // what the checks last ran for
 	dirty    bool   // check again after the check under way
 	running  bool
@@ -39,7 +39,6 @@ func newDiagnostics(s *Shell) *diagnostics {
 	d.box = container.NewStack(scrolled(container.NewVBox(
 		head(s.say("diag.problems")), d.problems,
 		container.NewHBox(head(s.say("diag.checks")), layout.NewSpacer(), d.report, d.again), d.checks)))
-	d.problems.Add(para(s.say("diag.noproblem")))
 	return d
 }
 
@@ -55,12 +54,17 @@ func (d *diagnostics) set(v model.View) {
 			d.run()
 		}
 	}
-	if reflect.DeepEqual(d.drawn, v.Problems) {
+	var words []string
+	for _, p := range v.Problems {
+		words = append(words, model.Say(d.s.env.Text, p, d.s.env.Now()))
+	}
+	now := []any{v.Known, v.May, v.Problems, words}
+	if reflect.DeepEqual(now, d.drawn) {
 		return
 	}
-	d.drawn = v.Problems
+	d.drawn = now
 	d.problems.RemoveAll()
-	for _, p := range v.Problems {
+	for i, p := range v.Problems {
 		icon := theme.WarningIcon()
 		switch p.Severity {
 		case ipc.SeverityError:
@@ -68,14 +72,20 @@ func (d *diagnostics) set(v model.View) {
 		case ipc.SeverityInfo:
 			icon = theme.InfoIcon()
 		}
-		var act fyne.CanvasObject
-		if p.Action != model.ActNone && p.Action != model.ActDiagnostics {
-			act = container.NewCenter(newButton(model.ActionWord(d.s.env.Text, p.Action), func() { d.s.act(p, p.Action) }))
+		acts := container.NewHBox()
+		for _, a := range []model.Action{p.Action, p.Other} {
+			if a != model.ActNone && a != model.ActDiagnostics && (v.May || !changes[a]) {
+				acts.Add(newButton(model.ActionWord(d.s.env.Text, a), func() { d.s.act(p, a) }))
+			}
 		}
-		d.problems.Add(container.NewBorder(nil, nil, widget.NewIcon(icon), act, para(model.Say(d.s.env.Text, p, d.s.env.Now()))))
+		d.problems.Add(container.NewBorder(nil, nil, widget.NewIcon(icon), container.NewCenter(acts), para(words[i])))
 	}
-	if len(v.Problems) == 0 {
+	switch {
+	case len(v.Problems) > 0:
+	case v.Known:
 		d.problems.Add(para(d.s.say("diag.noproblem")))
+	default:
+		d.problems.Add(para(d.s.say("page.unknown")))
 	}
 }
 
@@ -99,6 +109,9 @@ func (d *diagnostics) run() {
 		d.running = false
 		d.again.Enable()
 		d.checks.RemoveAll()
+		if d.dirty {
+			defer d.run()
+		}
 		if err != nil {
 			d.last = nil
 			d.checks.Add(d.row(ipc.Check{Text: s.say("diag.helper"), Detail: s.say("diag.helper.bad"), Fix: s.words(err)}))
@@ -110,9 +123,6 @@ func (d *diagnostics) run() {
 			if c.Code != ipc.CheckHelper { // said above, in more words
 				d.checks.Add(d.row(c))
 			}
-		}
-		if d.dirty {
-			d.run()
 		}
 	})
 }

@@ -32,6 +32,7 @@ type exits struct {
 	drawn  model.Exit
 	lansOf []any // what lans was drawn of
 	may    bool
+	known  bool
 	quiet  bool // a change of ours, not the person's
 }
 
@@ -71,11 +72,16 @@ func (e *exits) object() fyne.CanvasObject { return e.box }
 func (e *exits) shown() { e.s.win.Canvas().Focus(e.search) }
 
 func (e *exits) set(v model.View) {
-	if reflect.DeepEqual(e.drawn, v.Exit) && e.may == v.May && e.now.Text != "" {
+	if reflect.DeepEqual(e.drawn, v.Exit) && e.may == v.May && e.known == v.Known && e.now.Text != "" {
+		e.list.Refresh() // times go on
 		return
 	}
-	e.drawn, e.may = v.Exit, v.May
-	e.now.SetText(model.ExitWords(e.s.env.Text, v.Exit))
+	e.drawn, e.may, e.known = v.Exit, v.May, v.Known
+	words := e.s.say("page.unknown")
+	if v.Known {
+		words = model.ExitWords(e.s.env.Text, v.Exit)
+	}
+	e.now.SetText(words)
 	e.now.Importance = widget.MediumImportance
 	if v.Exit.State == ipc.ExitBlocked {
 		e.now.Importance = widget.DangerImportance
@@ -136,8 +142,7 @@ func (e *exits) apply() {
 	words := ""
 	switch {
 	case len(e.rows) > 0:
-	case !e.s.view.Known:
-		words = e.s.say("devices.unknown")
+	case !e.s.view.Known: // said above
 	case len(e.s.view.Exit.Nodes) > 0:
 		words = e.s.say("devices.nomatch", "query", e.search.Text)
 	default:
@@ -145,7 +150,7 @@ func (e *exits) apply() {
 	}
 	e.empty.SetText(words)
 	show(e.empty, words != "")
-	show(e.list, words == "")
+	show(e.list, len(e.rows) > 0)
 }
 
 func (e *exits) newRow() fyne.CanvasObject {

@@ -3,6 +3,7 @@ package ui
 import (
 	"context"
 	"reflect"
+	"time"
 
 	"fyne.io/fyne/v2"
 	"fyne.io/fyne/v2/container"
@@ -25,7 +26,11 @@ type networks struct {
 	asks   map[string][]ipc.Device // by network ID
 	asking bool                    // a question is under way
 	dirty  bool                    // ask again after it
+	at     time.Time               // of the last question
 }
+
+// askAgain is how long after a question what devices ask for may be old.
+const askAgain = 5 * time.Second
 
 // networksDrawn is what the page was built from.
 type networksDrawn struct {
@@ -49,7 +54,11 @@ func newNetworks(s *Shell) *networks {
 
 func (n *networks) object() fyne.CanvasObject { return n.box }
 
-func (n *networks) shown() { n.ask() }
+func (n *networks) shown() {
+	if !n.asking {
+		n.ask()
+	}
+}
 
 func (n *networks) set(v model.View) {
 	for _, b := range []*Button{n.joinB, n.makeB} {
@@ -59,7 +68,8 @@ func (n *networks) set(v model.View) {
 			b.Disable()
 		}
 	}
-	if !reflect.DeepEqual(n.drawn.nets, v.Nets) && n.s.current == "networks" {
+	// The helper's state does not tell what devices ask for.
+	if late := n.s.env.Now().Sub(n.at) >= askAgain; late || !reflect.DeepEqual(n.drawn.nets, v.Nets) {
 		n.ask()
 	}
 	n.draw()
@@ -89,7 +99,7 @@ func (n *networks) draw() {
 	if len(v.Nets)+len(v.Joining) == 0 {
 		words := "networks.empty"
 		if !v.Known {
-			words = "devices.unknown"
+			words = "page.unknown"
 		}
 		n.list.Add(para(n.s.say(text.Key(words))))
 	}
@@ -245,7 +255,7 @@ func (n *networks) ask() {
 		}
 		return
 	}
-	n.asking, n.dirty = true, false
+	n.asking, n.dirty, n.at = true, false, n.s.env.Now()
 	found := map[string][]ipc.Device{}
 	n.s.slow(func(ctx context.Context) error {
 		for _, id := range ids {

@@ -130,7 +130,7 @@ func TestShareADevice(t *testing.T) {
 	b.see("Share a device with a friend")
 	b.click("SSH")
 	b.click("Make a link")
-	b.did1("share [nas] [445/tcp 22/tcp] exit false confirm true for 2592000")
+	b.did1("share [" + sample().Networks[0].Peers[0].Key + "] [445/tcp 22/tcp] exit false confirm true for 2592000")
 	b.see("kith://share/xyz", "to be accepted by tomorrow 12:00", "The first who opens this link gets the share.")
 	b.click("Copy")
 	if b.copied != "kith://share/xyz" {
@@ -155,7 +155,7 @@ func TestShareADevice(t *testing.T) {
 	b.fake.calls = nil
 	b.click("Everything")
 	b.click("Make a link")
-	b.did1("share [laptop] [all] exit false confirm true for 2592000")
+	b.did1("share [key-laptop] [all] exit false confirm true for 2592000")
 }
 
 func TestSharing(t *testing.T) {

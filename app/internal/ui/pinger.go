@@ -43,14 +43,13 @@ func (p *pinger) idle() {
 	p.button.SetIcon(theme.MediaPlayIcon())
 }
 
-// set clears what is said of another device.
+// set is about a device, as it is now; what is said of another is cleared.
 func (p *pinger) set(dev model.Device) {
-	if dev.ID() == p.dev {
-		return
+	if dev.ID() != p.dev {
+		p.stop()
+		p.dev = dev.ID()
+		say(p.says, "")
 	}
-	p.stop()
-	p.dev = dev.ID()
-	say(p.says, "")
 	p.button.OnTapped = func() {
 		if p.end != nil {
 			p.stop()
@@ -58,7 +57,7 @@ func (p *pinger) set(dev model.Device) {
 		}
 		p.start(dev)
 	}
-	enable(p.button, dev.Dot != model.DotUnknown && dev.Peer.FQDN != "")
+	enable(p.button, p.end != nil || dev.Dot != model.DotUnknown && dev.Peer.FQDN != "")
 }
 
 func (p *pinger) stop() {

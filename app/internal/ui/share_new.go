@@ -2,6 +2,7 @@ package ui
 
 import (
 	"context"
+	"slices"
 	"strings"
 	"time"
 
@@ -41,12 +42,25 @@ func (s *Shell) shareable() (list []model.Device) {
 // shareSpans are the choices of how long a share lasts; 0 is for ever.
 var shareSpans = []time.Duration{24 * time.Hour, 7 * 24 * time.Hour, 30 * 24 * time.Hour, 0}
 
+// target is a device to be shared, by the name that the dialog gave it.
+type target struct {
+	name string
+	dev  model.Device
+}
+
+func (s *Shell) targets() (list []target) {
+	for _, d := range s.shareable() {
+		list = append(list, target{shareName(s, d), d})
+	}
+	return list
+}
+
 // shareForm is the dialog that makes a share.
 type shareForm struct {
 	s       *Shell
 	dlg     *modal
 	body    *fyne.Container
-	list    []model.Device
+	list    []target
 	device  *pick
 	ports   []*Check
 	other   *keyEntry
@@ -62,11 +76,11 @@ type shareForm struct {
 // showShare offers a device to a friend; the zero Device leaves the choice to
 // the dialog.
 func (s *Shell) showShare(dev model.Device) {
-	f := &shareForm{s: s, list: s.shareable(), problem: danger()}
+	f := &shareForm{s: s, list: s.targets(), problem: danger()}
 	var names []string
 	for i, d := range f.list {
 		if i < 200 { // beyond that a name is typed
-			names = append(names, shareName(s, d))
+			names = append(names, d.name)
 		}
 	}
 	f.device = newPick(names)
@@ -111,6 +125,11 @@ func (s *Shell) showShare(dev model.Device) {
 	f.dlg.show(f.device)
 }
 
+// canShare tells whether a device is still there to be shared.
+func (s *Shell) canShare(d model.Device) bool {
+	return slices.ContainsFunc(s.shareable(), func(o model.Device) bool { return o.Net == d.Net && o.Peer.Key == d.Peer.Key })
+}
+
 func shareName(s *Shell, d model.Device) string {
 	if len(s.view.Nets) > 1 {
 		return d.Peer.Name + "." + d.NetName
@@ -135,9 +154,9 @@ func (f *shareForm) portsChanged() {
 func (f *shareForm) request() (req ipc.ShareRequest, words string) {
 	want := strings.TrimSpace(f.device.Text)
 	req = ipc.ShareRequest{Exit: f.exit.Checked, Both: f.both.Checked, Confirm: f.confirm.Checked, Expires: ipc.Seconds(shareSpans[f.span.SelectedIndex()] / time.Second)}
-	for _, d := range f.list {
-		if want == shareName(f.s, d) || want == d.Peer.FQDN {
-			req.Network, req.Devices = d.Net, []string{d.Peer.Name}
+	for _, d := range append(f.s.targets(), f.list...) { // a name means what it meant when the dialog came
+		if (want == d.name || want == d.dev.Peer.FQDN) && f.s.canShare(d.dev) {
+			req.Network, req.Devices = d.dev.Net, []string{d.dev.Peer.Key}
 		}
 	}
 	if req.Devices == nil {

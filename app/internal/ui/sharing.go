@@ -3,6 +3,7 @@ package ui
 import (
 	"context"
 	"reflect"
+	"slices"
 	"strings"
 
 	"fyne.io/fyne/v2"
@@ -23,6 +24,7 @@ type sharing struct {
 	share  *Button
 	accept *Button
 	drawn  []model.Share
+	times  []string // what was said of times
 	may    bool
 	known  bool
 	any    bool
@@ -56,10 +58,11 @@ func (p *sharing) offer() {
 
 func (p *sharing) set(v model.View) {
 	any := len(p.s.shareable()) > 0
-	if p.any == any && p.may == v.May && p.known == v.Known && reflect.DeepEqual(p.drawn, v.Shares) && len(p.list.Objects) > 0 {
+	times := p.said(v.Shares)
+	if p.any == any && p.may == v.May && p.known == v.Known && reflect.DeepEqual(p.drawn, v.Shares) && slices.Equal(p.times, times) && len(p.list.Objects) > 0 {
 		return
 	}
-	p.any, p.may, p.known, p.drawn = any, v.May, v.Known, v.Shares
+	p.any, p.may, p.known, p.drawn, p.times = any, v.May, v.Known, v.Shares, times
 	if p.asked && v.Known {
 		defer p.offer()
 	}
@@ -89,27 +92,25 @@ func (p *sharing) set(v model.View) {
 	}
 }
 
-func (p *sharing) empty(key string) string {
-	switch {
-	case !p.s.view.Known:
-		return p.s.say("devices.unknown")
-	case key == "share.mine.none":
-		return p.s.say("share.mine.none")
+// said is what the cards say of times, which go on.
+func (p *sharing) said(list []model.Share) (words []string) {
+	for _, sh := range list {
+		words = append(words, p.facts(sh))
+		for _, g := range sh.Guests {
+			words = append(words, p.guestWords(g))
+		}
+		for i, r := range sh.Refused {
+			if i < refusalsShown {
+				words = append(words, model.RefusalWords(p.s.env.Text, r, p.s.env.Now()))
+			}
+		}
 	}
-	return p.s.say("share.theirs.none")
+	return words
 }
 
-// card is one share.
-func (p *sharing) card(sh model.Share) fyne.CanvasObject {
+// facts are a share's second line.
+func (p *sharing) facts(sh model.Share) string {
 	s, c := p.s, p.s.env.Text
-	var names []string
-	for _, d := range sh.Devices {
-		names = append(names, d.Name)
-	}
-	title := strings.Join(names, ", ")
-	if title == "" {
-		title = sh.Name
-	}
 	facts := []string{model.ShareWords(c, sh), model.PortWords(c, sh.Ports)}
 	if sh.Exit {
 		facts = append(facts, s.say("share.exit"))
@@ -125,7 +126,41 @@ func (p *sharing) card(sh model.Share) fyne.CanvasObject {
 	if sh.LastUsed != nil {
 		facts = append(facts, s.say("share.used", "ago", c.Ago(s.env.Now().Sub(*sh.LastUsed))))
 	}
-	body := container.NewVBox(bold(title), faint(strings.Join(facts, " · ")))
+	return strings.Join(facts, " · ")
+}
+
+// guestWords says whether a friend's device is there.
+func (p *sharing) guestWords(g ipc.Guest) string {
+	switch s := p.s; {
+	case g.Online:
+		return s.say("word.online")
+	case g.LastSeen != nil:
+		return s.say("row.seen", "ago", s.env.Text.Ago(s.env.Now().Sub(*g.LastSeen)))
+	}
+	return p.s.say("word.offline")
+}
+
+func (p *sharing) empty(key string) string {
+	switch {
+	case !p.s.view.Known:
+		return p.s.say("page.unknown")
+	case key == "share.mine.none":
+		return p.s.say("share.mine.none")
+	}
+	return p.s.say("share.theirs.none")
+}
+
+// card is one share.
+func (p *sharing) card(sh model.Share) fyne.CanvasObject {
+	var names []string
+	for _, d := range sh.Devices {
+		names = append(names, d.Name)
+	}
+	title := strings.Join(names, ", ")
+	if title == "" {
+		title = sh.Name
+	}
+	body := container.NewVBox(bold(title), faint(p.facts(sh)))
 	if sh.Direction == "out" {
 		p.given(body, sh)
 	} else {
@@ -145,12 +180,6 @@ func (p *sharing) given(body *fyne.Container, sh model.Share) {
 	}
 	p.whyNot(body, sh)
 	for _, g := range sh.Guests {
-		state := s.say("word.offline")
-		if g.Online {
-			state = s.say("word.online")
-		} else if g.LastSeen != nil {
-			state = s.say("row.seen", "ago", s.env.Text.Ago(s.env.Now().Sub(*g.LastSeen)))
-		}
 		off := newButton(s.say("share.guest.remove"), func() { p.takeOff(sh, g) })
 		off.Importance = widget.LowImportance
 		enable(off, s.view.May)
@@ -159,7 +188,7 @@ func (p *sharing) given(body *fyne.Container, sh model.Share) {
 		if sh.Over() || g.IPv6 == nil {
 			end = layout.NewSpacer()
 		}
-		body.Add(container.New(cols, bold(g.Label), cellText(state), end))
+		body.Add(container.New(cols, bold(g.Label), cellText(p.guestWords(g)), end))
 	}
 	for i, r := range sh.Refused {
 		if i < refusalsShown {

@@ -150,6 +150,7 @@ func (s *Shell) Open(name string) {
 		return
 	}
 	s.current = name
+	s.pages["sharing"].(*sharing).asked = false
 	for n, b := range s.nav {
 		b.Importance = widget.LowImportance
 		if n == name {
