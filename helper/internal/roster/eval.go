@@ -11,6 +11,7 @@ type eval struct {
 	ended  []bool // of live grants and the genesis: cut or self-cut
 	self   []bool // self-cuts: in effect even if another one does not keep them
 	wanted []bool
+	void   []bool // not to count, whatever keeps them; nil for none
 
 	cuts     map[int32][]int32      // by grant: what cuts it
 	selfCuts map[int32][]int32      // by grant
@@ -23,11 +24,14 @@ type eval struct {
 	clock  uint64             // the highest live one
 }
 
-func evaluate(nodes []node) *eval {
+func evaluate(nodes []node) *eval { return evaluateWithout(nodes, nil) }
+
+func evaluateWithout(nodes []node, void []bool) *eval {
 	n := len(nodes)
 	flags := make([]bool, 4*n)
 	e := &eval{
 		tree: newTree(nodes),
+		void: void,
 		live: flags[:n:n], ended: flags[n : 2*n : 2*n], self: flags[2*n : 3*n : 3*n], wanted: flags[3*n:],
 		cuts: map[int32][]int32{}, selfCuts: map[int32][]int32{},
 		ofKey: map[key.Public][]int32{}, ofRecord: map[int32][]int32{},
@@ -82,7 +86,7 @@ func (e *eval) judgeGrant(g int32, records, keyCuts []int32, kept *tally) {
 	subject := e.nodes[g].subject()
 	var selfCuts []int32
 	for _, i := range records {
-		if !kept.all(i) || !keptByID.all(i) {
+		if e.void != nil && e.void[i] || !kept.all(i) || !keptByID.all(i) {
 			continue
 		}
 		e.live[i] = true

@@ -83,11 +83,7 @@ type Recovery struct {
 
 // PlanRecover works out a recovery by the root key, whose author this is.
 func (a *Author) PlanRecover(q Recovery) (*Removal, error) {
-	var first key.Public
-	if len(q.Remove) > 0 {
-		first = q.Remove[0]
-	}
-	return a.plan(first, func(a *Author) ([]*Record, error) { return a.recover(q) })
+	return a.plan(q.Remove, q.Since, func(a *Author) ([]*Record, error) { return a.recover(q) })
 }
 
 // Recover grants a new owner by the root key, then cuts the old ones by rule 18.
@@ -113,7 +109,7 @@ func (a *Author) recover(q Recovery) (recs []*Record, err error) {
 		return nil, fmt.Errorf("recover: %w", err)
 	}
 	for _, k := range q.Remove {
-		cut, err := a.remove(k, RemoveOptions{Since: q.Since})
+		cut, err := a.remove(k, RemoveOptions{Since: q.Since, Readmit: !q.Since.IsZero(), with: q.Remove})
 		if err != nil {
 			return nil, fmt.Errorf("recover: %w", err)
 		}

@@ -6,6 +6,7 @@ import (
 	"net/netip"
 	"slices"
 	"strings"
+	"time"
 
 	"kith.internal/helper/internal/key"
 )
@@ -98,6 +99,33 @@ func (v *View) RemovedBy(k key.Public) *Record {
 		}
 	}
 	return nil
+}
+
+// Former names the devices that any admission held is of and that are no members,
+// each as its newest one does.
+func (v *View) Former() map[key.Public]string {
+	last := map[key.Public]*Record{}
+	for i := range v.eval.nodes {
+		if b, ok := v.eval.nodes[i].rec.Body.(*Admit); ok && v.byKey[b.Device] == nil {
+			last[b.Device] = newer(last[b.Device], v.eval.nodes[i].rec)
+		}
+	}
+	names := make(map[key.Public]string, len(last))
+	for k, r := range last {
+		names[k] = r.Body.(*Admit).Name
+	}
+	return names
+}
+
+// HeldSince is when the first of the records arrived here: of what was before, a
+// device that came later cannot tell when it was written. Zero for none.
+func (v *View) HeldSince() (at time.Time) {
+	for i := range v.eval.nodes {
+		if n := v.eval.nodes[i].at; at.IsZero() || !n.IsZero() && n.Before(at) {
+			at = n
+		}
+	}
+	return at
 }
 
 // NameOf names a key for people: the member's name, "root", or its first digits.

@@ -283,10 +283,11 @@ func TestFullUndo(t *testing.T) {
 		c.admit(thief, "k0")
 		c.put(thief, DevKey(who("k0"), FieldName), "honest")
 		stays := c.records(func(r *Record) bool { return r.Type != TypeGenesis })
-		keep := c.set.View().eval.standing(c.set.View().eval.grantsTo(who(thief), 0), nil)
+		keep := c.set.View().eval.standing(c.set.View().eval.grantsTo(who(thief), 0))
 		cut := revocation(thief)
 		cut.Keep = c.set.View().eval.idsOf(keep.heads, keep.leaves)
 
+		at := Time(c.tick)
 		stolen := map[key.Public]bool{who(thief): true}
 		for range 40 {
 			c.theft(stolen)
@@ -297,6 +298,11 @@ func TestFullUndo(t *testing.T) {
 			if by != thief {
 				stays = append(stays, c.admit(by, fmt.Sprint("h", i)), c.put(by, KeyPolicy, fmt.Sprint(i)))
 			}
+		}
+		e := c.set.View().eval.before(at, []key.Public{who(thief)})
+		keep = e.standing(e.grantsTo(who(thief), 0))
+		if d := cmp.Diff(cut.Keep, e.idsOf(keep.heads, keep.leaves)); d != "" {
+			t.Fatalf("seed %d: what is to be kept, found before the theft and after:\n%s", seed, d)
 		}
 		stays = append(stays, c.write(senior, nil, 0, cut))
 		without := c.replica()
@@ -333,7 +339,7 @@ func (c *chaos) theft(stolen map[key.Public]bool) {
 	if err != nil {
 		c.t.Fatal(err)
 	}
-	if v, _ := c.set.AddRecord(r, AddOptions{Verified: true}); v == Accepted {
+	if v, _ := c.set.AddRecord(r, AddOptions{Verified: true, At: Time(1 << 40)}); v == Accepted {
 		if g, ok := body.(*Grant); ok && !slices.Contains([]key.Public{who("alice"), who("bob"), who("carol"), who("dave"), who("erin")}, g.Subject) {
 			stolen[g.Subject] = true
 		}

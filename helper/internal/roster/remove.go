@@ -1,7 +1,10 @@
 package roster
 
 import (
+	"bytes"
+	"cmp"
 	"fmt"
+	"maps"
 	"slices"
 	"time"
 
@@ -12,7 +15,9 @@ import (
 type RemoveOptions struct {
 	Since      time.Time // what arrived here later falls; zero keeps all that is held
 	GrantsOnly bool      // demote: the device stays, as a plain one
-	Readmit    bool      // devices that would drop with it are admitted anew
+	Readmit    bool      // devices that would drop with it are admitted anew, but for those that Since drops
+
+	with []key.Public // whose late records do not count either
 }
 
 // Removal is a removal's records, in the order to store and send them in, and
@@ -24,11 +29,13 @@ type Removal struct {
 	Demoted  []*Member      // devices that lose authority, as the target granted it
 	Invites  []*InviteState // that end
 	Settings []string       // set keys whose value changes
+	Undone   int            // records that end with it
+	Early    int            // of those, dated before Since: they were made or dated back before, and came here later
 }
 
 // PlanRemove works out a removal and leaves the set as it is.
 func (a *Author) PlanRemove(target key.Public, o RemoveOptions) (*Removal, error) {
-	return a.plan(target, func(a *Author) ([]*Record, error) { return a.remove(target, o) })
+	return a.plan([]key.Public{target}, o.Since, func(a *Author) ([]*Record, error) { return a.remove(target, o) })
 }
 
 // Remove ends a device with all its authority, or the authority alone.
@@ -43,15 +50,26 @@ func (a *Author) Remove(target key.Public, o RemoveOptions) (*Removal, error) {
 // Apply writes a plan. Whatever came since the plan stays as the plan has it.
 func (a *Author) Apply(r *Removal) error { return a.add(r.Records) }
 
-func (a *Author) plan(target key.Public, f func(*Author) ([]*Record, error)) (*Removal, error) {
+func (a *Author) plan(targets []key.Public, since time.Time, f func(*Author) ([]*Record, error)) (*Removal, error) {
 	scratch := *a
 	scratch.set = a.set.Clone()
 	recs, err := f(&scratch)
 	if err != nil {
 		return nil, err
 	}
-	r := compare(a.set.View(), scratch.set.View(), target)
+	before, after := a.set.View(), scratch.set.View()
+	r := compare(before, after, targets)
 	r.Records = recs
+	for i := range before.eval.nodes {
+		n := &before.eval.nodes[i]
+		if !before.eval.live[i] || after.Live(n.rec.ID) {
+			continue
+		}
+		r.Undone++
+		if !since.IsZero() && n.at.After(since) && n.rec.Clock < Millis(since) {
+			r.Early++
+		}
+	}
 	return r, nil
 }
 
@@ -66,68 +84,110 @@ func (a *Author) remove(target key.Public, o RemoveOptions) ([]*Record, error) {
 		return nil, err
 	}
 	v, e := w.view, w.view.eval
-	if r := v.Rank(target); r <= int(w.depth) {
+	if !o.Since.IsZero() {
+		e = e.before(o.Since, append(o.with, target))
+	}
+	if r := min(v.Rank(target), int(e.rankOf(target))); r <= int(w.depth) {
 		return nil, fmt.Errorf("remove %s: %w: it is not below %s", v.NameOf(target), ErrNotPermitted, v.NameOf(a.pub))
 	}
 	grants := e.grantsTo(target, int(w.depth))
 	if o.GrantsOnly {
-		grants = slices.DeleteFunc(grants, func(g int32) bool { return e.ended[g] })
+		grants = slices.DeleteFunc(grants, func(g int32) bool { return v.eval.ended[g] })
 	}
 	if len(grants) == 0 && (o.GrantsOnly || !e.knows(target)) {
 		return nil, fmt.Errorf("remove %s: %w", v.NameOf(target), ErrUnknown)
 	}
-	var since *time.Time
-	if !o.Since.IsZero() {
-		since = &o.Since
-	}
-	if err := w.reissue(grants, target, since); err != nil {
+	if err := w.reissue(e, grants, target); err != nil {
 		return nil, err
 	}
 	if o.GrantsOnly {
 		for _, g := range grants {
-			if err := w.cut(&Revoke{Record: e.nodes[g].rec.ID}, []int32{g}, since); err != nil {
+			if err := w.cut(e, &Revoke{Record: e.nodes[g].rec.ID}, []int32{g}); err != nil {
 				return nil, err
 			}
 		}
-	} else if err := w.cut(&Revoke{Key: target}, grants, since); err != nil {
+	} else if err := w.cut(e, &Revoke{Key: target}, grants); err != nil {
 		return nil, err
 	}
 	if o.Readmit {
-		if err := w.readmit(v, target); err != nil {
+		if err := w.readmit(e, target); err != nil {
 			return nil, err
 		}
 	}
 	return w.recs, nil
 }
 
-// readmit admits anew what dropped out of a view.
-func (w *writer) readmit(before *View, target key.Public) error {
+// before evaluates what there would be if nothing of what some keys wrote had
+// come here after a time: what their late records cut or outdid counts again.
+func (e *eval) before(since time.Time, keys []key.Public) *eval {
+	void := make([]bool, len(e.nodes))
+	for i := 1; i < len(e.nodes); i++ {
+		n := &e.nodes[i]
+		void[i] = void[n.prev] || n.at.After(since) && slices.Contains(keys, n.rec.Author)
+	}
+	return evaluateWithout(e.nodes, void)
+}
+
+// readmit admits anew who is a member by what stands and would be none, and
+// this device whoever let it in.
+func (w *writer) readmit(e *eval, target key.Public) error {
 	after := w.set.View()
-	for _, m := range before.Members {
-		if m.Key == target || after.Member(m.Key) != nil || after.RemovedBy(m.Key) != nil {
+	for _, c := range e.candidates() {
+		if !c.member || c.device == target || after.Member(c.device) != nil || after.RemovedBy(c.device) != nil {
 			continue
 		}
-		r, err := w.Readmit(m.Key)
-		if err != nil {
+		if err := w.readmitBy(e.lastOf(c.admits), true); err != nil {
 			return err
 		}
+	}
+	if w.view.Member(w.pub) == nil || w.set.View().Member(w.pub) != nil {
+		return nil
+	}
+	c := w.view.eval.cands[w.pub]
+	return w.readmitBy(w.view.eval.lastOf(c.admits), false)
+}
+
+func (w *writer) readmitBy(last *Record, tags bool) error {
+	r, err := w.admitBy(last, tags)
+	if err == nil {
 		w.recs = append(w.recs, r)
 	}
-	return nil
+	return err
+}
+
+// candidates are all of them, ascending by key.
+func (e *eval) candidates() []*candidate {
+	return slices.SortedFunc(maps.Values(e.cands), func(a, b *candidate) int { return bytes.Compare(a.device[:], b.device[:]) })
+}
+
+// lastOf is the admission with the newest keys.
+func (e *eval) lastOf(admits []int32) (last *Record) {
+	for _, i := range admits {
+		last = newer(last, e.nodes[i].rec)
+	}
+	return last
+}
+
+// newer is the one of two admissions of a device that counts its keys higher;
+// the first may be nil.
+func newer(a, b *Record) *Record {
+	if a == nil || cmp.Or(cmp.Compare(b.Body.(*Admit).N, a.Body.(*Admit).N), cmp.Compare(b.Clock, a.Clock)) > 0 {
+		return b
+	}
+	return a
 }
 
 // cut writes a revocation that keeps what stands of the grants. What there is
 // no room to name is written anew by this author, before the revocation.
-func (w *writer) cut(b *Revoke, grants []int32, since *time.Time) error {
-	e := w.view.eval
-	k := e.standing(grants, since)
+func (w *writer) cut(e *eval, b *Revoke, grants []int32) error {
+	k := e.standing(grants)
 	if n := len(k.heads); n > MaxKeep {
 		k.heads = k.heads[n-MaxKeep:]
 	}
 	room := MaxKeep - len(k.heads)
 	if len(k.leaves) > room {
 		for _, i := range k.leaves[room:] {
-			if err := w.restate(i); err != nil {
+			if err := w.restate(e, i); err != nil {
 				return err
 			}
 		}
@@ -139,8 +199,8 @@ func (w *writer) cut(b *Revoke, grants []int32, since *time.Time) error {
 }
 
 // restate says in this author's name what a leaf says, if it counts.
-func (w *writer) restate(i int32) error {
-	e, n := w.view.eval, &w.view.eval.nodes[i]
+func (w *writer) restate(e *eval, i int32) error {
+	n := &e.nodes[i]
 	switch b := n.rec.Body.(type) {
 	case *Setting:
 		if s, _ := e.value(b.Key); s.by != i || !w.maySet(w.view, n.key, b.Key, w.own, w.depth) {
@@ -160,12 +220,11 @@ func (w *writer) restate(i int32) error {
 
 // reissue repeats those removals under the grants that are in effect and that
 // nobody else's cover.
-func (w *writer) reissue(grants []int32, target key.Public, since *time.Time) error {
-	e := w.view.eval
+func (w *writer) reissue(e *eval, grants []int32, target key.Public) error {
 	for i := range e.nodes {
 		n := &e.nodes[i]
 		b, ok := n.rec.Body.(*Revoke)
-		if !ok || !e.live[i] || !slices.Contains(grants, n.grant) || late(n, since) || b.Key == target {
+		if !ok || !e.live[i] || !slices.Contains(grants, n.grant) || b.Key == target {
 			continue
 		}
 		peers := e.ofKey[b.Key]
@@ -205,25 +264,30 @@ func (e *eval) effective(i int32) bool {
 }
 
 // Readmit admits a device anew by its last admission held: with the same keys
-// and proof of possession, and without its invite.
+// and proof of possession, and without its invite. The tags that who has been
+// removed since gave it are not given again.
 func (a *Author) Readmit(device key.Public) (*Record, error) {
-	var last *Admit
-	var clock uint64
+	var last *Record
 	for r := range a.set.All() {
-		if b, ok := r.Body.(*Admit); ok && b.Device == device && (last == nil || b.N > last.N || b.N == last.N && r.Clock > clock) {
-			last, clock = b, r.Clock
+		if b, ok := r.Body.(*Admit); ok && b.Device == device {
+			last = newer(last, r)
 		}
 	}
 	if last == nil {
 		return nil, fmt.Errorf("readmit %s: %w", device.Short(), ErrUnknown)
 	}
+	return a.admitBy(last, a.set.View().RemovedBy(last.Author) == nil)
+}
+
+// admitBy says again what an admission says, as far as this author may.
+func (a *Author) admitBy(r *Record, tags bool) (*Record, error) {
+	last, v := r.Body.(*Admit), a.set.View()
 	q := Admission{
-		Device: device, WG: last.WG, Control: last.Control, N: last.N, Pop: last.Pop,
+		Device: last.Device, WG: last.WG, Control: last.Control, N: last.N, Pop: last.Pop,
 		Name: last.Name, Index: last.IP, NoIPv4: last.IP == 0, Expires: Time(last.Expires),
 	}
-	v := a.set.View()
 	for _, t := range last.Tags {
-		if slices.ContainsFunc(v.grants[a.pub], func(g int32) bool { return tagsWithin([]string{t}, v.grantOf(g).Tags) }) {
+		if tags && slices.ContainsFunc(v.grants[a.pub], func(g int32) bool { return tagsWithin([]string{t}, v.grantOf(g).Tags) }) {
 			q.Tags = append(q.Tags, t)
 		}
 	}

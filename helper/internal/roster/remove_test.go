@@ -67,15 +67,25 @@ func TestRemovingAnAdmin(t *testing.T) {
 		}
 		h.want("laptop", "late", "store", "tv")
 	})
-	t.Run("with Readmit at once", func(t *testing.T) {
+	t.Run("with Readmit what Since drops stays out", func(t *testing.T) {
 		h := newHome(t)
 		carol := h.admin(h.owner, "carol", AdminGrant())
+		h.admit(carol, "nas")
 		since := h.clock.now()
-		h.admit(carol, "late")
+		late := newDevice()
+		a := late.admission(h.set.Network(), "late")
+		check[*Record](t)(h.as(carol).Grant(late.pub(), Grant{Caps: CapSponsor, Tags: []string{"servers"}}))
+		a.Tags = []string{"servers"}
+		check[*Record](t)(h.as(carol).Admit(a))
 		r := check[*Removal](t)(h.as(h.owner).Remove(carol.pub(), RemoveOptions{Since: since, Readmit: true}))
-		h.want("laptop", "late")
-		if len(r.Drops) != 0 || len(r.Records) != 2 {
-			t.Fatalf("%+v", r)
+		h.want("laptop", "nas")
+		if d := cmp.Diff([]string{"late"}, memberNames(r.Drops)); d != "" || len(r.Records) != 1 || r.Undone != 2 || r.Early != 0 {
+			t.Fatalf("%s%+v", d, r)
+		}
+		b := check[*Record](t)(h.as(h.owner).Readmit(late.pub())).Body.(*Admit)
+		h.want("laptop", "late", "nas")
+		if len(b.Tags) > 0 || h.set.View().Role(late.pub()) != RolePlain {
+			t.Fatalf("what the thief gave it came back: %+v", b)
 		}
 	})
 	compareOracle(t, h.set)

@@ -39,7 +39,7 @@ func (a *Author) Retire() ([]*Record, error) {
 		for _, g := range grants {
 			v := a.set.View()
 			w := a.writer(v, g)
-			k := v.eval.standing(v.eval.grantsTo(a.pub, int(w.depth)-1), nil)
+			k := v.eval.standing(v.eval.grantsTo(a.pub, int(w.depth)-1))
 			if n := len(k.heads) + len(k.leaves); n > MaxKeep {
 				return nil, fmt.Errorf("retire: %w records to keep: %d; let another owner remove this device", ErrTooMany, n)
 			}

@@ -2,6 +2,7 @@ package roster
 
 import (
 	"fmt"
+	"time"
 
 	"kith.internal/helper/internal/key"
 )
@@ -11,7 +12,7 @@ import (
 // anew. Only the root's author makes owners, and changes their role. What it has
 // already is no change.
 func (a *Author) SetRole(device key.Public, role Role) (*Removal, error) {
-	r, err := a.plan(device, func(a *Author) ([]*Record, error) { return a.setRole(device, role) })
+	r, err := a.plan([]key.Public{device}, time.Time{}, func(a *Author) ([]*Record, error) { return a.setRole(device, role) })
 	if err != nil {
 		return nil, err
 	}

@@ -169,7 +169,7 @@ func (s *Set) AddRecord(r *Record, o AddOptions) (Verdict, error) {
 	}
 	v, err := s.settle(r, o)
 	if v == Accepted {
-		s.wake(r.ID)
+		s.wake(r.ID, o.At)
 	}
 	return v, err
 }
@@ -194,10 +194,12 @@ func (s *Set) settle(r *Record, o AddOptions) (Verdict, error) {
 	return Accepted, nil
 }
 
-// wake settles what waited for a record, and what waited for that.
-func (s *Set) wake(id ID) {
+// wake settles what waited for a record, and what waited for that. It arrives
+// now: as it waited nobody stored it.
+func (s *Set) wake(id ID, at time.Time) {
 	for queue := []ID{id}; len(queue) > 0; queue = queue[1:] {
 		for _, w := range s.pend.wake(queue[0]) {
+			w.opts.At = at
 			switch v, err := s.settle(w.rec, w.opts); v {
 			case Accepted:
 				queue = append(queue, w.rec.ID)

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"cmp"
 	"slices"
-	"time"
 
 	"kith.internal/helper/internal/key"
 )
@@ -14,9 +13,6 @@ type standing struct {
 	heads  []int32 // the last authority records, and with them all before; latest clock last
 	leaves []int32 // leave records first, for they cannot be said by another
 }
-
-// late tells whether a record arrived after what is trusted.
-func late(n *node, since *time.Time) bool { return since != nil && n.at.After(*since) }
 
 // grantsTo lists the live grants to a key, ended or not, deeper than a depth.
 func (e *eval) grantsTo(k key.Public, depth int) (grants []int32) {
@@ -28,12 +24,12 @@ func (e *eval) grantsTo(k key.Public, depth int) (grants []int32) {
 	return grants
 }
 
-// standing lists the heads and leaves under grants that are live and not late.
-func (e *eval) standing(grants []int32, since *time.Time) (k standing) {
+// standing lists the heads and leaves under grants that are live.
+func (e *eval) standing(grants []int32) (k standing) {
 	inner := make([]bool, len(e.nodes))
 	for i := len(e.nodes) - 1; i > 0; i-- {
 		n := &e.nodes[i]
-		if !e.live[i] || late(n, since) || !slices.Contains(grants, n.grant) {
+		if !e.live[i] || !slices.Contains(grants, n.grant) {
 			continue
 		}
 		switch {
@@ -91,11 +87,11 @@ func (e *eval) knows(k key.Public) bool {
 	return false
 }
 
-// compare lists what differs between two views, the target left out.
-func compare(before, after *View, target key.Public) *Removal {
+// compare lists what differs between two views, the targets left out.
+func compare(before, after *View, targets []key.Public) *Removal {
 	r := new(Removal)
 	for _, m := range before.Members {
-		if m.Key == target {
+		if slices.Contains(targets, m.Key) {
 			continue
 		}
 		if n := after.Member(m.Key); n == nil {
@@ -105,7 +101,7 @@ func compare(before, after *View, target key.Public) *Removal {
 		}
 	}
 	for _, m := range after.Members {
-		if m.Key != target && before.Member(m.Key) == nil {
+		if !slices.Contains(targets, m.Key) && before.Member(m.Key) == nil {
 			r.Returns = append(r.Returns, m)
 		}
 	}
@@ -115,7 +111,7 @@ func compare(before, after *View, target key.Public) *Removal {
 		}
 	}
 	for k, w := range before.eval.allValues() {
-		if d := before.eval.nodes[w.by].key; d.ofDevice() && d.device == target {
+		if d := before.eval.nodes[w.by].key; d.ofDevice() && slices.Contains(targets, d.device) {
 			continue
 		}
 		if x, _ := after.eval.value(k); !bytes.Equal(w.value, x.value) {
