@@ -42,6 +42,13 @@ type DeviceRequest struct {
 	// Asks is what the person has seen that the device asks for, for approve:
 	// that is granted, and nothing that it asks for besides or instead.
 	Asks []Request `json:"asks"`
+
+	// For revoke. Since undoes what the device did after a time as well, by when it
+	// arrived here; DryRun says what would change, no more. Plan is Removal.Plan as a
+	// person has seen it, or "": another removal than that is refused with CodeChanged.
+	Since  *time.Time `json:"since"`
+	DryRun bool       `json:"dry_run"`
+	Plan   string     `json:"plan"`
 }
 
 // DeviceAnswer says what became of a change to a device.
@@ -51,6 +58,33 @@ type DeviceAnswer struct {
 	Pending bool   `json:"pending"` // asked for; an admin has to approve
 	// Dropped names the devices that a revocation took along.
 	Dropped []string `json:"dropped"`
+	// Removal is what a revocation changes, for one with DryRun, Since or Plan.
+	Removal *Removal `json:"removal"`
+}
+
+// Removal is what changes with the removal of devices, themselves left out.
+type Removal struct {
+	Plan    string     `json:"plan"`    // stands for all this
+	Since   *time.Time `json:"since"`   // what they did later is undone; null: nothing is
+	Undone  int        `json:"undone"`  // records that end
+	Early   int        `json:"early"`   // of those, dated before Since, though they arrived here later
+	Held    *time.Time `json:"held"`    // this device holds the records since then alone, which is after Since; else null
+	Dropped []Dropped  `json:"dropped"` // lose access
+	// Names of devices, or short keys.
+	Returned   []string `json:"returned"`   // have access again
+	Demoted    []string `json:"demoted"`    // have a lesser role
+	Repeated   []string `json:"repeated"`   // stay removed: this device says in its own name what those said
+	Readmitted []string `json:"readmitted"` // stay: admitted anew by this device
+	Invites    int      `json:"invites"`    // that end
+	Settings   []string `json:"settings"`   // that change: "policy", "dns/…", "dev/NAME/tags", "share/…"
+}
+
+// Dropped is a device that loses access as who admitted it is removed. DeviceReadmit
+// takes its key.
+type Dropped struct {
+	Name  string     `json:"name"`
+	Key   string     `json:"key"`
+	Added *time.Time `json:"added"` // as its admission is dated
 }
 
 // RoleRequest gives a device another role: RoleOwner, RoleAdmin, RoleSponsor or

@@ -52,6 +52,7 @@ const (
 
 	CodeNearbyClosed Code = "nearby-closed" // the network is not open to this LAN any more
 	CodeRefused      Code = "refused"       // the admin said no: the digits differ there, or the device is not wanted
+	CodeChanged      Code = "changed"       // what was agreed to is not what it would be by now
 	CodeDigitsDiffer Code = "digits-differ" // the digits were not the same on both sides
 )
 

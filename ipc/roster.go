@@ -29,6 +29,11 @@ type RecoverRequest struct {
 	Show    bool     `json:"show"`   // give the phrase that is still held, once
 	Phrase  string   `json:"phrase"` // make this device an owner
 	Cut     []string `json:"cut"`    // owners to cut, names or keys
+
+	// With Phrase and Cut, as in a DeviceRequest.
+	Since  *time.Time `json:"since"`
+	DryRun bool       `json:"dry_run"`
+	Plan   string     `json:"plan"`
 }
 
 type RecoverAnswer struct {
@@ -36,4 +41,5 @@ type RecoverAnswer struct {
 	Phrase  string   `json:"phrase,omitempty"`
 	Owner   bool     `json:"owner"`
 	Dropped []string `json:"dropped"`
+	Removal *Removal `json:"removal"` // as in a DeviceAnswer
 }

@@ -19,6 +19,7 @@ const (
 	VerbDeviceList     Verb = "device/list"        // NetworkRequest -> DeviceList
 	VerbDeviceRename   Verb = "device/rename"      // DeviceRequest -> DeviceAnswer
 	VerbDeviceRevoke   Verb = "device/revoke"      // DeviceRequest -> DeviceAnswer
+	VerbDeviceReadmit  Verb = "device/readmit"     // DeviceRequest -> DeviceAnswer
 	VerbDeviceRenew    Verb = "device/renew"       // DeviceRequest -> DeviceAnswer: new WireGuard and control keys
 	VerbDeviceApprove  Verb = "device/approve"     // DeviceRequest -> DeviceAnswer
 	VerbDeviceRole     Verb = "device/role"        // RoleRequest -> RoleAnswer
@@ -67,7 +68,7 @@ const (
 // Verbs are all verbs, in the order above.
 var Verbs = []Verb{
 	VerbVersion, VerbStatus, VerbWatch, VerbCreate, VerbInvite, VerbPreview, VerbJoin, VerbLeave, VerbUp, VerbDown,
-	VerbPing, VerbDeviceList, VerbDeviceRename, VerbDeviceRevoke, VerbDeviceRenew, VerbDeviceApprove, VerbDeviceRole, VerbDeviceTag,
+	VerbPing, VerbDeviceList, VerbDeviceRename, VerbDeviceRevoke, VerbDeviceReadmit, VerbDeviceRenew, VerbDeviceApprove, VerbDeviceRole, VerbDeviceTag,
 	VerbRelayOn, VerbRelayOff, VerbForward, VerbExitUse, VerbExitOff, VerbExitOffer, VerbExitApprove,
 	VerbRouteAdd, VerbRouteRemove, VerbRouteApprove, VerbRouteAccept, VerbPolicyShow, VerbPolicySet, VerbPolicyReach,
 	VerbShareCreate, VerbShareAccept, VerbShareList, VerbShareApprove, VerbShareLimit, VerbShareRevoke, VerbShareRemove,

@@ -13,6 +13,7 @@ type deviceCmd struct {
 	List    deviceListCmd    `cmd:"" help:"List devices and what they ask for."`
 	Rename  deviceRenameCmd  `cmd:"" help:"Give a device another name."`
 	Revoke  deviceRevokeCmd  `cmd:"" help:"Remove a device from the network."`
+	Readmit deviceReadmitCmd `cmd:"" help:"Let a device in again that the removal of another took along."`
 	Renew   deviceRenewCmd   `cmd:"" help:"Give a device new WireGuard and control keys."`
 	Approve deviceApproveCmd `cmd:"" help:"Grant what a device asks for."`
 	Role    deviceRoleCmd    `cmd:"" help:"Say what a device may do: owner, admin, sponsor or plain."`
@@ -70,22 +71,6 @@ func (c *deviceRenameCmd) Run(a *app) error {
 	}
 	ans, err := a.client.DeviceRename(a.ctx, ipc.DeviceRequest{Network: a.Network, Device: device, Name: name})
 	return a.afterChange(ans, err, "The device is %s now.", "The new name of %s waits for an admin's word.")
-}
-
-type deviceRevokeCmd struct {
-	confirmed
-	Device string `arg:"" help:"The device: its name, full name or the start of its key."`
-}
-
-func (c *deviceRevokeCmd) Run(a *app) error {
-	if !c.Yes {
-		q := fmt.Sprintf("Remove %s from the network? It can come back only with a new link.", clean(c.Device))
-		if err := a.confirm(q); err != nil {
-			return err
-		}
-	}
-	ans, err := a.client.DeviceRevoke(a.ctx, ipc.DeviceRequest{Network: a.Network, Device: c.Device})
-	return a.afterChange(ans, err, "Removed %s.", "The removal of %s waits for an admin's word.")
 }
 
 type deviceRenewCmd struct {
@@ -254,10 +239,4 @@ func (a *app) afterChange(ans ipc.DeviceAnswer, err error, done, pending string)
 	fmt.Fprintf(a.out, done+"\n", clean(ans.Device))
 	a.printDropped(ans.Dropped)
 	return nil
-}
-
-func (a *app) printDropped(names []string) {
-	if len(names) > 0 {
-		fmt.Fprintf(a.out, "Removed along with it: %s.\n", clean(strings.Join(names, ", ")))
-	}
 }

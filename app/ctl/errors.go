@@ -73,6 +73,7 @@ var advices = map[ipc.Code]string{
 	ipc.CodeUnresolved:    "Check the name, or give its address.",
 	ipc.CodeNearbyClosed:  "Have an admin open it again: kith nearby open",
 	ipc.CodeRefused:       "Ask the admin why, then try again.",
+	ipc.CodeChanged:       "Run it again to see what it would change now.",
 	ipc.CodeDigitsDiffer:  "Somebody on this LAN may stand in between; join with a link instead: kith invite",
 }
 

@@ -122,8 +122,9 @@ func (f *fake) serve(t *testing.T) string {
 		return ipc.DeviceAnswer{Device: "laptop", Pending: true}
 	})
 	handle(f, s, ipc.VerbDeviceRevoke, func(r ipc.DeviceRequest) ipc.DeviceAnswer {
-		return ipc.DeviceAnswer{Device: r.Device, Dropped: []string{"tablet", "tv"}}
+		return ipc.DeviceAnswer{Device: r.Device, Dropped: []string{"tablet", "tv"}, Removal: removal(r.Since, r.DryRun)}
 	})
+	handle(f, s, ipc.VerbDeviceReadmit, func(r ipc.DeviceRequest) ipc.DeviceAnswer { return ipc.DeviceAnswer{Device: r.Device} })
 	handle(f, s, ipc.VerbDeviceRole, func(r ipc.RoleRequest) ipc.RoleAnswer {
 		if r.Role == ipc.RolePlain {
 			return ipc.RoleAnswer{Device: r.Device, Role: r.Role, Dropped: []string{"tv"}, Demoted: []string{"desk", "den"}}
@@ -159,7 +160,7 @@ func (f *fake) serve(t *testing.T) string {
 		if r.Show {
 			return ipc.RecoverAnswer{Phrase: phrase}
 		}
-		return ipc.RecoverAnswer{Owner: true, Dropped: r.Cut}
+		return ipc.RecoverAnswer{Owner: !r.DryRun, Dropped: []string{"tv"}, Removal: removal(r.Since, r.DryRun)}
 	})
 	ops := func(r ipc.OperatorRequest) ipc.OperatorList {
 		return ipc.OperatorList{Operators: []string{"alice", r.User}}
@@ -264,4 +265,21 @@ func diagnosis() ipc.Diag {
 		{Code: "hairpin", Network: "home", OK: true, NA: true, Text: "Hairpin through the router", Detail: "not needed: no NAT"},
 		{Code: "dns", Text: "Names do not resolve.", Detail: "resolv.conf was replaced", Fix: "kith up"},
 	}}
+}
+
+// removal is what a removal would change, in full where it goes back to a time.
+func removal(since *time.Time, dry bool) *ipc.Removal {
+	switch {
+	case since == nil && !dry:
+		return nil
+	case since == nil:
+		return &ipc.Removal{Plan: "7a", Undone: 1, Demoted: []string{"desk"}, Repeated: []string{"old"}}
+	}
+	at, held := since.Add(time.Hour), since.Add(time.Minute)
+	return &ipc.Removal{
+		Plan: "7b", Since: since, Undone: 9, Early: 2, Held: &held,
+		Dropped:  []ipc.Dropped{{Name: "tv", Key: "q3yqlhjm5ya2", Added: &at}, {Name: "tablet", Key: "b7eqlhjm5ya2", Added: since}},
+		Returned: []string{"phone"}, Demoted: []string{"desk"}, Repeated: []string{"old"}, Readmitted: []string{"den"},
+		Invites: 1, Settings: []string{"policy", "dev/nas/name"},
+	}
 }

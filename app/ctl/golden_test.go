@@ -90,6 +90,13 @@ func TestGolden(t *testing.T) {
 		{"device-rename", &fake{}, "", "device rename nas storage"},
 		{"device-revoke", &fake{}, "", "device revoke nas --yes"},
 		{"device-revoke-unasked", &fake{}, "", "device revoke nas"},
+		{"device-revoke-since", &fake{}, "", "device revoke nas --since 3h --yes"},
+		{"device-revoke-dry-run", &fake{}, "", "device revoke nas --since 2026-02-27 --dry-run"},
+		{"device-revoke-dry-run-plain", &fake{}, "", "device revoke nas --dry-run"},
+		{"device-revoke-dry-run-json", &fake{}, "", "device revoke nas --since 2026-02-27T10:00:00Z --dry-run --json"},
+		{"device-revoke-since-future", &fake{}, "", "device revoke nas --since 2036-02-27T10:00 --yes"},
+		{"device-revoke-since-what", &fake{}, "", "device revoke nas --since yesterday --yes"},
+		{"device-readmit", &fake{}, "", "device readmit tv"},
 		{"device-renew", &fake{}, "", "device renew"},
 		{"device-approve", &fake{}, "", "device approve nas.home.internal"},
 		{"device-approve-json", &fake{}, "", "device approve nas --json"},
@@ -193,6 +200,9 @@ func TestGolden(t *testing.T) {
 		{"ping-unknown", &fake{err: ipc.Errorf(ipc.CodeNotFound, `no device "nas" in home`)}, "", "ping nas"},
 		{"ping-bad-count", &fake{}, "", "ping nas -c 0"},
 		{"recover", &fake{}, phrase, "recover --cut nas --yes"},
+		{"recover-since", &fake{}, phrase, "recover --cut nas --since 2d --yes"},
+		{"recover-dry-run", &fake{}, phrase, "recover --cut nas --since 2d --dry-run"},
+		{"recover-since-whom", &fake{}, phrase, "recover --since 2d --yes"},
 		{"recover-short", &fake{}, "abandon", "recover"},
 		{"recover-show", &fake{}, "", "recover --show"},
 		{"recover-show-json", &fake{}, "", "recover --show --json"},
@@ -259,7 +269,7 @@ func TestEveryErrorIsTold(t *testing.T) {
 		ipc.CodeTimeout, ipc.CodeNotConnected, ipc.CodeNoTUN, ipc.CodeDiskFull, ipc.CodePhrase, ipc.CodeNotHeld,
 		ipc.CodeLimit, ipc.CodeUpgrade, ipc.CodeBusy, ipc.CodePortTaken, ipc.CodeNoAddress, ipc.CodeRouteConflict, ipc.CodeUnresolved,
 		ipc.CodeShareRevoked, ipc.CodeShareExpired, ipc.CodeNotShared, ipc.CodePassInvalid, ipc.CodePassExpired, ipc.CodeClock, ipc.CodeGuestDenied, ipc.CodePolicy, ipc.CodeLocksOut,
-		ipc.CodeNearbyClosed, ipc.CodeRefused, ipc.CodeDigitsDiffer,
+		ipc.CodeNearbyClosed, ipc.CodeRefused, ipc.CodeDigitsDiffer, ipc.CodeChanged,
 	}
 	var b strings.Builder
 	for _, c := range codes {

@@ -146,10 +146,11 @@ type recoverCmd struct {
 	Show       bool     `help:"Print the phrase that the helper still holds, once."`
 	PhraseFile string   `help:"With --show: write it to this new file (mode 0600) instead." placeholder:"FILE"`
 	Cut        []string `help:"An owner to remove, by name or key; may be given again." placeholder:"NAME"`
+	undoing
 }
 
 func (c *recoverCmd) Help() string {
-	return "Without --show it asks for the root phrase, or reads it from standard input, and makes this device an owner."
+	return "Without --show it asks for the root phrase, or reads it from standard input, and makes this device an owner.\n\n" + undoingHelp
 }
 
 func (c *recoverCmd) Run(a *app) error {
@@ -159,7 +160,14 @@ func (c *recoverCmd) Run(a *app) error {
 	if c.PhraseFile != "" {
 		return ipc.Errorf(ipc.CodeUsage, "--phrase-file goes with --show; give a phrase on standard input")
 	}
-	if len(c.Cut) > 0 && !c.Yes {
+	at, err := a.sinceWhen(c.Since)
+	switch {
+	case err != nil:
+		return err
+	case len(c.Cut) == 0 && (at != nil || c.DryRun):
+		return ipc.Errorf(ipc.CodeUsage, "--since and --dry-run go with --cut: say whom to remove")
+	}
+	if len(c.Cut) > 0 && !c.Yes && !c.DryRun && at == nil {
 		q := fmt.Sprintf("Remove %s and make this device an owner?", clean(strings.Join(c.Cut, ", ")))
 		// Piped in, the phrase leaves no way to be asked.
 		if err := a.confirm(q); err != nil {
@@ -174,18 +182,44 @@ func (c *recoverCmd) Run(a *app) error {
 	if cut == nil {
 		cut = []string{}
 	}
-	ans, err := a.client.Recover(a.ctx, ipc.RecoverRequest{Network: a.Network, Phrase: phrase, Cut: cut})
-	if err != nil {
+	req := ipc.RecoverRequest{Network: a.Network, Phrase: phrase, Cut: cut, Since: at, DryRun: c.DryRun}
+	if at != nil && !c.Yes && !c.DryRun {
+		if req.Plan, err = c.preview(a, req); err != nil {
+			return err
+		}
+	}
+	ans, err := a.client.Recover(a.ctx, req)
+	switch {
+	case err != nil:
 		return err
-	}
-	if a.JSON {
+	case a.JSON:
 		return a.json(ans)
-	}
-	if ans.Owner {
+	case c.DryRun:
+		fmt.Fprintln(a.out, "This device would be an owner.")
+		a.printRemoval(a.out, ans.Removal, true)
+		return nil
+	case ans.Owner:
 		fmt.Fprintln(a.out, "This device is an owner now.")
 	}
-	a.printDropped(ans.Dropped)
+	a.printRemoved(ans.Dropped, ans.Removal)
 	return nil
+}
+
+// preview shows what a recovery would undo, asks, and names what was agreed to.
+func (c *recoverCmd) preview(a *app, req ipc.RecoverRequest) (plan string, err error) {
+	if a.person() {
+		req.DryRun = true
+		ans, err := a.client.Recover(a.ctx, req)
+		if err != nil {
+			return "", err
+		}
+		a.printRemoval(a.err, ans.Removal, true)
+		if ans.Removal != nil {
+			plan = ans.Removal.Plan
+		}
+	}
+	// Piped in, the phrase leaves no way to be asked.
+	return plan, a.confirm(fmt.Sprintf("Remove %s and make this device an owner?", clean(strings.Join(c.Cut, ", "))))
 }
 
 func (c *recoverCmd) show(a *app) error {

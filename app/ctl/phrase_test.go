@@ -221,7 +221,7 @@ func TestBashCompletion(t *testing.T) {
 	script := call(t, f.serve(t), "", "completion", "bash").out
 	tests := []struct{ line, want string }{
 		{"kith de", "device"},
-		{"kith device re", "rename revoke renew"},
+		{"kith device re", "rename revoke readmit renew"},
 		{"kith --json device revoke --y", "--yes"},
 		{"kith completion z", "zsh"},
 		{"kith ping nas --until", "--until-direct"},

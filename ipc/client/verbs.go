@@ -118,6 +118,11 @@ func (c *Client) DeviceApprove(ctx context.Context, r ipc.DeviceRequest) (ipc.De
 	return call[ipc.DeviceAnswer](ctx, c, ipc.VerbDeviceApprove, r, c.opts.Timeout)
 }
 
+// DeviceReadmit lets a device in again that a removal took along.
+func (c *Client) DeviceReadmit(ctx context.Context, r ipc.DeviceRequest) (ipc.DeviceAnswer, error) {
+	return call[ipc.DeviceAnswer](ctx, c, ipc.VerbDeviceReadmit, r, c.opts.Timeout)
+}
+
 // DeviceRole gives a device another role.
 func (c *Client) DeviceRole(ctx context.Context, r ipc.RoleRequest) (ipc.RoleAnswer, error) {
 	return call[ipc.RoleAnswer](ctx, c, ipc.VerbDeviceRole, r, c.opts.Timeout)

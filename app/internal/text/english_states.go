@@ -140,6 +140,7 @@ var codes = map[Key]Entry{
 	"error.unresolved":     {Text: "{name} leads to no address. Is it written right?", About: "ipc CodeUnresolved"},
 	"error.nearby-closed":  {Text: "The network is not open to devices nearby any more. Have it opened again.", About: "ipc CodeNearbyClosed"},
 	"error.refused":        {Text: "The admin said no. Ask them, then try again.", About: "ipc CodeRefused: the digits differ there, or the device is not wanted"},
+	"error.changed":        {Text: "More has come in meanwhile, and this would change something else by now. Look again.", About: "ipc CodeChanged"},
 	"error.digits-differ":  {Text: "The digits were not the same: somebody may stand in between. Nothing was joined.", About: "ipc CodeDigitsDiffer"},
 
 	"health.ipv4-conflict":       {Text: "The IPv4 addresses of {network} are also used by {with}. IPv6 works, and names lead there.", About: "ipc HealthIPv4Conflict; {with} is a range, interface or network"},

@@ -152,6 +152,7 @@ var deCodes = map[Key]Entry{
 	"error.unresolved":     {Text: "{name} führt zu keiner Adresse. Ist es richtig geschrieben?"},
 	"error.nearby-closed":  {Text: "Das Netz ist für Geräte in der Nähe nicht mehr offen. Es muss neu geöffnet werden."},
 	"error.refused":        {Text: "Der Admin hat abgelehnt. Nachfragen und noch einmal versuchen."},
+	"error.changed":        {Text: "Inzwischen ist mehr eingetroffen, und es würde sich jetzt anderes ändern. Noch einmal ansehen."},
 	"error.digits-differ":  {Text: "Die Ziffern waren nicht gleich: vielleicht steht jemand dazwischen. Dieses Gerät ist nicht beigetreten."},
 
 	"health.ipv4-conflict":       {Text: "Die IPv4-Adressen von {network} werden auch von {with} benutzt. IPv6 funktioniert, und Namen führen dorthin."},

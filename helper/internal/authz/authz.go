@@ -37,6 +37,7 @@ var levels = map[ipc.Verb]level{
 	ipc.VerbDeviceRevoke:   operate,
 	ipc.VerbDeviceRenew:    operate,
 	ipc.VerbDeviceApprove:  operate,
+	ipc.VerbDeviceReadmit:  operate,
 	ipc.VerbDeviceRole:     operate,
 	ipc.VerbDeviceTag:      operate,
 	ipc.VerbRelayOn:        operate, // opens ports

@@ -73,6 +73,7 @@ func TestAuthorize(t *testing.T) {
 		ipc.VerbDeviceRevoke:   act,
 		ipc.VerbDeviceRenew:    act,
 		ipc.VerbDeviceApprove:  act,
+		ipc.VerbDeviceReadmit:  act,
 		ipc.VerbDeviceRole:     act,
 		ipc.VerbDeviceTag:      act,
 		ipc.VerbRelayOn:        act,

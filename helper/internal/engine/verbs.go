@@ -25,6 +25,7 @@ func (e *Engine) Register(s *server.Server) {
 	server.Handle(s, ipc.VerbDeviceRevoke, e.DeviceRevoke)
 	server.Handle(s, ipc.VerbDeviceRenew, e.DeviceRenew)
 	server.Handle(s, ipc.VerbDeviceApprove, e.DeviceApprove)
+	server.Handle(s, ipc.VerbDeviceReadmit, e.DeviceReadmit)
 	server.Handle(s, ipc.VerbDeviceRole, e.DeviceRole)
 	server.Handle(s, ipc.VerbDeviceTag, e.DeviceTag)
 	server.Handle(s, ipc.VerbNearbyOpen, e.NearbyOpen)

@@ -100,34 +100,6 @@ func (e *Engine) DeviceRename(ctx context.Context, _ server.Caller, req ipc.Devi
 	})
 }
 
-// DeviceRevoke ends a device's membership.
-func (e *Engine) DeviceRevoke(ctx context.Context, _ server.Caller, req ipc.DeviceRequest) (ipc.DeviceAnswer, error) {
-	if req.Device == "" {
-		return ipc.DeviceAnswer{}, ipc.Errorf(ipc.CodeUsage, "say which device to revoke; to end this one's membership, leave")
-	}
-	return e.onDevice(ctx, req, func(n *network, k key.Public) (ipc.DeviceAnswer, error) {
-		if k == n.self {
-			return ipc.DeviceAnswer{}, ipc.Errorf(ipc.CodeUsage, "to end this device's own membership, leave")
-		}
-		a := ipc.DeviceAnswer{Device: n.book.View().NameOf(k)}
-		err := n.write(func(au *roster.Author) error {
-			r, err := au.Remove(k, roster.RemoveOptions{Readmit: true})
-			if err == nil {
-				a.Dropped = namesOf(r.Drops)
-			}
-			return err
-		})
-		if err != nil {
-			return ipc.DeviceAnswer{}, err
-		}
-		n.refresh() // so that what follows no longer reaches it
-		if err := n.renewEpoch(); err != nil {
-			n.e.log.Error("renew the discovery secret", "network", n.alias, "err", err) // the removal stands
-		}
-		return a, nil
-	})
-}
-
 // DeviceRenew gives this device new WireGuard and control keys.
 func (e *Engine) DeviceRenew(ctx context.Context, _ server.Caller, req ipc.DeviceRequest) (ipc.DeviceAnswer, error) {
 	return e.onDevice(ctx, req, func(n *network, k key.Public) (ipc.DeviceAnswer, error) {
@@ -171,12 +143,17 @@ func (e *Engine) DeviceApprove(ctx context.Context, _ server.Caller, req ipc.Dev
 
 // onDevice runs fn on the actor with the network up and the device found.
 func (e *Engine) onDevice(ctx context.Context, req ipc.DeviceRequest, fn func(*network, key.Public) (ipc.DeviceAnswer, error)) (ipc.DeviceAnswer, error) {
+	return e.onDeviceOf(ctx, req, (*network).deviceNamed, fn)
+}
+
+// onDeviceOf is onDevice with another way to find it.
+func (e *Engine) onDeviceOf(ctx context.Context, req ipc.DeviceRequest, find func(*network, string) (key.Public, error), fn func(*network, key.Public) (ipc.DeviceAnswer, error)) (ipc.DeviceAnswer, error) {
 	return call(ctx, e, func() (ipc.DeviceAnswer, error) {
 		n, err := e.upNetwork(req.Network)
 		if err != nil {
 			return ipc.DeviceAnswer{}, err
 		}
-		k, err := n.deviceNamed(req.Device)
+		k, err := find(n, req.Device)
 		if err != nil {
 			return ipc.DeviceAnswer{}, err
 		}

@@ -240,6 +240,13 @@ func (e *Engine) Recover(ctx context.Context, _ server.Caller, req ipc.RecoverRe
 	if req.Show == (req.Phrase != "") {
 		return ipc.RecoverAnswer{}, ipc.Errorf(ipc.CodeUsage, "ask to show the phrase, or give it")
 	}
+	if len(req.Cut) == 0 && (req.Since != nil || req.DryRun || req.Plan != "") {
+		return ipc.RecoverAnswer{}, ipc.Errorf(ipc.CodeUsage, "say whom to cut")
+	}
+	since, err := readSince(req.Since)
+	if err != nil {
+		return ipc.RecoverAnswer{}, err
+	}
 	return call(ctx, e, func() (ipc.RecoverAnswer, error) {
 		n, err := e.named(req.Network)
 		if err != nil {
@@ -248,7 +255,7 @@ func (e *Engine) Recover(ctx context.Context, _ server.Caller, req ipc.RecoverRe
 		if req.Show {
 			return n.showPhrase(ctx)
 		}
-		return n.recover(req)
+		return n.recover(req, since)
 	})
 }
 
@@ -276,14 +283,14 @@ func (n *network) dropPhrase(ctx context.Context) error {
 
 // recover grants this device ownership by the root key and cuts the owners
 // named.
-func (n *network) recover(req ipc.RecoverRequest) (ipc.RecoverAnswer, error) {
+func (n *network) recover(req ipc.RecoverRequest, since time.Time) (ipc.RecoverAnswer, error) {
 	root, err := n.rootKey(req.Phrase)
 	if err != nil {
 		return ipc.RecoverAnswer{}, err
 	}
-	q := roster.Recovery{Owner: n.self}
+	q := roster.Recovery{Owner: n.self, Since: since}
 	for _, c := range req.Cut {
-		k, err := n.deviceNamed(c)
+		k, err := n.deviceKnown(c)
 		if err != nil {
 			return ipc.RecoverAnswer{}, err
 		}
@@ -292,12 +299,12 @@ func (n *network) recover(req ipc.RecoverRequest) (ipc.RecoverAnswer, error) {
 	if q.Admit, err = n.readmission(); err != nil {
 		return ipc.RecoverAnswer{}, err
 	}
-	var removal *roster.Removal
-	err = n.writeAs(root, func(a *roster.Author) error { removal, err = a.Recover(q); return err })
-	if err != nil {
-		return ipc.RecoverAnswer{}, err
+	a := ipc.RecoverAnswer{Schema: ipc.Schema, Owner: !req.DryRun}
+	p := removing{targets: q.Remove, since: since, dry: req.DryRun, plan: req.Plan}
+	a.Dropped, a.Removal, err = n.remove(root, p, func(a *roster.Author) (*roster.Removal, error) { return a.PlanRecover(q) })
+	if err != nil || req.DryRun {
+		return a, err
 	}
-	a := ipc.RecoverAnswer{Schema: ipc.Schema, Owner: true, Dropped: namesOf(removal.Drops)}
 	if len(req.Cut) > 0 {
 		if err := n.renewEpoch(); err != nil {
 			return a, err
