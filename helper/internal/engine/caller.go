@@ -308,16 +308,7 @@ func (c *caller) refused(sid guest.SID, why error) {
 		c.s.refused[sid] = why
 		switch code := ipc.CodeOf(why); code {
 		case ipc.CodeShareRevoked, ipc.CodeShareExpired:
-			err := c.s.n.updateVisit(c.s.id, func(w *store.Visit) {
-				if q := shareOf(w, sid); q != nil {
-					q.Ended = string(code)
-				}
-			})
-			if err != nil {
-				c.s.log.Error("keep that a share has ended", "err", err)
-			}
-			c.s.refresh()
-			c.s.n.e.apply()
+			c.s.n.ended(c.s.id, sid, code)
 		}
 		c.s.n.e.publishSoon()
 	})

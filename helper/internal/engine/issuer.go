@@ -3,6 +3,7 @@ package engine
 import (
 	"bytes"
 	"cmp"
+	"maps"
 	"slices"
 	"time"
 
@@ -65,7 +66,9 @@ func (n *network) tendShares() {
 	for _, s := range n.secrets.Issuers {
 		switch {
 		case s.Gone:
-			n.tellGone(s)
+			n.tellAll(s.Share, note{Drop: &offer{s.Network, s.Share}}, now)
+		case s.Ended:
+			n.tellAll(s.Share, note{Over: &offer{s.Network, s.Share}}, now)
 		case s.Accepted:
 			n.cancelRemoved(s, lately)
 			n.passOn(s, now)
@@ -73,14 +76,20 @@ func (n *network) tendShares() {
 	}
 }
 
-// tellGone tells the members that were away that a share was given up: an admin's
-// device would go on passing it on.
-func (n *network) tellGone(s store.Issuer) {
+// tellAll tells the members, also those that were away, that a share was given up or
+// taken back, until they say that they know: an admin's device would go on passing it on.
+func (n *network) tellAll(sid guest.SID, m note, now time.Time) {
 	for id := range n.on.linked() {
-		if h := (handing{id, s.Share}); !n.handed[h] {
-			n.handed[h] = n.say(id, note{Drop: &offer{s.Network, s.Share}})
+		if !n.got[handing{id, sid}] && n.mayOffer(id, sid, now) {
+			n.say(id, m)
 		}
 	}
+}
+
+// forgetGot is for a share of which there is something else to be told.
+func (n *network) forgetGot(sid guest.SID) {
+	maps.DeleteFunc(n.got, func(h handing, _ bool) bool { return h.sid == sid })
+	maps.DeleteFunc(n.offers, func(h handing, _ offered) bool { return h.sid == sid })
 }
 
 // passOn sees to it that each device that can be reached has a pass.
@@ -223,7 +232,7 @@ func (n *network) answerAsk(from key.Public, raw []byte) {
 		return
 	}
 	m, s := n.book.View().Member(from), n.issuer(a.Network, a.SID)
-	if m == nil || expired(m, time.Now()) || s == nil || !s.Accepted || s.Gone {
+	if m == nil || expired(m, time.Now()) || s == nil || !s.Accepted || s.Gone || s.Ended {
 		return
 	}
 	for _, q := range s.Issued {

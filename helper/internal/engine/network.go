@@ -16,6 +16,7 @@ import (
 	"kith.internal/helper/internal/replica"
 	"kith.internal/helper/internal/roster"
 	"kith.internal/helper/internal/store"
+	"kith.internal/helper/internal/visit"
 	"kith.internal/ipc"
 )
 
@@ -242,10 +243,20 @@ func (n *network) sayGone() {
 		return
 	}
 	n.on.replica.Gone()
+	n.leaveGuests()
+}
+
+// leaveGuests tells friends' devices that this device stops, for good where it is no
+// member any more and nobody else answers for a share.
+func (n *network) leaveGuests() {
 	var wg sync.WaitGroup
-	for _, g := range n.visitors {
+	for id, g := range n.visitors {
+		last := visit.Answer{Gone: true}
+		if s := guest.Read(n.book.View(), id.sid); s != nil && n.me() == nil && len(s.Reach(n.book.View())) == 0 {
+			last = visit.Refusal(ipc.Errorf(ipc.CodeShareRevoked, "what was shared, and who answered for it, has left"))
+		}
 		for h := range g.hellos {
-			wg.Go(func() { h.Leave(goneWithin) })
+			wg.Go(func() { h.Leave(last, goneWithin) })
 		}
 	}
 	wg.Wait()
@@ -280,6 +291,7 @@ func (n *network) refresh() {
 	d := n.decide()
 	if !d.member {
 		n.e.log.Warn("this device is no member any more", "network", n.alias)
+		n.leaveGuests()
 		n.stop()
 		n.e.apply()
 		return

@@ -5,20 +5,22 @@ import (
 	"kith.internal/helper/internal/key"
 	"kith.internal/helper/internal/roster"
 	"kith.internal/helper/internal/store"
+	"kith.internal/ipc"
 )
 
 // note is what members of the friend's network say to one another about shares,
 // and those of the owner's. Any of its fields may be set.
 type note struct {
-	Offer   *offer        `cbor:"1,keyasint,omitempty"` // of an admin's: ask me for a pass
-	Ask     []byte        `cbor:"2,keyasint,omitempty"` // a device's answer to that
-	Grant   *grant        `cbor:"3,keyasint,omitempty"` // the pass
-	Issuer  *store.Issuer `cbor:"4,keyasint,omitempty"` // between admins: all that is needed to do the same
-	Drop    *offer        `cbor:"5,keyasint,omitempty"` // the share was given up
-	Proof   *proofNote    `cbor:"6,keyasint,omitempty"` // of the owner's admins, to shared devices that sign none
-	Seen    *seenNote     `cbor:"7,keyasint,omitempty"` // of shared devices, to the owner's admins
-	Refused *refusedNote  `cbor:"9,keyasint,omitempty"` // of shared devices and sponsors, to the owner's admins
-	Got     *offer        `cbor:"8,keyasint,omitempty"` // a device's word that it has a pass: what is said may get lost
+	Offer   *offer        `cbor:"1,keyasint,omitempty"`  // of an admin's: ask me for a pass
+	Ask     []byte        `cbor:"2,keyasint,omitempty"`  // a device's answer to that
+	Grant   *grant        `cbor:"3,keyasint,omitempty"`  // the pass
+	Issuer  *store.Issuer `cbor:"4,keyasint,omitempty"`  // between admins: all that is needed to do the same
+	Drop    *offer        `cbor:"5,keyasint,omitempty"`  // the share was given up
+	Proof   *proofNote    `cbor:"6,keyasint,omitempty"`  // of the owner's admins, to shared devices that sign none
+	Seen    *seenNote     `cbor:"7,keyasint,omitempty"`  // of shared devices, to the owner's admins
+	Refused *refusedNote  `cbor:"9,keyasint,omitempty"`  // of shared devices and sponsors, to the owner's admins
+	Over    *offer        `cbor:"10,keyasint,omitempty"` // the share was taken back: who was away hears it from an admin's device
+	Got     *offer        `cbor:"8,keyasint,omitempty"`  // a device's word that it has a pass, or knows what else was said: that may get lost
 }
 
 type offer struct {
@@ -93,6 +95,10 @@ func (n *network) heardNote(from key.Public, raw []byte) {
 		if w := n.visitOf(m.Drop.Network); w != nil && shareOf(w, m.Drop.Share) != nil {
 			n.dropVisit(m.Drop.Network, m.Drop.Share)
 		}
+		n.say(from, note{Got: m.Drop})
+	case m.Over != nil:
+		n.say(from, note{Got: m.Over})
+		n.ended(m.Over.Network, m.Over.Share, ipc.CodeShareRevoked)
 	case m.Proof != nil:
 		n.takeProof(*m.Proof)
 	}

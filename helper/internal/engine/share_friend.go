@@ -167,8 +167,9 @@ func (n *network) giveUp(sid guest.SID) error {
 	}
 	s := n.secrets.Issuers[i]
 	n.takeBack(s, holders(s))
-	for id := range n.on.linked() {
-		n.say(id, note{Drop: &offer{s.Network, s.Share}})
+	n.forgetGot(sid)
+	if n.on != nil {
+		n.tellAll(sid, note{Drop: &offer{s.Network, s.Share}}, time.Now())
 	}
 	// The cancels go out over the hello that is open, then all is forgotten.
 	err := n.updateIssuer(s.Network, sid, func(s *store.Issuer) { s.Gone = true })

@@ -138,6 +138,9 @@ func (n *network) forgetVisits() {
 		for _, q := range w.Shares {
 			if p, err := guest.PeekPass(q.Pass); err == nil && time.Since(p.Ends()) > forgottenAfter {
 				n.forgetVisit(w.Network, q.Share)
+				if o := n.issuer(w.Network, q.Share); o != nil && o.Ended {
+					n.bury(w.Network, q.Share)
+				}
 			}
 		}
 	}

@@ -56,6 +56,7 @@ func (e *Engine) Leave(ctx context.Context, _ server.Caller, req ipc.NetworkRequ
 	}
 	pause(ctx, lingerOnLeave)
 	_, err = call(ctx, e, func() (struct{}, error) {
+		l.n.leaveGuests()
 		exits := l.n.usesExit()
 		err := e.forget(l.n)
 		if exits { // by the user's word, as when it is disconnected

@@ -9,6 +9,7 @@ import (
 	"kith.internal/helper/internal/key"
 	"kith.internal/helper/internal/roster"
 	"kith.internal/helper/internal/store"
+	"kith.internal/ipc"
 )
 
 // answerOffer asks an admin for a pass, unless there is one that is fresh.
@@ -135,6 +136,29 @@ func (n *network) updateVisit(network [32]byte, fn func(*store.Visit)) error {
 		}
 		return nil
 	})
+}
+
+// ended keeps that the friend's side has ended a share. That it was taken back an
+// admin's device tells the others: the friend's may be gone by the time they come.
+func (n *network) ended(network [32]byte, sid [16]byte, code ipc.Code) {
+	var err error
+	w, s := n.visitOf(network), n.issuer(network, sid)
+	if w != nil && shareOf(w, sid) != nil && shareOf(w, sid).Ended != string(code) {
+		err = n.updateVisit(network, func(w *store.Visit) { shareOf(w, sid).Ended = string(code) })
+	}
+	if err == nil && code == ipc.CodeShareRevoked && s != nil && s.Accepted && !s.Ended && !s.Gone {
+		err = n.updateIssuer(network, sid, func(s *store.Issuer) { s.Ended = true })
+		n.forgetGot(sid)
+		n.tendShares()
+	}
+	if err != nil {
+		n.e.log.Error("keep that a friend's share has ended", "network", n.alias, "err", err)
+	}
+	if s := n.stays[network]; s != nil {
+		s.refresh()
+	}
+	n.e.apply()
+	n.e.publishSoon()
 }
 
 // dropVisit forgets a friend's share on this device, and visits it no more.

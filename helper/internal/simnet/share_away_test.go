@@ -250,3 +250,78 @@ func TestSimShareSecondEarly(t *testing.T) {
 		}
 	})
 }
+
+// TestSimShareOwnerGone: when the last device that answers for a share leaves the
+// owner's network, or is removed from it, the friend's devices hear that it has ended,
+// those that were away from their own admin's.
+func TestSimShareOwnerGone(t *testing.T) {
+	for name, end := range map[string]func(t *testing.T, nas, desk *Host) error{
+		"left": func(t *testing.T, _, desk *Host) error {
+			_, err := desk.Engine.Leave(t.Context(), server.Caller{}, ipc.NetworkRequest{})
+			return err
+		},
+		"removed": func(t *testing.T, nas, _ *Host) error {
+			_, err := nas.Engine.DeviceRevoke(t.Context(), server.Caller{}, ipc.DeviceRequest{Device: "desk"})
+			return err
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				nas, anna, phone := sharing(t)
+				desk, tablet := joinedBy(t, nas, "desk"), joinedBy(t, anna, "tablet")
+				admin(t, nas, "desk")
+				admin(t, anna, "phone")
+				time.Sleep(5 * time.Second)
+				mustAccept(t, anna, desk.share(ipc.ShareRequest{Devices: []string{"desk"}}))
+				for _, h := range []*Host{anna, phone, tablet} {
+					h.Reach("desk.home.internal", 10*time.Second)
+				}
+				tablet.Stop()
+				if err := end(t, nas, desk); err != nil {
+					t.Fatal(err)
+				}
+				over := func(h *Host) func() bool {
+					return func() bool {
+						s := h.received()
+						return s.State == ipc.ShareRevoked && s.Why != nil && *s.Why == ipc.CodeShareRevoked
+					}
+				}
+				anna.Until(time.Minute, "anna hears of it", over(anna))
+				phone.Until(time.Minute, "the phone hears of it", over(phone))
+				anna.Restart()
+				tablet.Start()
+				tablet.Until(time.Minute, "the tablet hears of it", over(tablet))
+				time.Sleep(time.Minute)
+				for _, h := range []*Host{anna, phone, tablet} {
+					if !over(h)() {
+						t.Errorf("later %s sees %+v", h.name, h.received())
+					}
+				}
+			})
+		})
+	}
+}
+
+// TestSimShareOneLeaves: of several devices one leaves: for those that were told by it,
+// the share goes on.
+func TestSimShareOneLeaves(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		nas, anna, phone := sharing(t)
+		desk := joinedBy(t, nas, "desk")
+		mustAccept(t, anna, nas.share(ipc.ShareRequest{Devices: []string{"nas", "desk"}}))
+		for _, h := range []*Host{anna, phone} {
+			h.Reach(sharedNAS, 5*time.Second)
+			h.Reach("desk.home.internal", 5*time.Second)
+		}
+		if _, err := desk.Engine.Leave(t.Context(), server.Caller{}, ipc.NetworkRequest{}); err != nil {
+			t.Fatal(err)
+		}
+		for _, h := range []*Host{anna, phone} {
+			h.Until(time.Minute, "one is left", func() bool {
+				s := h.received()
+				return len(s.Devices) == 1 && s.State == ipc.ShareActive && s.Why == nil
+			})
+			h.Reach(sharedNAS, 5*time.Second)
+		}
+	})
+}

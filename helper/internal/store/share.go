@@ -27,6 +27,7 @@ type Issuer struct {
 	Cancels  [][]byte    `cbor:"15,keyasint,omitempty"` // to be told the friend's devices
 	Both     bool        `cbor:"17,keyasint,omitempty"` // the link said both ways: what was consented to
 	Gone     bool        `cbor:"16,keyasint,omitempty"` // given up, at Since: other admins' devices are told so
+	Ended    bool        `cbor:"18,keyasint,omitempty"` // the friend has taken it back: no more passes, and all devices are told so
 }
 
 // Issued is the pass that a device of one's own network holds.

@@ -226,10 +226,10 @@ func (g *Guest) Close() {
 	g.once.Do(func() { close(g.closed) })
 }
 
-// Leave says that this device stops, and waits until the friend's side has closed
-// the stream and whoever reads it here has, too, or for a while.
-func (g *Guest) Leave(within time.Duration) {
-	if g.Send(Answer{Gone: true}) != nil {
+// Leave says the last word of this device, which stops, and waits until the friend's
+// side has closed the stream and whoever reads it here has, too, or for a while.
+func (g *Guest) Leave(last Answer, within time.Duration) {
+	if g.Send(last) != nil {
 		return
 	}
 	select {
