@@ -85,7 +85,7 @@ func (s *stay) exitOf(shares []shareHere) key.Public {
 }
 
 // exitName is what a shared exit node is called.
-func (s *stay) exitName(t guest.Target) string { return t.Name + "." + s.alias }
+func (s *stay) exitName(t guest.Target) string { return s.label(t) + "." + s.alias }
 
 // sharedExitFacts is Engine.exitFacts of a friend's device. Whether it refuses is
 // in what the friend's side shows; what it shares no more is gone.
@@ -115,7 +115,7 @@ func (e *Engine) sharedExitNamed(name string) (*network, *store.ExitUse, error) 
 	for _, s := range e.stays() {
 		for _, v := range s.views {
 			for _, d := range v.Targets {
-				if name != s.exitName(d) && !strings.EqualFold(name, dns.FQDN(d.Name, s.alias)) &&
+				if name != s.exitName(d) && !strings.EqualFold(name, dns.FQDN(s.label(d), s.alias)) &&
 					!slices.ContainsFunc(s.addrsOf(d), func(a netip.Addr) bool { return a.String() == name }) {
 					continue
 				}

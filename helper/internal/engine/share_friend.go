@@ -262,7 +262,11 @@ func (n *network) receivedShare(w *store.Visit, q *store.VisitShare) ipc.Share {
 		out.Expires = moment(time.UnixMilli(v.Expires))
 	}
 	for _, t := range v.Targets {
-		d := ipc.SharedDevice{Name: t.Name, FQDN: dns.FQDN(t.Name, w.Alias), IPv6: addr(t.IP), Path: ipc.PathNone, Exit: t.Exit}
+		name := t.Name
+		if s != nil {
+			name = s.label(t)
+		}
+		d := ipc.SharedDevice{Name: name, FQDN: dns.FQDN(name, w.Alias), IPv6: addr(t.IP), Path: ipc.PathNone, Exit: t.Exit}
 		if s != nil {
 			s.fillDevice(&d, t)
 		}
@@ -354,7 +358,8 @@ func (s *stay) aim(host string) (target, bool) {
 			continue
 		}
 		for _, d := range v.Targets {
-			if host != d.Name && host != dns.FQDN(d.Name, s.alias) && !slices.ContainsFunc(s.addrsOf(d), func(a netip.Addr) bool { return a.String() == host }) {
+			name := s.label(d)
+			if host != name && host != dns.FQDN(name, s.alias) && !slices.ContainsFunc(s.addrsOf(d), func(a netip.Addr) bool { return a.String() == host }) {
 				continue
 			}
 			relays := map[key.Public]string{}
@@ -362,7 +367,7 @@ func (s *stay) aim(host string) (target, bool) {
 				relays[r.Key] = s.nameOf(r.Key)
 			}
 			return target{
-				wire: s.wire, id: d.Key, name: dns.FQDN(d.Name, s.alias), src: s.addr, dst: d.IP,
+				wire: s.wire, id: d.Key, name: dns.FQDN(name, s.alias), src: s.addr, dst: d.IP,
 				via: func(p wire.Path) *string {
 					if len(p.Via) == 0 {
 						return nil
@@ -378,14 +383,20 @@ func (s *stay) aim(host string) (target, bool) {
 	return target{}, false
 }
 
+// label is what a shared device is called here.
+func (s *stay) label(t guest.Target) string {
+	if name, ok := s.labels[t.Key]; ok {
+		return name
+	}
+	return t.Name
+}
+
 // nameOf names a device of the friend's as far as it is known.
 func (s *stay) nameOf(id key.Public) string {
+	if name, ok := s.labels[id]; ok {
+		return name
+	}
 	for _, v := range s.views {
-		for _, t := range v.Targets {
-			if t.Key == id {
-				return t.Name
-			}
-		}
 		if v.Sponsor.Key == id {
 			return v.Sponsor.Name
 		}

@@ -1,7 +1,10 @@
 package engine
 
 import (
+	"bytes"
+	"cmp"
 	"fmt"
+	"maps"
 	"net/netip"
 	"slices"
 	"time"
@@ -29,8 +32,9 @@ type stay struct {
 	alias string
 
 	views    map[guest.SID]*guest.View
-	four     fours      // this device's and the shared ones' IPv4 addresses here
-	exits    key.Public // the shared exit node in use; zero: none
+	labels   map[key.Public]string // what the shared devices are called here, each its own
+	four     fours                 // this device's and the shared ones' IPv4 addresses here
+	exits    key.Public            // the shared exit node in use; zero: none
 	names    stayNames
 	known    map[key.Public]bool // who has our keys
 	callers  map[key.Public]*caller
@@ -52,19 +56,20 @@ type stayNames struct {
 	zone  *dns.Zone
 }
 
-// stays are the friends' networks that this device is a guest of now.
+// stays are the friends' networks that this device is a guest of now, the first first:
+// what a friend shares later takes no other friend's short names.
 func (e *Engine) stays() []*stay {
 	var out []*stay
 	for _, n := range e.nets {
-		ids := make([]roster.ID, 0, len(n.stays))
-		for id := range n.stays {
-			ids = append(ids, id)
-		}
-		slices.SortFunc(ids, func(a, b roster.ID) int { return slices.Compare(a[:], b[:]) })
-		for _, id := range ids {
-			out = append(out, n.stays[id])
+		out = slices.AppendSeq(out, maps.Values(n.stays))
+	}
+	since := make(map[*stay]time.Time, len(out))
+	for _, s := range out {
+		if w := s.stored(); w != nil && len(w.Shares) > 0 {
+			since[s] = slices.MinFunc(w.Shares, func(a, b store.VisitShare) int { return a.Since.Compare(b.Since) }).Since
 		}
 	}
+	slices.SortFunc(out, func(a, b *stay) int { return cmp.Or(since[a].Compare(since[b]), bytes.Compare(a.id[:], b.id[:])) })
 	return out
 }
 
@@ -294,7 +299,7 @@ func (s *stay) zone() (*dns.Zone, error) {
 			}
 			for _, t := range v.Targets {
 				if !slices.ContainsFunc(hosts, func(h dns.Host) bool { return h.V6 == t.IP }) {
-					hosts = append(hosts, dns.Host{Name: t.Name, V6: t.IP, V4: s.four[t.Key]})
+					hosts = append(hosts, dns.Host{Name: s.label(t), V6: t.IP, V4: s.four[t.Key]})
 				}
 			}
 		}

@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"fmt"
 	"net/netip"
 	"slices"
 	"time"
@@ -63,6 +64,34 @@ func (s *stay) readViews(w *store.Visit, now time.Time) (out []shareHere) {
 		if s.views[q.Share] = v; s.open(q, v, now) {
 			out = append(out, shareHere{q, v})
 		}
+	}
+	all := slices.Clone(out)
+	for i := range w.Shares {
+		if v := s.views[w.Shares[i].Share]; v != nil { // what has ended, after what has not
+			all = append(all, shareHere{&w.Shares[i], v})
+		}
+	}
+	s.labels = labelsOf(all)
+	return out
+}
+
+// labelsOf is what shared devices are called here: as the latest view says, and where
+// two views give two devices one name, the one that came first.
+func labelsOf(shares []shareHere) map[key.Public]string {
+	out, made, by := map[key.Public]string{}, map[key.Public]int64{}, map[string]key.Public{}
+	for _, q := range shares {
+		for _, t := range q.view.Targets {
+			if q.view.Made > made[t.Key] {
+				out[t.Key], made[t.Key] = t.Name, q.view.Made
+			}
+		}
+	}
+	for _, t := range targetsOf(shares) {
+		name, id := out[t.Key], t.Key.String()
+		for n := 4; !by[name].IsZero(); n++ {
+			name = fmt.Sprintf("%.*s-%s", 62-n, out[t.Key], id[:n])
+		}
+		out[t.Key], by[name] = name, t.Key
 	}
 	return out
 }

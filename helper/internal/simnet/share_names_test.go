@@ -1,6 +1,8 @@
 package simnet
 
 import (
+	"fmt"
+	"net/netip"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -64,5 +66,82 @@ func TestSimShareRemoveNetwork(t *testing.T) {
 			t.Fatal(err)
 		}
 		anna.Until(time.Minute, "the other is gone", func() bool { return len(through("home")) == 0 })
+	})
+}
+
+// TestSimShareShortName: a short name stays with the friend whose device had it first,
+// whoever shares another of that name later.
+func TestSimShareShortName(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		net := New(t)
+		l := net.LAN("lan")
+		anna := net.Host("anna", l)
+		anna.Start()
+		anna.Create("annas")
+		var first netip.Addr
+		for i := range 6 {
+			h := net.Host(fmt.Sprintf("friend%d", i), l)
+			h.Start()
+			h.Create("home")
+			if _, err := h.Engine.DeviceRename(t.Context(), server.Caller{}, ipc.DeviceRequest{Device: h.name, Name: "nas"}); err != nil {
+				t.Fatal(err)
+			}
+			mustAccept(t, anna, h.share(ipc.ShareRequest{Devices: []string{"nas"}}))
+			if i == 0 {
+				first = *h.Network("").Self.IPv6
+			}
+		}
+		short := func() (out []netip.Addr) {
+			for _, s := range anna.Network("").Shares {
+				if d := s.Devices[0]; d.Short != nil && *d.Short == "nas" {
+					out = append(out, *d.IPv6)
+				}
+			}
+			return out
+		}
+		for range 2 {
+			anna.Until(time.Minute, "the short name leads to the first friend's", func() bool { a := short(); return len(a) == 1 && a[0] == first })
+			anna.Restart()
+		}
+	})
+}
+
+// TestSimShareSameNames: where a friend's word on one device is old, another device may
+// have its name by now: each is called something else, and is found by that.
+func TestSimShareSameNames(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		nas, anna, _ := sharing(t)
+		desk := joinedBy(t, nas, "desk")
+		admin(t, nas, "desk")
+		time.Sleep(5 * time.Second)
+		mustAccept(t, anna, desk.share(ipc.ShareRequest{Devices: []string{"desk"}}))
+		anna.Reach("desk.home.internal", 5*time.Second)
+		desk.Stop()
+		for _, r := range []ipc.DeviceRequest{{Device: "desk", Name: "old"}, {Device: "nas", Name: "desk"}} {
+			if _, err := nas.Engine.DeviceRename(t.Context(), server.Caller{}, r); err != nil {
+				t.Fatal(err)
+			}
+		}
+		mustAccept(t, anna, nas.share(ipc.ShareRequest{Devices: []string{"desk"}}))
+		names := func() map[string]netip.Addr {
+			out := map[string]netip.Addr{}
+			for _, s := range anna.Network("").Shares {
+				for _, d := range s.Devices {
+					out[d.FQDN] = *d.IPv6
+				}
+			}
+			return out
+		}
+		anna.Until(time.Minute, "both are there, under two names", func() bool { return len(names()) == 2 })
+		for name, at := range names() {
+			if at == *nas.Network("").Self.IPv6 {
+				anna.Reach(name, 5*time.Second)
+			} else if _, _, err := anna.Ping(name); name != "desk.home.internal" || err == nil {
+				t.Errorf("who is away is called %s, and pinging it says %v", name, err)
+			}
+		}
+		desk.Start()
+		anna.Until(time.Minute, "it has its new name", func() bool { return names()["old.home.internal"].IsValid() && names()["desk.home.internal"].IsValid() })
+		anna.Reach("old.home.internal", 5*time.Second)
 	})
 }
