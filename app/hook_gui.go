@@ -18,6 +18,7 @@ import (
 // rect is where a text stands, in pixels of the window.
 type rect struct {
 	Text       string
+	Off        bool // it is a button or check that cannot be clicked
 	X, Y, W, H float32
 }
 
@@ -35,7 +36,8 @@ func hook(win fyne.Window, m desktop.Message) {
 		walk(top, func(o fyne.CanvasObject, words string) {
 			p := fyne.CurrentApp().Driver().AbsolutePositionForObject(o)
 			s := o.Size()
-			list = append(list, rect{words, p.X * scale, p.Y * scale, s.Width * scale, s.Height * scale})
+			d, ok := o.(fyne.Disableable)
+			list = append(list, rect{words, ok && d.Disabled(), p.X * scale, p.Y * scale, s.Width * scale, s.Height * scale})
 		})
 	}
 	b, err := json.Marshal(list)

@@ -65,13 +65,17 @@ func run(args []string) int {
 		}
 		return runWindow(dir, msg, words, log)
 	}
-	code, err := runTray(dir, msg, background, words, log)
-	if errors.Is(err, desktop.ErrTaken) {
-		if background {
-			return 0
+	code := 0
+	err = desktop.Reach(dir, roleTray, msg, func() (err error) {
+		code, err = runTray(dir, msg, background, words, log)
+		if errors.Is(err, desktop.ErrTaken) {
+			code = 0
+			if background {
+				err = nil // nothing to hand over
+			}
 		}
-		code, err = 0, desktop.Send(dir, roleTray, msg)
-	}
+		return err
+	})
 	if err != nil {
 		log.Error("cannot start", "err", err)
 		return 1

@@ -42,10 +42,12 @@ type keeper struct {
 	calm    *time.Timer // after the last change
 	noGL    chan bool
 
-	window  *exec.Cmd // running, or nil
-	shown   bool      // it said that it is up
-	pending *desktop.Message
-	alone   bool // no tray icons here: the window's end is the app's
+	start   func(desktop.Message) error // startWindow
+	window  *exec.Cmd                   // running, or nil
+	shown   bool                        // it said that it is up
+	pending []desktop.Message           // for a window that is not up yet
+	sent    []desktop.Message           // to the window, which has not said that it did so
+	alone   bool                        // no tray icons here: the window's end is the app's
 	restart bool
 }
 
@@ -60,9 +62,11 @@ func runTray(dir string, first desktop.Message, background bool, words *text.Cat
 	debug.SetGCPercent(40) // a small heap that hardly ever grows
 	k := &keeper{dir: dir, words: words, log: log, helper: client.New(client.Options{Keep: model.MenuPeer}), post: make(chan func(), 64), noGL: make(chan bool, 1)}
 	k.ctx, k.cancel = context.WithCancel(context.Background())
+	k.start = k.startWindow
 	defer k.cancel()
 	in, err := desktop.Claim(dir, roleTray, func(m desktop.Message) { k.do(func() { k.message(m) }) })
 	if err != nil {
+		k.helper.Close()
 		return 1, err
 	}
 	if err := desktop.RegisterLinks(); err != nil {
@@ -260,11 +264,11 @@ func (k *keeper) message(m desktop.Message) {
 	case desktop.MsgFront:
 		k.front = m.On
 	case desktop.MsgShown:
-		k.shown = true
+		k.shown, k.sent = true, nil
 		k.tellGL(false)
-		if k.pending != nil {
-			m := *k.pending
-			k.pending = nil
+		waited := k.pending
+		k.pending = nil
+		for _, m := range waited {
 			k.open(m)
 		}
 	case desktop.MsgQuit:
@@ -280,40 +284,57 @@ func (k *keeper) message(m desktop.Message) {
 func (k *keeper) open(m desktop.Message) {
 	m.Verb = desktop.MsgOpen
 	if k.window != nil && !k.shown {
-		k.pending = &m
+		k.pending = keep(k.pending, m)
 		return
 	}
 	if k.window != nil && desktop.Send(k.dir, roleWindow, m) == nil {
+		k.sent = keep(k.sent, m)
 		return
 	}
+	if err := k.start(m); err != nil {
+		k.failed(err.Error())
+	}
+}
+
+// mostKept bounds what waits for a window.
+const mostKept = 8
+
+// keep adds what the window is to show; to come to the front it does anyway.
+func keep(list []desktop.Message, m desktop.Message) []desktop.Message {
+	if m.Link == "" && m.Page == "" || len(list) == mostKept {
+		return list
+	}
+	return append(list, m)
+}
+
+// startWindow starts the window's process, which shows m.
+func (k *keeper) startWindow(m desktop.Message) error {
 	exe, err := executable()
 	if err != nil {
-		k.failed(err.Error())
-		return
+		return err
 	}
 	body, err := json.Marshal(m)
 	if err != nil {
-		k.failed(err.Error())
-		return
+		return err
 	}
 	errs := &tail{}
 	cmd := exec.Command(exe, "--window")
 	cmd.Stdin, cmd.Stderr = bytes.NewReader(body), errs
 	if err := cmd.Start(); err != nil {
-		k.failed(err.Error())
-		return
+		return err
 	}
 	k.window, k.shown = cmd, false
 	go func() {
 		err := cmd.Wait()
 		k.do(func() { k.gone(err, errs.String()) })
 	}()
+	return nil
 }
 
 // gone looks at why the window ended.
 func (k *keeper) gone(err error, errs string) {
-	shown := k.shown
-	k.window, k.shown, k.front, k.pending = nil, false, false, nil
+	shown, lost := k.shown, k.sent
+	k.window, k.shown, k.front, k.pending, k.sent = nil, false, false, nil, nil
 	var exit *exec.ExitError
 	switch {
 	case errors.As(err, &exit) && exit.ExitCode() == exitNoGL:
@@ -327,6 +348,12 @@ func (k *keeper) gone(err error, errs string) {
 			why = err.Error()
 		}
 		k.failed(why)
+		return
+	}
+	if len(lost) > 0 { // it was closing when it was told
+		for _, m := range lost {
+			k.open(m)
+		}
 		return
 	}
 	if k.alone && !desktop.HasTray() {

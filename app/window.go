@@ -3,7 +3,6 @@ package main
 import (
 	"bytes"
 	"context"
-	"errors"
 	stdlog "log"
 	"log/slog"
 	"os"
@@ -59,35 +58,37 @@ func runWindow(dir string, first desktop.Message, words *text.Catalogue, log *sl
 	defer helper.Close()
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
-	tell := func(m desktop.Message) { // slow, never on Fyne's goroutine
+	tell, told := inTurn(ctx, func(m desktop.Message) { // slow, never on Fyne's goroutine
 		if err := desktop.Send(dir, roleTray, m); err != nil {
 			log.Debug("no tray", "err", err)
 		}
-	}
-	shell := ui.New(win, environment(dir, a, helper, words, tell))
-	defer shell.Close()
-	in, err := desktop.Claim(dir, roleWindow, func(m desktop.Message) {
-		fyne.Do(func() { take(win, a, shell, m) })
 	})
-	if errors.Is(err, desktop.ErrTaken) {
-		err = desktop.Send(dir, roleWindow, first)
-		if err == nil {
-			return 0
-		}
-	}
-	if err != nil {
+	defer func() { cancel(); <-told }()
+	shell := ui.New(win, environment(dir, a, helper, words))
+	defer shell.Close()
+	var in *desktop.Instance
+	err := desktop.Reach(dir, roleWindow, first, func() (err error) {
+		in, err = desktop.Claim(dir, roleWindow, func(m desktop.Message) {
+			fyne.Do(func() { take(win, a, shell, tell, m) })
+		})
+		return err
+	})
+	switch {
+	case err != nil:
 		log.Error("the window cannot start", "err", err)
 		return 1
+	case in == nil: // another has taken what there is to show
+		return 0
 	}
 	defer in.Close()
 	up := false
 	a.Lifecycle().SetOnStarted(func() {
 		up = true
-		go tell(desktop.Message{Verb: desktop.MsgShown})
+		tell(desktop.Message{Verb: desktop.MsgShown})
 		open(shell, first)
 	})
-	a.Lifecycle().SetOnEnteredForeground(func() { go tell(desktop.Message{Verb: desktop.MsgFront, On: true}) })
-	a.Lifecycle().SetOnExitedForeground(func() { go tell(desktop.Message{Verb: desktop.MsgFront}) })
+	a.Lifecycle().SetOnEnteredForeground(func() { tell(desktop.Message{Verb: desktop.MsgFront, On: true}) })
+	a.Lifecycle().SetOnExitedForeground(func() { tell(desktop.Message{Verb: desktop.MsgFront}) })
 	var next latest
 	go live.Run(ctx, live.Config{Watcher: helper, App: version, Again: time.Minute, Pause: pause, Show: func(v model.View) {
 		if next.put(v) {
@@ -100,6 +101,30 @@ func runWindow(dir string, first desktop.Message, words *text.Catalogue, log *sl
 		return 1
 	}
 	return 0
+}
+
+// inTurn gives a function that hands messages on, one after another: the last that
+// the tray hears of the window is how it is. done is closed when ctx has ended and
+// nothing is under way.
+func inTurn(ctx context.Context, send func(desktop.Message)) (tell func(desktop.Message), done chan struct{}) {
+	queue, done := make(chan desktop.Message, 64), make(chan struct{})
+	go func() {
+		defer close(done)
+		for {
+			select {
+			case m := <-queue:
+				send(m)
+			case <-ctx.Done():
+				return
+			}
+		}
+	}()
+	return func(m desktop.Message) {
+		select {
+		case queue <- m:
+		case <-ctx.Done():
+		}
+	}, done
 }
 
 // latest is the View to draw next: while Fyne is busy, those that come take each
@@ -127,12 +152,13 @@ func (l *latest) take() model.View {
 }
 
 // take does what another process says.
-func take(win fyne.Window, a fyne.App, shell *ui.Shell, m desktop.Message) {
+func take(win fyne.Window, a fyne.App, shell *ui.Shell, tell func(desktop.Message), m desktop.Message) {
 	switch m.Verb {
 	case desktop.MsgOpen:
 		win.Show()
 		win.RequestFocus()
 		open(shell, m)
+		tell(desktop.Message{Verb: desktop.MsgShown})
 	case desktop.MsgQuit:
 		a.Quit()
 	default:
@@ -150,7 +176,7 @@ func open(shell *ui.Shell, m desktop.Message) {
 }
 
 // environment is what the window's pages may use of this process.
-func environment(dir string, a fyne.App, helper *client.Client, words *text.Catalogue, tell func(desktop.Message)) ui.Env {
+func environment(dir string, a fyne.App, helper *client.Client, words *text.Catalogue) ui.Env {
 	name := ""
 	if u, err := user.Current(); err == nil {
 		name = u.Username

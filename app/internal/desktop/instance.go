@@ -128,6 +128,21 @@ func Send(dir, role string, m Message) error {
 	return nil
 }
 
+// Reach takes a role by claim, or hands m to whoever has it. One who has just
+// taken it may not listen yet, one who ends may listen no more: it tries for a while.
+func Reach(dir, role string, m Message, claim func() error) error {
+	for late := time.Now().Add(patience); ; {
+		err := claim()
+		if !errors.Is(err, ErrTaken) {
+			return err
+		}
+		if err = Send(dir, role, m); err == nil || time.Now().After(late) {
+			return err
+		}
+		<-time.After(20 * time.Millisecond)
+	}
+}
+
 // Dir is the directory of this user's sockets, made 0700 where it is missing.
 func Dir() (string, error) {
 	base := os.Getenv("XDG_RUNTIME_DIR")

@@ -115,3 +115,54 @@ func FuzzReadMessage(f *testing.F) {
 		}
 	})
 }
+
+// TestReach: a message comes through to one who has the role and is about to
+// listen; where that one has gone, its role is taken.
+func TestReach(t *testing.T) {
+	dir := t.TempDir()
+	lock, err := lockFile(filepath.Join(dir, "tray.lock"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := make(chan Message, 1)
+	var in *Instance
+	tries := 0
+	claim := func() error {
+		if tries++; tries == 3 { // it listens at last
+			ln, err := listen(dir, "tray")
+			if err != nil {
+				return err
+			}
+			in = &Instance{ln: ln, lock: lock}
+			in.wg.Add(1)
+			go in.serve(func(m Message) { got <- m })
+		}
+		again, err := Claim(dir, "tray", nil)
+		if err == nil {
+			again.Close()
+		}
+		return err
+	}
+	m := Message{Verb: MsgOpen, Link: "kith://join/abc"}
+	if err := Reach(dir, "tray", m, claim); err != nil {
+		t.Fatal(err)
+	}
+	if d := cmp.Diff(m, <-got); d != "" {
+		t.Error(d)
+	}
+	in.Close()
+
+	if lock, err = lockFile(filepath.Join(dir, "tray.lock")); err != nil {
+		t.Fatal(err)
+	}
+	tries = 10
+	err = Reach(dir, "tray", m, func() error {
+		if tries++; tries == 13 {
+			lock.Close() // it has ended
+		}
+		return claim()
+	})
+	if err != nil || tries < 13 {
+		t.Errorf("after %d tries: %v", tries-10, err)
+	}
+}

@@ -259,6 +259,7 @@ func (b *bed) until(what string, ok func() bool) {
 // rect is where a text stands in the window.
 type rect struct {
 	Text       string
+	Off        bool // it is a button or check that cannot be clicked
 	X, Y, W, H float64
 }
 
@@ -324,30 +325,32 @@ func (b *bed) window() string {
 	return id
 }
 
-// still is where a text stands once it does not move any more.
-func (b *bed) still(begin string) (r rect) {
-	b.t.Helper()
-	b.until(fmt.Sprintf("the text %q to stand still", begin), func() bool {
-		last := r
-		var ok bool
-		r, ok = b.find(begin)
-		return ok && r == last
-	})
-	return r
-}
-
-// click clicks the middle of a text.
+// click clicks the middle of a text, once it can be clicked and stands still: it
+// is where it was when the pointer has come to it.
 func (b *bed) click(begin string) {
 	b.t.Helper()
-	r := b.still(begin)
-	x, y := fmt.Sprint(int(r.X+r.W/2)), fmt.Sprint(int(r.Y+r.H/2))
-	if r.W > 300 { // a check's box is at its left
-		x = fmt.Sprint(int(r.X + 16))
-	}
-	// --sync waits long for a pointer that is there already: it comes from the corner.
-	if out, err := b.tool("xdotool", "mousemove", "0", "0", "mousemove", "--sync", "--window", b.window(), x, y, "click", "1"); err != nil {
-		b.t.Fatalf("clicking %q: %v %s", begin, err, out)
-	}
+	win := b.window()
+	b.until(fmt.Sprintf("the text %q to stand still and be enabled", begin), func() bool {
+		r, ok := b.find(begin)
+		if !ok || r.Off {
+			return false
+		}
+		x, y := fmt.Sprint(int(r.X+r.W/2)), fmt.Sprint(int(r.Y+r.H/2))
+		if r.W > 300 { // a check's box is at its left
+			x = fmt.Sprint(int(r.X + 16))
+		}
+		// --sync waits long for a pointer that is there already: it comes from the corner.
+		if out, err := b.tool("xdotool", "mousemove", "0", "0", "mousemove", "--sync", "--window", win, x, y); err != nil {
+			b.t.Fatalf("pointing at %q: %v %s", begin, err, out)
+		}
+		if now, ok := b.find(begin); !ok || now != r {
+			return false
+		}
+		if out, err := b.tool("xdotool", "click", "1"); err != nil {
+			b.t.Fatalf("clicking %q: %v %s", begin, err, out)
+		}
+		return true
+	})
 }
 
 // focused waits until the window has the keys.

@@ -63,6 +63,7 @@ func TestRealHelpers(t *testing.T) {
 
 	b.host.click(b, "Disconnect")
 	b.menuHas("○ Disconnected")
+	b.see("Disconnected") // Connect is where Disconnect was
 	b.shot("3-disconnected")
 	if out, err := p.on(0, "ping", "-c", "1", "-W", "1", "nas").CombinedOutput(); err == nil {
 		t.Errorf("disconnected, and yet:\n%s", out)

@@ -3,7 +3,10 @@
 package tray
 
 import (
+	"cmp"
 	"net/netip"
+	"slices"
+	"strings"
 	"time"
 
 	"kith.internal/app/internal/model"
@@ -94,11 +97,7 @@ func exits(c *text.Catalogue, v model.View) Row {
 	none := c.S("tray.exit.none")
 	using := none
 	sub := []Row{{Label: none, Checkable: true, Checked: v.Exit.Using == "", Disabled: !v.May, Command: Command{Verb: ExitOff, Arg: v.Exit.Net}}}
-	for i, n := range v.Exit.Nodes {
-		if i == maxExits {
-			sub = append(sub, Row{Label: c.S("tray.more"), Command: Command{Verb: Open, Arg: "exits"}})
-			break
-		}
+	for _, n := range offered(v.Exit.Nodes) {
 		name := text.Clean(v.Exit.Name(n))
 		if n.Using {
 			using = name
@@ -112,10 +111,26 @@ func exits(c *text.Catalogue, v model.View) Row {
 			Command: Command{Verb: ExitUse, Arg: n.Target(), Net: n.Device.Net},
 		})
 	}
+	if len(v.Exit.Nodes) > maxExits {
+		sub = append(sub, Row{Label: c.S("tray.more"), Command: Command{Verb: Open, Arg: "exits"}})
+	}
 	sub = append(sub, Row{Separator: true})
 	lan := Row{Label: c.S("tray.exit.lan"), Checkable: true, Checked: v.Exit.AllowLAN, Disabled: !v.May,
 		Command: Command{Verb: ExitLAN, On: !v.Exit.AllowLAN, LANs: v.Exit.Only}}
 	return Row{Label: c.S("tray.exit", "name", using), Sub: append(sub, lan)}
+}
+
+// offered are the nodes that the menu has room for, those that were never used by
+// name: a menu that is open keeps its rows while latencies change.
+func offered(nodes []model.ExitNode) []model.ExitNode {
+	list := slices.Clone(nodes[:min(len(nodes), maxExits)])
+	first := slices.IndexFunc(list, func(n model.ExitNode) bool { return !n.Using && !n.Recent })
+	if first >= 0 {
+		slices.SortStableFunc(list[first:], func(a, b model.ExitNode) int {
+			return cmp.Or(cmp.Compare(b.Device.Dot, a.Device.Dot), strings.Compare(a.Device.Peer.Name, b.Device.Peer.Name))
+		})
+	}
+	return list
 }
 
 // head is what is so, what is wrong, and the switch.

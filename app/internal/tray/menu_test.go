@@ -183,3 +183,42 @@ func TestSameShape(t *testing.T) {
 		t.Error("another row goes unseen")
 	}
 }
+
+// TestRowsKeepTheirMeaning: a row of a menu that is open does what it did when it
+// was drawn, or it is another row.
+func TestRowsKeepTheirMeaning(t *testing.T) {
+	rows := func(change func(*ipc.Status)) []Row { return Menu(text.English(), view(change, "home"), t0) }
+	latency := func(ms ...float64) func(*ipc.Status) {
+		return func(st *ipc.Status) {
+			exitNodes("", "", 4)(st)
+			for i := range st.Networks[0].Peers {
+				st.Networks[0].Peers[i].LatencyMS = &ms[i%len(ms)]
+			}
+		}
+	}
+	for name, c := range map[string]struct {
+		a, b []Row
+		same bool
+	}{
+		"latencies change": {rows(latency(1, 2, 3)), rows(latency(9, 5, 1)), true},
+		"a word changes":   {rows(nil), rows(func(st *ipc.Status) { st.Networks[0].Peers[1].Online = true }), true},
+		"disconnected":     {rows(nil), rows(func(st *ipc.Status) { st.State = ipc.StateOff }), false},
+		"another network":  {rows(nil), rows(func(st *ipc.Status) { st.Networks[0].ID = "id-work" }), false},
+		"another exit node": {
+			rows(func(st *ipc.Status) { st.Networks[0].Peers[0].Exit = true }),
+			rows(func(st *ipc.Status) { st.Networks[0].Peers[1].Exit, st.Networks[0].Peers[1].Online = true, true }), false,
+		},
+		"another problem": {
+			rows(func(st *ipc.Status) {
+				st.Health = []ipc.Health{{Code: ipc.HealthPhrase, Severity: ipc.SeverityWarning}}
+			}),
+			rows(func(st *ipc.Status) {
+				st.Health = []ipc.Health{{Code: ipc.HealthExpiring, Severity: ipc.SeverityWarning}}
+			}), false,
+		},
+	} {
+		if got := sameShape(c.a, c.b); got != c.same {
+			t.Errorf("%s: the menu stays: %v", name, got)
+		}
+	}
+}

@@ -72,17 +72,23 @@ func (t *Tray) Show(l Look) {
 	t.look, t.shown = l, true
 }
 
-// sameShape tells whether b can be shown by changing words of a.
+// sameShape tells whether b can be shown by changing words of a. A row that would
+// do something else is another one: a click is on what a person saw.
 func sameShape(a, b []Row) bool {
 	if len(a) != len(b) {
 		return false
 	}
 	for i := range a {
-		if a[i].Separator != b[i].Separator || a[i].Checkable != b[i].Checkable || !sameShape(a[i].Sub, b[i].Sub) {
+		if a[i].Separator != b[i].Separator || a[i].Checkable != b[i].Checkable || !sameTarget(a[i].Command, b[i].Command) || !sameShape(a[i].Sub, b[i].Sub) {
 			return false
 		}
 	}
 	return true
+}
+
+// sameTarget tells whether two commands are about the same thing.
+func sameTarget(a, b Command) bool {
+	return a.Verb == b.Verb && a.Arg == b.Arg && a.Net == b.Net && a.Action == b.Action
 }
 
 func update(items []*item, rows []Row) {
