@@ -60,6 +60,7 @@ type Check struct {
 	NA      bool              `json:"na"` // it does not apply, or nothing is known yet; OK is true then
 	Text    string            `json:"text"`
 	Detail  string            `json:"detail"`
+	Found   []Finding         `json:"found"` // the detail in parts; never null, empty where it has none
 	Fix     string            `json:"fix"`
 	Args    map[string]string `json:"args"` // what a translation of the detail needs; never null
 }

@@ -1,6 +1,8 @@
 package model
 
 import (
+	"strings"
+
 	"kith.internal/app/internal/text"
 	"kith.internal/ipc"
 )
@@ -34,4 +36,21 @@ func CheckWords(c *text.Catalogue, ch ipc.Check) (title, fix string) {
 		fix = c.Say(text.Msg{Key: c.Case(key+".fix", ch.Args), Args: ch.Args, Fallback: ch.Fix})
 	}
 	return title, fix
+}
+
+// CheckDetail is what a check of the helper found. What has no words of ours keeps
+// the helper's.
+func CheckDetail(c *text.Catalogue, ch ipc.Check) string {
+	if len(ch.Found) == 0 {
+		return text.Clean(ch.Detail)
+	}
+	var words []string
+	for _, f := range ch.Found {
+		m := text.Msg{Args: f.Args, Fallback: f.Text}
+		if f.Code != "" {
+			m.Key = c.Case(text.Key("found."+string(f.Code)), f.Args)
+		}
+		words = append(words, c.Say(m))
+	}
+	return strings.Join(words, "; ")
 }

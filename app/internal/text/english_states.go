@@ -1,7 +1,7 @@
 package text
 
 // english is put together from the groups below; init order is by file.
-var english = merge(states, codes, window, pages, formats)
+var english = merge(states, codes, window, pages, findings, formats)
 
 func merge(groups ...map[Key]Entry) map[Key]Entry {
 	all := make(map[Key]Entry)

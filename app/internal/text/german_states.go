@@ -1,7 +1,7 @@
 package text
 
 // german is put together like english. What a message is for stands there.
-var german = merge(deStates, deCodes, deWindow, dePages, deFormats)
+var german = merge(deStates, deCodes, deWindow, dePages, deFindings, deFormats)
 
 var deStates = map[Key]Entry{
 	"state.reaching":     {Text: "Hintergrunddienst wird gesucht…"},

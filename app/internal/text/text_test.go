@@ -85,6 +85,11 @@ func TestEveryCodeHasWords(t *testing.T) {
 			t.Errorf("%s: no message whynot.%s", name, code)
 		}
 	}
+	for name, code := range constants(t, "Found") {
+		if !c.Has(Key("found." + code)) {
+			t.Errorf("%s: no message found.%s", name, code)
+		}
+	}
 	for name, code := range constants(t, "Join") {
 		if !c.Has(Key("join." + code)) {
 			t.Errorf("%s: no message join.%s", name, code)
@@ -147,7 +152,7 @@ func TestKeysUsedExist(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	made := []string{"error.", "health.", "role.", "weekday.", "page.", "check.", "whynot.", "section.", "share.state.", "problem.exit.", "share.why.", "refused.", "join.searching", "join.asking", "join.admitted"}
+	made := []string{"error.", "health.", "role.", "weekday.", "page.", "check.", "found.", "whynot.", "section.", "share.state.", "problem.exit.", "share.why.", "refused.", "join.searching", "join.asking", "join.admitted"}
 	for k := range english {
 		if !used[k] && !hasAnyPrefix(string(k), made) {
 			t.Errorf("%s: said nowhere", k)

@@ -169,7 +169,7 @@ func (d *diagnostics) row(c ipc.Check) fyne.CanvasObject {
 	}
 	name := widget.NewLabelWithStyle(clean(title), fyne.TextAlignLeading, fyne.TextStyle{Bold: true})
 	name.Truncation = fyne.TextTruncateEllipsis
-	detail := clean(c.Detail)
+	detail := model.CheckDetail(d.s.env.Text, c)
 	if fix != "" {
 		detail = joinWords(detail, clean(fix))
 	}

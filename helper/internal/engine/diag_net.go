@@ -25,9 +25,9 @@ type outlook struct {
 }
 
 // diagNet checks how this network gets out into the world.
-func (n *network) diagNet(check func(ipc.Check), reached, members int, found []probed) {
+func (n *network) diagNet(check func(ipc.Check), reached, members int, probes []probed) {
 	o := outlook{
-		network: n.alias, report: n.on.wire.Net(), reached: reached, members: members, found: found, portal: n.e.portal.by,
+		network: n.alias, report: n.on.wire.Net(), reached: reached, members: members, found: probes, portal: n.e.portal.by,
 		name: n.book.View().NameOf,
 	}
 	if n.e.mapper != nil {
@@ -42,15 +42,15 @@ func (n *network) diagNet(check func(ipc.Check), reached, members int, found []p
 	for _, c := range o.checks() {
 		check(c)
 	}
-	n.notice(found)
+	n.notice(probes)
 }
 
 // removedHeard is for how long it is said that a removed device was heard.
 const removedHeard = time.Hour
 
 // notice has health know who answered for the relays.
-func (n *network) notice(found []probed) {
-	for _, p := range found {
+func (n *network) notice(probes []probed) {
+	for _, p := range probes {
 		m := n.book.View().Member(p.id)
 		switch {
 		case m == nil || m.Relay == nil:
@@ -73,43 +73,44 @@ func (o *outlook) checks() []ipc.Check {
 }
 
 // idle is a check that does not apply, or of which nothing is known.
-func idle(c ipc.Check, why string) ipc.Check {
-	c.OK, c.NA, c.Detail, c.Fix = true, true, why, ""
-	return c
+func idle(c ipc.Check, why ...ipc.Finding) ipc.Check {
+	c.OK, c.NA, c.Fix = true, true, ""
+	return details(c, "; ", why...)
 }
 
 func (o *outlook) udp() ipc.Check {
 	c := ipc.Check{
-		Code: ipc.CheckUDP, OK: true, Text: "UDP", Detail: "datagrams come back",
+		Code: ipc.CheckUDP, OK: true, Text: "UDP",
 		Fix: "The network here lets no UDP out; relays carry traffic over TLS meanwhile.",
 	}
 	switch {
 	case o.report.UDP:
+		return details(c, "", found(ipc.FoundUDPBack, "datagrams come back"))
 	case noUDP(o.report):
-		c.OK, c.Detail = false, "relays answer over TLS alone"
+		c.OK = false
+		return details(c, "", found(ipc.FoundTLSOnly, "relays answer over TLS alone"))
 	case o.members == 0:
-		return idle(c, "there is nobody to try it with")
-	default:
-		c.OK, c.Detail = false, "no datagram has come back yet"
-		c.Fix = "Check that other devices are on, and that this host's firewall lets UDP out."
+		return idle(c, found(ipc.FoundNobody, "there is nobody to try it with"))
 	}
-	return c
+	c.OK, c.Fix = false, "Check that other devices are on, and that this host's firewall lets UDP out."
+	return details(c, "", found(ipc.FoundNotYet, "no datagram has come back yet"))
 }
 
 func (o *outlook) family(code ipc.CheckCode, name string, is, other wire.FamilyReport) ipc.Check {
 	c := ipc.Check{
-		Code: code, OK: is.Has, Text: name + " of this host", Detail: "no address here",
+		Code: code, OK: is.Has, Text: name + " of this host",
 		Fix: "Connect this host to a network.",
 	}
-	switch {
+	none := found(ipc.FoundNoAddress, "no address here")
+	switch at := joinAddrs(is.Observed); {
 	case !is.Has && other.Has:
-		return idle(c, c.Detail)
-	case len(is.Observed) > 0:
-		c.Detail = "others see this device at " + joinAddrs(is.Observed)
+		return idle(c, none)
+	case at != "":
+		return details(c, "", found(ipc.FoundSeenAt, "others see this device at "+at, "at", at))
 	case is.Has:
-		c.Detail = "this host has an address"
+		return details(c, "", found(ipc.FoundAddress, "this host has an address"))
 	}
-	return c
+	return details(c, "", none)
 }
 
 // hard tells whether a router gives each connection another port, and no
@@ -123,29 +124,29 @@ func (o *outlook) nat() ipc.Check {
 	r := &o.report
 	c := ipc.Check{
 		Code: ipc.CheckNAT, OK: !o.hard(), Text: "Kind of NAT",
-		Detail: fmt.Sprintf("IPv4: %s, IPv6: %s", natOf(r.IPv4), natOf(r.IPv6)),
-		Fix:    "This router gives each connection another port; where no direct way is found relays carry traffic. UPnP or NAT-PMP, turned on in the router, helps.",
-		Args:   map[string]string{"ipv4": r.IPv4.NAT.String(), "ipv6": r.IPv6.NAT.String()},
+		Fix:  "This router gives each connection another port; where no direct way is found relays carry traffic. UPnP or NAT-PMP, turned on in the router, helps.",
+		Args: map[string]string{"ipv4": r.IPv4.NAT.String(), "ipv6": r.IPv6.NAT.String()},
 	}
+	kinds := []ipc.Finding{natOf("IPv4", r.IPv4), natOf("IPv6", r.IPv6)}
 	if r.IPv4.NAT == wire.NATUnknown && r.IPv6.NAT == wire.NATUnknown {
-		return idle(c, c.Detail)
+		c.OK, c.NA, c.Fix = true, true, ""
 	}
-	return c
+	return details(c, ", ", kinds...)
 }
 
 func (o *outlook) portMap() ipc.Check {
 	c := ipc.Check{
-		Code: ipc.CheckPortMap, OK: true, Text: "Port mapping by the router", Detail: "no router was found to ask",
+		Code: ipc.CheckPortMap, OK: true, Text: "Port mapping by the router",
 		Fix: "Turn on UPnP or NAT-PMP in the router.",
 	}
-	var words []string
+	var words []ipc.Finding
 	odd := false
 	for _, g := range o.gateways {
 		words = append(words, g.words())
 		odd = odd || len(g.Complaints) > 0
 	}
-	if len(words) > 0 {
-		c.Detail = strings.Join(words, "; ")
+	if len(words) == 0 {
+		words = append(words, found(ipc.FoundNoRouter, "no router was found to ask"))
 	}
 	switch {
 	case len(o.report.Mapped) > 0:
@@ -153,24 +154,26 @@ func (o *outlook) portMap() ipc.Check {
 		c.OK, c.Fix = false, "The router's answers make no sense, and Kith does without; an update of the router may mend it."
 	case o.hard():
 		c.OK = false
-	case len(words) == 0 && o.report.IPv4.NAT == wire.NATNone:
-		return idle(c, "not needed: no NAT")
+	case len(o.gateways) == 0 && o.report.IPv4.NAT == wire.NATNone:
+		return idle(c, notNeeded())
 	default:
-		return idle(c, c.Detail)
+		return idle(c, words...)
 	}
-	return c
+	return details(c, "; ", words...)
 }
 
 func (o *outlook) hairpin() ipc.Check {
-	c := ipc.Check{Code: ipc.CheckHairpin, OK: true, Text: "Hairpin through the router", Detail: "works"}
+	c := ipc.Check{Code: ipc.CheckHairpin, OK: true, Text: "Hairpin through the router"}
 	switch f := o.report.IPv4; {
 	case o.report.Hairpin:
-		return c
+		return details(c, "", found(ipc.FoundWorks, "works"))
 	case f.NAT == wire.NATNone || !f.Has:
-		return idle(c, "not needed: no NAT")
+		return idle(c, notNeeded())
 	}
-	return idle(c, "not seen: two devices behind one router may need another way")
+	return idle(c, found(ipc.FoundNoHairpin, "not seen: two devices behind one router may need another way"))
 }
+
+func notNeeded() ipc.Finding { return found(ipc.FoundNotNeeded, "not needed: no NAT") }
 
 func (o *outlook) relays() ipc.Check {
 	c := ipc.Check{Code: ipc.CheckRelays, Text: "Answers of the relays", Fix: "Look whether they run, and let UDP and TCP in."}
@@ -178,7 +181,7 @@ func (o *outlook) relays() ipc.Check {
 	for _, p := range o.found {
 		of[p.id] = p
 	}
-	var words []string
+	var words []ipc.Finding
 	add := func(name string, q wire.RelayReport, p probed, tried bool) {
 		c.OK = c.OK || alive(q, p)
 		words = append(words, relayWords(name, q, p, tried))
@@ -194,10 +197,9 @@ func (o *outlook) relays() ipc.Check {
 		}
 	}
 	if len(words) == 0 {
-		return idle(c, "there are no other relays in "+o.network)
+		return idle(c, found(ipc.FoundNoRelays, "there are no other relays in "+o.network, "network", o.network))
 	}
-	c.Detail = strings.Join(words, "; ")
-	return c
+	return details(c, "; ", words...)
 }
 
 // alive tells whether a relay does anything.
@@ -207,7 +209,7 @@ func alive(q wire.RelayReport, p probed) bool {
 
 func (o *outlook) captive() ipc.Check {
 	c := ipc.Check{
-		Code: ipc.CheckCaptive, OK: true, Text: "Sign-in page of the network here", Detail: "none: who answers for the relays is them",
+		Code: ipc.CheckCaptive, OK: true, Text: "Sign-in page of the network here",
 		Fix: "Open a browser and sign in to this network; where an exit node or a resolver in the mesh is in use, kith portal open lets that through.",
 	}
 	answered, others := 0, 0
@@ -226,45 +228,47 @@ func (o *outlook) captive() ipc.Check {
 	}
 	switch {
 	case o.portal != "":
-		c.OK, c.Detail = false, "noticed by "+o.portal
+		c.OK = false
+		return details(c, "", found(ipc.FoundPortal, "noticed by "+o.portal, "by", o.portal))
 	case len(o.found) == 0:
-		return idle(c, "there is no relay to try it with")
+		return idle(c, found(ipc.FoundNoRelay, "there is no relay to try it with"))
 	case answered > 0:
+		return details(c, "", found(ipc.FoundNoPortal, "none: who answers for the relays is them"))
 	case others > 0:
-		c.OK, c.Detail = false, "somebody else answers for the relays"
-	default:
-		return idle(c, "nobody answers for the relays")
+		c.OK = false
+		return details(c, "", found(ipc.FoundOthers, "somebody else answers for the relays"))
 	}
-	return c
+	return idle(c, found(ipc.FoundNoAnswer, "nobody answers for the relays"))
 }
 
 // honest names who does not do what it should.
 func (o *outlook) honest() ipc.Check {
 	c := ipc.Check{
-		Code: ipc.CheckHonest, Text: "Word of relays, forwarders and servers", Detail: "kept",
+		Code: ipc.CheckHonest, Text: "Word of relays, forwarders and servers",
 		Fix: "Kith avoids them; an admin should look at those devices.",
 	}
-	var words []string
+	var words []ipc.Finding
 	for _, w := range o.report.Complaints {
 		who := o.name(w.ID)
 		if w.ID.IsZero() {
 			who = "the STUN server " + w.Server.String()
 		}
 		if w.What == wire.OneDrops {
-			words = append(words, "one of those on a way drops packets: "+strings.Join(o.names(w.Way), ", then "))
+			names := strings.Join(o.names(w.Way), ", then ")
+			words = append(words, found(ipc.FoundDropper, "one of those on a way drops packets: "+names, "names", strings.Join(o.names(w.Way), " → ")))
 			continue
 		}
-		words = append(words, who+" "+w.What.String())
+		words = append(words, found("", who+" "+w.What.String()))
 	}
 	for _, p := range o.found {
 		if p.key {
-			words = append(words, "who answers for "+p.name+" has another key than it")
+			words = append(words, found(ipc.FoundOtherKey, "who answers for "+p.name+" has another key than it", "relay", p.name))
 		}
 	}
-	if c.OK = len(words) == 0; !c.OK {
-		c.Detail = strings.Join(words, "; ")
+	if c.OK = len(words) == 0; c.OK {
+		words = append(words, found(ipc.FoundKept, "kept"))
 	}
-	return c
+	return details(c, "; ", words...)
 }
 
 func (o *outlook) names(ids []key.Public) (names []string) {
@@ -284,66 +288,84 @@ var dropWords = []struct{ kind, words string }{
 // keptOut says what came in and was dropped: there is nothing to mend, but it may
 // explain something.
 func (o *outlook) keptOut() ipc.Check {
-	c := ipc.Check{Code: ipc.CheckKeptOut, OK: true, Text: "Datagrams kept out", Detail: "none"}
-	var words []string
+	c := ipc.Check{Code: ipc.CheckKeptOut, OK: true, Text: "Datagrams kept out"}
+	var words []ipc.Finding
 	for _, d := range dropWords {
 		if n := o.report.Drops[d.kind]; n > 0 {
-			words = append(words, fmt.Sprintf("%d %s", n, d.words))
+			words = append(words, found(ipc.FoundDropped, fmt.Sprintf("%d %s", n, d.words), "n", fmt.Sprint(n), "case", d.kind))
 		}
 	}
 	for _, name := range o.removed {
-		words = append(words, name+" calls, which was removed")
+		words = append(words, found(ipc.FoundCalls, name+" calls, which was removed", "device", name))
 	}
-	if len(words) > 0 {
-		c.Detail = strings.Join(words, ", ")
+	if len(words) == 0 {
+		words = append(words, found(ipc.FoundNone, "none"))
 	}
-	return c
+	return details(c, ", ", words...)
 }
 
 var natWords = map[wire.NAT]string{
 	wire.NATUnknown: "not known yet", wire.NATNone: "none", wire.NATEasy: "one port for all peers (easy)", wire.NATHard: "another port for each peer (symmetric)",
 }
 
-func natOf(f wire.FamilyReport) string {
+var natCodes = map[wire.NAT]ipc.FindingCode{
+	wire.NATUnknown: ipc.FoundNATUnknown, wire.NATNone: ipc.FoundNATNone, wire.NATEasy: ipc.FoundNATEasy, wire.NATHard: ipc.FoundNATHard,
+}
+
+// natOf says how a router treats a family of addresses.
+func natOf(family string, f wire.FamilyReport) ipc.Finding {
+	code, words := natCodes[f.NAT], natWords[f.NAT]
 	if !f.Has {
-		return "no address"
+		code, words = ipc.FoundNATNoAddress, "no address"
 	}
-	return natWords[f.NAT]
+	return found(code, family+": "+words, "family", family)
 }
 
 // words says what a gateway does.
-func (g Gateway) words() string {
+func (g Gateway) words() ipc.Finding {
+	var code ipc.FindingCode
 	s := fmt.Sprintf("%s on %s: ", g.Addr, g.Interface)
 	switch {
 	case len(g.Mapped) > 0:
+		code = ipc.FoundGives
 		s += g.Method + " gives " + joinAddrs(g.Mapped)
 		if slices.ContainsFunc(g.Mapped, func(a netip.AddrPort) bool { return a.Addr().Is4() && a.Addr().IsPrivate() }) {
+			code = ipc.FoundGivesPrivate
 			s += ", a private address: there is another NAT, or it is none of the router's"
 		}
 	case g.Why != "":
 		s += g.Why
 	default:
+		code = ipc.FoundAsking
 		s += "asking"
 	}
 	if len(g.Complaints) > 0 {
+		code = ""
 		s += " (" + strings.Join(g.Complaints, ", ") + ")"
 	}
-	return s
+	return found(code, s, "router", g.Addr.String(), "interface", g.Interface, "method", g.Method, "at", joinAddrs(g.Mapped))
 }
 
 // relayWords says how far a relay is.
-func relayWords(name string, q wire.RelayReport, p probed, tried bool) string {
+func relayWords(name string, q wire.RelayReport, p probed, tried bool) ipc.Finding {
+	var code ipc.FindingCode
 	var parts []string
+	udp, took := fmt.Sprintf("%.1f", ms(q.UDP)), fmt.Sprintf("%.0f", ms(p.took))
 	if q.UDP > 0 {
-		parts = append(parts, fmt.Sprintf("UDP %.1f ms", ms(q.UDP)))
+		parts = append(parts, "UDP "+udp+" ms")
 	}
 	switch {
 	case q.TLS > 0:
 		parts = append(parts, fmt.Sprintf("TLS %.1f ms", ms(q.TLS)))
 	case p.took > 0:
-		connects := fmt.Sprintf("TLS connects in %.0f ms", ms(p.took))
-		if q.UDP == 0 && q.Error != "" {
+		connects := "TLS connects in " + took + " ms"
+		switch {
+		case q.UDP > 0:
+			code = ipc.FoundUDPConnects
+		case q.Error != "":
 			connects += ", but " + q.Error
+		default:
+			code = ipc.FoundConnects
 		}
 		parts = append(parts, connects)
 	case tried && p.err != nil:
@@ -352,12 +374,14 @@ func relayWords(name string, q wire.RelayReport, p probed, tried bool) string {
 		parts = append(parts, "TLS: "+q.Error)
 	}
 	if len(parts) == 0 {
+		code = ipc.FoundSilent
 		parts = append(parts, "no answer")
 	}
 	if q.Kept {
+		code = ""
 		parts = append(parts, "kept")
 	}
-	return name + " (" + strings.Join(parts, ", ") + ")"
+	return found(code, name+" ("+strings.Join(parts, ", ")+")", "relay", name, "udp", udp, "ms", took)
 }
 
 func ms(d time.Duration) float64 { return float64(d.Microseconds()) / 1000 }

@@ -202,9 +202,9 @@ func (e *Engine) Diag(ctx context.Context, _ server.Caller, req ipc.NetworkReque
 	if err != nil {
 		return ipc.Diag{}, err
 	}
-	var found map[roster.ID][]probed
+	var probes map[roster.ID][]probed
 	if all || only.n != nil {
-		found = e.probeRelays(ctx, only.n)
+		probes = e.probeRelays(ctx, only.n)
 	}
 	return call(ctx, e, func() (ipc.Diag, error) {
 		d := ipc.Diag{Schema: ipc.Schema}
@@ -217,7 +217,7 @@ func (e *Engine) Diag(ctx context.Context, _ server.Caller, req ipc.NetworkReque
 		e.diag(add)
 		for _, n := range e.nets {
 			if all || n == only.n {
-				n.diag(add, found[n.id])
+				n.diag(add, probes[n.id])
 			}
 		}
 		for _, j := range e.joins {
@@ -257,16 +257,16 @@ func (e *Engine) hasIPv6() bool {
 	return false
 }
 
-func familyWords(v4, v6 bool) string {
+func familyWords(v4, v6 bool) ipc.Finding {
 	switch {
 	case v4 && v6:
-		return "IPv4 and IPv6"
+		return found(ipc.FoundBoth, "IPv4 and IPv6")
 	case v4:
-		return "IPv4"
+		return found("", "IPv4")
 	case v6:
-		return "IPv6"
+		return found("", "IPv6")
 	}
-	return "none"
+	return found(ipc.FoundNone, "none")
 }
 
 func joinErrors(errs []error) string {
