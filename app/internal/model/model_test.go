@@ -300,6 +300,47 @@ func TestNotifier(t *testing.T) {
 	}
 }
 
+// TestNotifierRepeatsNothing when the service starts anew and finds what is wrong
+// after a while.
+func TestNotifierRepeatsNothing(t *testing.T) {
+	var n Notifier
+	bad, good := with(health(ipc.HealthClock, ipc.SeverityWarning, "")).View(t0), with().View(t0)
+	gone := with().SetLink(LinkAbsent, "", t0).View(t0.Add(Settle))
+	for i, w := range []struct {
+		v    View
+		at   time.Duration
+		told int
+	}{
+		{bad, 0, 1}, {gone, time.Minute, 0}, {good, 61 * time.Second, 0}, {bad, 67 * time.Second, 0},
+		{good, 3 * time.Minute, 0}, {bad, 4 * time.Minute, 1}, // it was mended, and is wrong again
+	} {
+		if list, _ := n.Step(w.v, t0.Add(w.at)); len(list) != w.told {
+			t.Errorf("step %d: %+v", i, list)
+		}
+	}
+}
+
+// TestNotifierTellsOfTheEnd a month ahead, a week and a day, with no new View.
+func TestNotifierTellsOfTheEnd(t *testing.T) {
+	var n Notifier
+	const day = 24 * time.Hour
+	v := with(ipc.Health{Code: ipc.HealthExpiring, Severity: ipc.SeverityWarning, Network: "home", Args: map[string]string{"at": t0.Add(30 * day).Format(time.RFC3339)}}).View(t0)
+	var told []time.Duration
+	for now := t0; !now.IsZero(); {
+		list, next := n.Step(v, now)
+		if len(list) > 0 {
+			told = append(told, now.Sub(t0))
+		}
+		if list, _ := n.Step(v, now.Add(time.Hour)); len(list) > 0 {
+			t.Errorf("told again: %+v", list)
+		}
+		now = next
+	}
+	if d := cmp.Diff([]time.Duration{0, 23 * day, 29 * day}, told); d != "" {
+		t.Error(d)
+	}
+}
+
 func TestNotifierTellsOfAJoin(t *testing.T) {
 	waiting := change(up(status()), func(st *ipc.Status) {
 		st.Joining = []ipc.Joining{{Network: "home", ID: "id-home", Sponsor: "nas", Stage: ipc.JoinAsking}}

@@ -1,6 +1,7 @@
 package model
 
 import (
+	"maps"
 	"time"
 
 	"kith.internal/app/internal/text"
@@ -24,6 +25,8 @@ type Notifier struct {
 	was    bool      // a connection was there once
 	joined map[string]string
 	said   map[string]bool
+	back   time.Time // when the helper's state was known again
+	known  bool
 
 	refused map[string]bool // who was told to be refused; nil: none yet
 }
@@ -60,21 +63,58 @@ func (n *Notifier) Step(v View, now time.Time) (list []Notice, next time.Time) {
 		}
 	}
 	if v.Known {
-		list = append(list, n.news(v)...)
+		if !n.known {
+			n.back = now
+		}
+		more, then := n.news(v, now)
+		list, next = append(list, more...), sooner(next, then)
 	}
+	n.known = v.Known
 	return list, next
 }
 
-// news tells problems that were not told before and joins that came through.
-func (n *Notifier) news(v View) (list []Notice) {
+// sooner is the earlier of two times; the zero Time is never.
+func sooner(a, b time.Time) time.Time {
+	if a.IsZero() || !b.IsZero() && b.Before(a) {
+		return b
+	}
+	return a
+}
+
+// stages are how long before its end an access' expiry is told again.
+var stages = []time.Duration{24 * time.Hour, 7 * 24 * time.Hour}
+
+// stage tells how near the end is that a problem is about, and when that changes.
+func stage(p Problem, now time.Time) (near string, next time.Time) {
+	at, err := time.Parse(time.RFC3339, p.Text.Args["at"])
+	if p.Code != ipc.HealthExpiring || err != nil {
+		return "", next
+	}
+	for _, s := range stages {
+		begin := at.Add(-s)
+		if !now.Before(begin) {
+			return s.String(), next
+		}
+		next = begin
+	}
+	return "", next
+}
+
+// news tells problems that were not told before and joins that came through, and
+// when there may be more without a new View.
+func (n *Notifier) news(v View, now time.Time) (list []Notice, next time.Time) {
 	standing := map[string]bool{}
+	if now.Before(n.back.Add(Long)) {
+		maps.Copy(standing, n.said) // the helper has started anew, and finds them again in its time
+	}
 	for _, p := range v.Problems {
+		near, then := stage(p, now)
 		// Two devices that ask, two friends that accept, are two news.
-		k := p.Code + "\x00" + p.Network + "\x00" + p.Text.Args["device"] + "\x00" + p.Text.Args["label"]
+		k := p.Code + "\x00" + p.Network + "\x00" + p.Text.Args["device"] + "\x00" + p.Text.Args["label"] + "\x00" + near
 		if !worthTelling[p.Code] {
 			continue
 		}
-		standing[k] = true
+		standing[k], next = true, sooner(next, then)
 		if !n.said[k] {
 			list = append(list, Notice{Title: text.M("notice.problem"), Body: p.Text, Problem: &p})
 		}
@@ -90,7 +130,7 @@ func (n *Notifier) news(v View) (list []Notice) {
 	for _, j := range v.Joining {
 		n.joined[j.ID] = j.Network
 	}
-	return list
+	return list, next
 }
 
 // refusals tells of those who were not let in by a share, once for each share and

@@ -22,7 +22,7 @@ type exits struct {
 	box    *fyne.Container
 	now    *widget.Label
 	off    *Button
-	lan    *Check
+	lan    *toggle
 	lans   *fyne.Container // a switch for each local network
 	search *keyEntry
 	list   *enterList
@@ -40,11 +40,7 @@ func newExits(s *Shell) *exits {
 	e := &exits{s: s, now: para(""), empty: para("")}
 	e.now.TextStyle.Bold = true
 	e.off = newButton(s.say("action.exitoff"), func() { s.exitOff(s.view.Exit.Net) })
-	e.lan = newCheck(s.say("exit.lan"), func(on bool) {
-		if !e.quiet {
-			e.allowLAN(on, e.s.view.Exit.Only)
-		}
-	})
+	e.lan = newToggle(s, s.say("exit.lan"), e.again, func(on bool) func(context.Context) error { return e.allowLAN(on, e.s.view.Exit.Only) })
 	e.lans = container.NewVBox()
 	e.search = newKeyEntry(s.say("exit.search"), e.searchKey, s.pass)
 	e.search.OnChanged = func(string) { e.apply() }
@@ -62,7 +58,7 @@ func newExits(s *Shell) *exits {
 	e.empty.Alignment = fyne.TextAlignCenter
 	hint := para(s.say("exit.hint"))
 	hint.Importance = widget.LowImportance
-	top := container.NewVBox(container.NewBorder(nil, nil, nil, container.NewCenter(e.off), e.now), e.lan, container.New(layout.NewCustomPaddedLayout(0, 0, theme.IconInlineSize()+theme.InnerPadding(), 0), e.lans), hint, e.search)
+	top := container.NewVBox(container.NewBorder(nil, nil, nil, container.NewCenter(e.off), e.now), e.lan.Check, container.New(layout.NewCustomPaddedLayout(0, 0, theme.IconInlineSize()+theme.InnerPadding(), 0), e.lans), hint, e.search)
 	e.box = container.NewBorder(top, nil, nil, nil, container.NewStack(e.list, container.NewVBox(layout.NewSpacer(), e.empty, layout.NewSpacer())))
 	return e
 }
@@ -89,10 +85,7 @@ func (e *exits) set(v model.View) {
 	e.now.Refresh()
 	using := v.Exit.Using != ""
 	show(e.off, using && v.May)
-	e.quiet = true
-	e.lan.SetChecked(v.Exit.AllowLAN)
-	e.quiet = false
-	enable(e.lan, v.May)
+	e.lan.set(v.Exit.AllowLAN, v.May)
 	e.fillLANs(v)
 	e.apply()
 }
@@ -112,11 +105,9 @@ func (e *exits) fillLANs(v model.View) {
 		return
 	}
 	add := func(label string, on bool, change func(bool) (bool, []netip.Prefix)) {
-		c := newCheck(label, nil)
-		c.SetChecked(on)
-		c.OnChanged = func(on bool) { e.allowLAN(change(on)) }
-		enable(c, v.May)
-		e.lans.Add(c)
+		c := newToggle(e.s, label, e.again, func(on bool) func(context.Context) error { return e.allowLAN(change(on)) })
+		c.set(on, v.May)
+		e.lans.Add(c.Check)
 	}
 	add(e.s.say("exit.lan.all"), len(x.Only) == 0, x.SwitchAllLANs)
 	for _, l := range x.LANs {
@@ -220,17 +211,17 @@ func (e *exits) useChosen() {
 	}
 }
 
-func (e *exits) allowLAN(on bool, only []netip.Prefix) {
-	e.s.slow(func(ctx context.Context) error {
+// again draws the truth, not the click.
+func (e *exits) again() {
+	e.drawn, e.lansOf = model.Exit{State: "?"}, nil
+	e.set(e.s.view)
+}
+
+func (e *exits) allowLAN(on bool, only []netip.Prefix) func(context.Context) error {
+	return func(ctx context.Context) error {
 		_, err := e.s.env.Helper.ExitUse(ctx, ipc.ExitUseRequest{AllowLAN: &on, LANs: only})
 		return err
-	}, func(err error) {
-		if err != nil {
-			e.drawn, e.lansOf = model.Exit{State: "?"}, nil // the truth, not the click
-			e.set(e.s.view)
-			e.s.failed(err)
-		}
-	})
+	}
 }
 
 // exitUse sends internet traffic through a node.

@@ -253,3 +253,36 @@ func TestRequestsComeByThemselves(t *testing.T) {
 	b.take(sample()) // as once a minute
 	b.see("cabin asks to renew its access")
 }
+
+// TestLANSwitchUnderWay: latencies that change do not take a click back before it
+// was answered.
+func TestLANSwitchUnderWay(t *testing.T) {
+	b := newBench(t)
+	b.take(sample())
+	b.Open("exits")
+	e := b.pages["exits"].(*exits)
+	b.hold = true
+	b.click("Allow local network: printers and others here stay reachable")
+	st := sample()
+	st.Networks[0].Peers[0].LatencyMS = ptr(2.0)
+	b.take(st)
+	if e.lan.Checked {
+		t.Error("a click is taken back before its answer")
+	}
+	b.fake.err = ipc.Errorf(ipc.CodeInternal, "no")
+	b.release()
+	if !e.lan.Checked || e.lan.Disabled() {
+		t.Error("after a failure the switch does not show the truth")
+	}
+}
+
+// TestWelcomeToTheNetworkThatIs: one that this device was removed from does not
+// hide the words of welcome.
+func TestWelcomeToTheNetworkThatIs(t *testing.T) {
+	b := newBench(t)
+	b.prefs.Welcomed = false
+	st := two()
+	st.Networks[0].Self.Role = ipc.RoleRemoved
+	b.take(st)
+	b.see("Look for Kith in your tray")
+}

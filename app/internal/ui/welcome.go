@@ -1,9 +1,13 @@
 package ui
 
 import (
+	"slices"
+
 	"fyne.io/fyne/v2"
 	"fyne.io/fyne/v2/container"
 	"fyne.io/fyne/v2/widget"
+
+	"kith.internal/app/internal/model"
 )
 
 // welcome says once, when this device is in its first network, where Kith
@@ -17,7 +21,8 @@ func (s *Shell) welcome() {
 		s.news = true
 		return
 	}
-	if len(s.view.Nets) == 0 || s.view.Nets[0].Removed {
+	at := slices.IndexFunc(s.view.Nets, func(n model.Net) bool { return !n.Removed })
+	if at < 0 {
 		return
 	}
 	s.news = true
@@ -27,7 +32,7 @@ func (s *Shell) welcome() {
 	}
 	login := newCheck(s.say("settings.login"), nil)
 	login.SetChecked(s.env.Autostart())
-	d := s.modal(s.say("welcome.title", "network", brief(s.view.Nets[0].Name)), container.NewVBox(para(words), login))
+	d := s.modal(s.say("welcome.title", "network", brief(s.view.Nets[at].Name)), container.NewVBox(para(words), login))
 	ok := newButton(s.say("button.ok"), func() {
 		d.Hide()
 		if login.Checked != s.env.Autostart() {
