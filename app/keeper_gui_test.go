@@ -3,6 +3,7 @@
 package main
 
 import (
+	"context"
 	"log/slog"
 	"os/exec"
 	"testing"
@@ -71,19 +72,17 @@ func TestKeeperLosesNothing(t *testing.T) {
 
 // TestInTurn: what the window tells comes in the order in which it was told.
 func TestInTurn(t *testing.T) {
-	got := make(chan bool, 200)
-	tell, done := inTurn(t.Context(), func(m desktop.Message) { got <- m.On })
-	for i := range 200 {
-		tell(desktop.Message{Verb: desktop.MsgFront, On: i%2 == 0})
+	ctx, cancel := context.WithCancel(t.Context())
+	got := make(chan int, turns)
+	later, done := inTurn(ctx)
+	for i := range turns {
+		later(func() { got <- i })
 	}
-	for i := range 200 {
-		if on := <-got; on != (i%2 == 0) {
-			t.Fatalf("message %d came at another's place", i)
+	for i := range turns {
+		if at := <-got; at != i {
+			t.Fatalf("%d came at the place of %d", at, i)
 		}
 	}
-	select {
-	case <-done:
-		t.Error("it has ended")
-	default:
-	}
+	cancel()
+	<-done
 }

@@ -47,6 +47,8 @@ type keeper struct {
 	shown   bool                        // it said that it is up
 	pending []desktop.Message           // for a window that is not up yet
 	sent    []desktop.Message           // to the window, which has not said that it did so
+	notes   func(func())                // notifications, in turn
+	copies  func(func())                // what is copied, in turn
 	alone   bool                        // no tray icons here: the window's end is the app's
 	restart bool
 }
@@ -63,6 +65,9 @@ func runTray(dir string, first desktop.Message, background bool, words *text.Cat
 	k := &keeper{dir: dir, words: words, log: log, helper: client.New(client.Options{Keep: model.MenuPeer}), post: make(chan func(), 64), noGL: make(chan bool, 1)}
 	k.ctx, k.cancel = context.WithCancel(context.Background())
 	k.start = k.startWindow
+	k.notes, _ = inTurn(k.ctx)
+	copies, copied := inTurn(k.ctx)
+	k.copies = copies
 	defer k.cancel()
 	in, err := desktop.Claim(dir, roleTray, func(m desktop.Message) { k.do(func() { k.message(m) }) })
 	if err != nil {
@@ -97,6 +102,7 @@ func runTray(dir string, first desktop.Message, background bool, words *text.Cat
 	}, func(c tray.Command) { k.do(func() { k.command(c) }) }, func() {})
 	k.cancel()
 	<-done
+	<-copied
 	in.Close()
 	k.clip.Close()
 	k.helper.Close()
@@ -156,11 +162,11 @@ func (k *keeper) tell() {
 }
 
 func (k *keeper) say(title, body string) {
-	go func() {
+	k.notes(func() {
 		if err := k.notify.Notify(title, body); err != nil {
 			k.log.Info("no notification", "err", err)
 		}
-	}()
+	})
 }
 
 // command does what a menu row says.
@@ -208,7 +214,7 @@ func (k *keeper) act(a model.Action) {
 
 // copy puts a text on the clipboard. Where that fails the text is shown.
 func (k *keeper) copy(what string, say bool) {
-	go func() {
+	k.copies(func() {
 		switch err := k.clip.Set(what); {
 		case err != nil:
 			k.log.Info("no clipboard", "err", err)
@@ -216,7 +222,7 @@ func (k *keeper) copy(what string, say bool) {
 		case say:
 			k.say("Kith", k.words.S("copy.done", "what", what))
 		}
-	}()
+	})
 }
 
 func (k *keeper) toggle(c tray.Command) {

@@ -58,12 +58,15 @@ func runWindow(dir string, first desktop.Message, words *text.Catalogue, log *sl
 	defer helper.Close()
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
-	tell, told := inTurn(ctx, func(m desktop.Message) { // slow, never on Fyne's goroutine
-		if err := desktop.Send(dir, roleTray, m); err != nil {
-			log.Debug("no tray", "err", err)
-		}
-	})
-	defer func() { cancel(); <-told }()
+	later, done := inTurn(ctx)
+	defer func() { cancel(); <-done }()
+	tell := func(m desktop.Message) { // slow, never on Fyne's goroutine
+		later(func() {
+			if err := desktop.Send(dir, roleTray, m); err != nil {
+				log.Debug("no tray", "err", err)
+			}
+		})
+	}
 	shell := ui.New(win, environment(dir, a, helper, words))
 	defer shell.Close()
 	var in *desktop.Instance
@@ -101,30 +104,6 @@ func runWindow(dir string, first desktop.Message, words *text.Catalogue, log *sl
 		return 1
 	}
 	return 0
-}
-
-// inTurn gives a function that hands messages on, one after another: the last that
-// the tray hears of the window is how it is. done is closed when ctx has ended and
-// nothing is under way.
-func inTurn(ctx context.Context, send func(desktop.Message)) (tell func(desktop.Message), done chan struct{}) {
-	queue, done := make(chan desktop.Message, 64), make(chan struct{})
-	go func() {
-		defer close(done)
-		for {
-			select {
-			case m := <-queue:
-				send(m)
-			case <-ctx.Done():
-				return
-			}
-		}
-	}()
-	return func(m desktop.Message) {
-		select {
-		case queue <- m:
-		case <-ctx.Done():
-		}
-	}, done
 }
 
 // latest is the View to draw next: while Fyne is busy, those that come take each
