@@ -100,6 +100,9 @@ func (a *Author) remove(target key.Public, o RemoveOptions) ([]*Record, error) {
 	if err := w.reissue(e, grants, target); err != nil {
 		return nil, err
 	}
+	if err := w.revive(e, target); err != nil {
+		return nil, err
+	}
 	if o.GrantsOnly {
 		for _, g := range grants {
 			if err := w.cut(e, &Revoke{Record: e.nodes[g].rec.ID}, []int32{g}); err != nil {
@@ -115,17 +118,6 @@ func (a *Author) remove(target key.Public, o RemoveOptions) ([]*Record, error) {
 		}
 	}
 	return w.recs, nil
-}
-
-// before evaluates what there would be if nothing of what some keys wrote had
-// come here after a time: what their late records cut or outdid counts again.
-func (e *eval) before(since time.Time, keys []key.Public) *eval {
-	void := make([]bool, len(e.nodes))
-	for i := 1; i < len(e.nodes); i++ {
-		n := &e.nodes[i]
-		void[i] = void[n.prev] || n.at.After(since) && slices.Contains(keys, n.rec.Author)
-	}
-	return evaluateWithout(e.nodes, void)
 }
 
 // readmit admits anew who is a member by what stands and would be none, and

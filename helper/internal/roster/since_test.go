@@ -130,16 +130,35 @@ func TestSinceAfterAPlainRemoval(t *testing.T) {
 	carol := h.admin(h.owner, "carol", AdminGrant())
 	h.admit(carol, "nas")
 	check[*Record](t)(h.as(carol).SetPolicy([]byte("honest")))
+	check[*Record](t)(h.as(carol).Rename(h.set.View().ByName("nas").Key, "store"))
 	since := h.clock.now()
 	h.admit(carol, "ghost")
 	check[*Record](t)(h.as(carol).SetPolicy([]byte("thief's")))
+	late := h.clock.now()
+	check[*Record](t)(h.as(carol).SetPolicy([]byte("thief's again")))
 	check[*Removal](t)(h.as(h.owner).Remove(carol.pub(), RemoveOptions{}))
-	h.want("ghost", "laptop", "nas")
+	h.want("ghost", "laptop", "store")
 	r := h.undo(carol, since)
-	h.want("laptop", "nas")
+	h.want("laptop", "store")
 	if d := cmp.Diff([]string{KeyPolicy}, r.Settings); d != "" {
 		t.Fatal(d)
 	}
+	policy := func(want string) {
+		t.Helper()
+		if p := string(h.set.View().Policy); p != want {
+			t.Fatalf("the policy is %q, not %q", p, want)
+		}
+	}
+	policy("honest")
+	// A later time brings nothing back of what the earlier one undid.
+	if r := h.undo(carol, late); len(r.Settings)+len(r.Returns) > 0 {
+		t.Fatalf("%+v", r)
+	}
+	policy("honest")
+	// What its owner has set meanwhile stays.
+	check[*Record](t)(h.as(h.owner).SetPolicy([]byte("owner's")))
+	h.undo(carol, since)
+	policy("owner's")
 	compareOracle(t, h.set)
 }
 

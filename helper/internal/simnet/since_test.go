@@ -178,8 +178,8 @@ func TestSimRevokeInHaste(t *testing.T) {
 		}
 		agree(t, 10*time.Second, a, c, e)
 		for _, h := range []*Host{a, c, e} {
-			if _, in := h.Peer("ghost"); in {
-				t.Errorf("at %s the ghost is in", h.name)
+			if _, in := h.Peer("ghost"); in || h.policy(t) != honestPolicy {
+				t.Errorf("at %s: ghost %v, policy %s", h.name, in, h.policy(t))
 			}
 		}
 	})
