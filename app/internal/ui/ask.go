@@ -48,23 +48,6 @@ func (s *Shell) askRename(dev model.Device) {
 	dlg.show(entry)
 }
 
-// askRemove removes a device from its network.
-func (s *Shell) askRemove(dev model.Device) {
-	words := s.say("remove.text", "device", dev.Peer.Name, "network", dev.NetName)
-	s.confirm(s.say("remove.title", "device", brief(dev.Peer.Name)), words, s.say("button.remove"), func() {
-		var got ipc.DeviceAnswer
-		s.slow(func(ctx context.Context) (err error) {
-			got, err = s.env.Helper.DeviceRevoke(ctx, ipc.DeviceRequest{Network: dev.Net, Device: dev.Peer.Key})
-			return err
-		}, func(err error) {
-			s.failed(err)
-			if err == nil && len(got.Dropped) > 0 {
-				s.tell("", s.say("remove.dropped", "names", strings.Join(got.Dropped, ", ")))
-			}
-		})
-	})
-}
-
 // confirm asks before what destroys; Cancel is the default.
 func (s *Shell) confirm(title, words, yes string, do func()) {
 	dlg := s.modal(title, para(words))

@@ -63,7 +63,17 @@ func (f *fake) DeviceRename(_ context.Context, r ipc.DeviceRequest) (ipc.DeviceA
 }
 
 func (f *fake) DeviceRevoke(_ context.Context, r ipc.DeviceRequest) (ipc.DeviceAnswer, error) {
-	return ipc.DeviceAnswer{Dropped: f.dropped}, f.call("revoke %s", r.Device)
+	switch {
+	case r.Since == nil:
+		return ipc.DeviceAnswer{Dropped: f.dropped}, f.call("revoke %s", r.Device)
+	case r.DryRun:
+		held := r.Since.Add(time.Minute)
+		return ipc.DeviceAnswer{Dropped: f.dropped, Removal: &ipc.Removal{
+			Plan: "7b", Undone: 9, Early: 1, Held: &held, Dropped: []ipc.Dropped{{Name: "tv"}, {Name: "tablet"}},
+			Returned: []string{"phone"}, Demoted: []string{"desk"}, Invites: 1, Settings: []string{"policy", "dev/nas/name"},
+		}}, f.call("look %s %s", r.Device, t0.Sub(*r.Since))
+	}
+	return ipc.DeviceAnswer{Dropped: f.dropped}, f.call("undo %s %s %s", r.Device, t0.Sub(*r.Since), r.Plan)
 }
 
 func (f *fake) DeviceRole(_ context.Context, r ipc.RoleRequest) (ipc.RoleAnswer, error) {

@@ -30,6 +30,13 @@ var modals = map[string]func(*bench){
 	"nearby": func(b *bench) { b.showNearby(ipc.NearbyNetwork{ID: "n", Name: b.view.Nets[0].Name, By: "nas"}) },
 	"rename": func(b *bench) { b.askRename(b.devices().rows[1]) },
 	"remove": func(b *bench) { b.askRemove(b.devices().rows[1]) },
+	"remove admin": func(b *bench) {
+		for _, d := range b.devices().rows {
+			if d.Peer.Role == ipc.RoleAdmin {
+				b.askRemove(d)
+			}
+		}
+	},
 	"role":   func(b *bench) { b.askRole(b.devices().rows[1]) },
 	"reach":  func(b *bench) { b.showReach(b.devices().rows[1]) },
 	"allow":  func(b *bench) { b.showAllow() },
