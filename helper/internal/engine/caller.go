@@ -94,7 +94,7 @@ func (c *caller) errand(ctx context.Context) (errand, error) {
 			return out, context.Canceled
 		}
 		for i := range w.Shares {
-			if q := w.Shares[i]; c.s.open(&q, c.s.views[q.Share], now) && concerns(c.s.views[q.Share], c.id) {
+			if q := w.Shares[i]; open(&q, c.s.views[q.Share], now) && concerns(c.s.views[q.Share], c.id) {
 				out.shares = append(out.shares, q)
 			}
 		}

@@ -110,7 +110,7 @@ func (n *network) tendVisits() {
 	wanted := map[roster.ID]bool{}
 	for i := range n.secrets.Visits {
 		w := &n.secrets.Visits[i]
-		if n.on == nil || n.me() == nil || n.leaving || len(w.Shares) == 0 || n.whyNoStay(w) != nil {
+		if n.on == nil || n.me() == nil || n.leaving || !opens(w) || n.whyNoStay(w) != nil {
 			continue
 		}
 		wanted[w.Network] = true
@@ -134,6 +134,16 @@ func (n *network) tendVisits() {
 	n.e.apply()
 }
 
+// opens tells whether anything of a friend's network may be reached still: if not, it
+// stands in nobody's way.
+func opens(w *store.Visit) bool {
+	now := time.Now()
+	return slices.ContainsFunc(w.Shares, func(q store.VisitShare) bool {
+		v, err := guest.OpenView(q.Proof, w.Network, q.Share)
+		return err == nil && open(&q, v, now)
+	})
+}
+
 // forgottenAfter is how long a share is kept whose pass nobody renews any more.
 const forgottenAfter = 30 * 24 * time.Hour
 
@@ -153,6 +163,9 @@ func (n *network) forgetVisits() {
 
 // tendAllVisits is for when this device's networks have changed.
 func (e *Engine) tendAllVisits() {
+	if e.stopping {
+		return
+	}
 	for _, n := range e.nets {
 		if len(n.secrets.Visits) > 0 {
 			n.tendVisits()
@@ -167,6 +180,7 @@ func (n *network) endStay(s *stay) {
 	}
 	s.close()
 	n.e.tellLocal()
+	n.e.post(n.e.tendAllVisits) // another network may lead there
 }
 
 // startStay takes a port and a TUN.
@@ -217,7 +231,7 @@ func (s *stay) stored() *store.Visit { return s.n.visitOf(s.id) }
 
 // open tells whether a share's devices are called: it has not ended, and there is a
 // pass to show.
-func (s *stay) open(q *store.VisitShare, v *guest.View, now time.Time) bool {
+func open(q *store.VisitShare, v *guest.View, now time.Time) bool {
 	p, err := guest.PeekPass(q.Pass)
 	return q.Ended == "" && v != nil && err == nil && !now.After(p.Ends().Add(grace)) &&
 		(v.Expires == 0 || !now.After(time.UnixMilli(v.Expires).Add(grace)))
@@ -225,7 +239,7 @@ func (s *stay) open(q *store.VisitShare, v *guest.View, now time.Time) bool {
 
 // live tells whether a share is in force here, as far as is known on this side.
 func (s *stay) live(q *store.VisitShare, v *guest.View, now time.Time) bool {
-	return s.open(q, v, now) && v.Trusted(now)
+	return open(q, v, now) && v.Trusted(now)
 }
 
 // rename moves the stay out of the way of a network of ours that has its name.

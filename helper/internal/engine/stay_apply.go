@@ -61,7 +61,7 @@ func (s *stay) readViews(w *store.Visit, now time.Time) (out []shareHere) {
 		if err != nil {
 			continue
 		}
-		if s.views[q.Share] = v; s.open(q, v, now) {
+		if s.views[q.Share] = v; open(q, v, now) {
 			out = append(out, shareHere{q, v})
 		}
 	}
@@ -246,5 +246,5 @@ func (s *stay) arm(w *store.Visit, now time.Time) {
 	if s.timer != nil {
 		s.timer.Stop()
 	}
-	s.timer = time.AfterFunc(next.Sub(now)+time.Millisecond, func() { s.post(s.refresh) })
+	s.timer = time.AfterFunc(next.Sub(now)+time.Millisecond, func() { s.post(s.n.tendVisits) })
 }

@@ -154,10 +154,7 @@ func (n *network) ended(network [32]byte, sid [16]byte, code ipc.Code) {
 	if err != nil {
 		n.e.log.Error("keep that a friend's share has ended", "network", n.alias, "err", err)
 	}
-	if s := n.stays[network]; s != nil {
-		s.refresh()
-	}
-	n.e.apply()
+	n.tendVisits()
 	n.e.publishSoon()
 }
 
