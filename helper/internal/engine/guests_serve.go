@@ -200,6 +200,16 @@ func (n *network) exitsFor(s *guest.State) func(*roster.Member) bool {
 // closedByPolicy tells whether the policy lets nothing of what a share offers through,
 // on none of its devices.
 func (n *network) closedByPolicy(s *guest.State) bool {
+	n.shares()
+	closed, ok := n.shareCache.closed[s.SID]
+	if !ok {
+		closed = n.judgePolicy(s)
+		n.shareCache.closed[s.SID] = closed
+	}
+	return closed
+}
+
+func (n *network) judgePolicy(s *guest.State) bool {
 	p, id := n.policyInForce(), s.SID.String()
 	targets := s.Targets(n.book.View())
 	if len(targets) == 0 || s.Exit && p.GuestInternet(id) {

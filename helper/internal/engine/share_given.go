@@ -9,16 +9,18 @@ import (
 	"kith.internal/ipc"
 )
 
-// shareCache is the shares of a view of the roster.
+// shareCache is the shares of a view of the roster, and of which its policy lets
+// nothing through.
 type shareCache struct {
-	view *roster.View
-	all  []*guest.State
+	view   *roster.View
+	all    []*guest.State
+	closed map[guest.SID]bool
 }
 
 // shares are the network's own shares, those that are over among them.
 func (n *network) shares() []*guest.State {
 	if v := n.book.View(); n.shareCache.view != v {
-		n.shareCache = shareCache{v, guest.All(v)}
+		n.shareCache = shareCache{v, guest.All(v), map[guest.SID]bool{}}
 	}
 	return n.shareCache.all
 }

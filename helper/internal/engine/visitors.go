@@ -159,6 +159,7 @@ func (n *network) takeSeen(raw []byte, p *guest.Pass) (g *visitor, fresh bool, e
 		}
 		g = &visitor{kept: kept{First: first}, hellos: map[*visit.Guest]bool{}}
 		n.visitors[id] = g
+		clear(n.shareCache.closed) // a policy may name its address
 	}
 	g.Raw, g.N, g.pass, g.why = bytes.Clone(raw), p.N, p, nil
 	n.keepVisitors()
