@@ -142,6 +142,7 @@ var window = map[Key]Entry{
 	"phrase.title":    {Text: "Write these 24 words down", About: "dialog"},
 	"phrase.text":     {Text: "They alone bring {network} back if all its owners' devices are lost. Kith shows them once and keeps no copy. Write them on paper; do not photograph them.", About: "dialog"},
 	"phrase.written":  {Text: "I have written them down", About: "checkbox"},
+	"phrase.stay":     {Text: "These words are shown once. Write them down, say so, and close the window then.", About: "the window is to be closed over the root phrase"},
 	"invite.title":    {Text: "Invite to {network}", About: "dialog"},
 	"invite.uses":     {Text: "Good for", About: "label"},
 	"invite.uses.n":   {Text: "{n} devices", One: "{n} device", About: "choice"},

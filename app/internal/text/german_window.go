@@ -141,6 +141,7 @@ var deWindow = map[Key]Entry{
 	"phrase.title":    {Text: "Diese 24 Wörter aufschreiben"},
 	"phrase.text":     {Text: "Nur sie bringen {network} zurück, wenn alle Geräte der Inhaber verloren sind. Kith zeigt sie einmal und behält keine Kopie. Auf Papier schreiben; nicht fotografieren."},
 	"phrase.written":  {Text: "Ich habe sie aufgeschrieben"},
+	"phrase.stay":     {Text: "Diese Wörter werden nur einmal gezeigt. Schreib sie auf, bestätige das und schließe dann das Fenster."},
 	"invite.title":    {Text: "Zu {network} einladen"},
 	"invite.uses":     {Text: "Gilt für"},
 	"invite.uses.n":   {Text: "{n} Geräte", One: "{n} Gerät"},

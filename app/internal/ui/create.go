@@ -102,11 +102,28 @@ func (s *Shell) showPhrase(network, phrase string) {
 	})
 	content := container.NewVBox(para(s.say("phrase.text", "network", network)), grid, written)
 	dlg := s.modal(s.say("phrase.title"), content)
-	done.OnTapped = func() { dlg.Hide(); s.welcome() }
+	done.OnTapped = func() {
+		s.secret = false
+		s.win.SetCloseIntercept(nil)
+		dlg.Hide()
+		s.welcome()
+	}
+	s.secret = true
+	s.win.SetCloseIntercept(func() { s.unlessSecret(func() {}) })
 	dlg.SetButtons([]fyne.CanvasObject{done})
 	dlg.stay = true // they are shown once
 	dlg.Resize(fyne.NewSize(620, 0))
 	dlg.show(written)
+}
+
+// unlessSecret does what ends the window, unless words are on show in it that are
+// shown once.
+func (s *Shell) unlessSecret(do func()) {
+	if s.secret {
+		s.tell("", s.say("phrase.stay"))
+		return
+	}
+	do()
 }
 
 // inviteUses and inviteSpans are the choices of the invite dialog; 0 uses is

@@ -4,6 +4,7 @@ import (
 	"testing"
 	"time"
 
+	"fyne.io/fyne/v2"
 	"fyne.io/fyne/v2/test"
 
 	"kith.internal/ipc"
@@ -179,4 +180,27 @@ func TestNearbyFollows(t *testing.T) {
 	b.take(heard("555666"))
 	b.see("555 666")
 	b.unseen("333 444")
+}
+
+// TestWindowStaysWithThePhrase: the window does not close over words that are shown once.
+func TestWindowStaysWithThePhrase(t *testing.T) {
+	b := newBench(t)
+	b.take(empty())
+	b.Open("create")
+	test.Type(b.win.Canvas().Focused(), "home")
+	b.click("Create")
+	b.shortcut(fyne.KeyW)
+	b.see("These words are shown once.", "24  word")
+	b.click("OK")
+	b.shortcut(fyne.KeyQ)
+	if b.quit != "" {
+		t.Error("it quits while the words are on show")
+	}
+	b.click("OK")
+	b.click("I have written them down")
+	b.click("Done")
+	b.shortcut(fyne.KeyQ)
+	if b.quit != "quit false" {
+		t.Errorf("afterwards: %q", b.quit)
+	}
 }

@@ -240,8 +240,8 @@ func (s *Shell) shortcuts() {
 		{fyne.KeyComma, mod, func() { s.Open("settings") }},
 		{fyne.KeyJ, mod, func() { s.ShowLink("") }},
 		{fyne.KeyC, mod | fyne.KeyModifierShift, func() { s.pages["devices"].(*devices).copyAddress() }},
-		{fyne.KeyW, mod, func() { s.win.Close() }},
-		{fyne.KeyQ, mod, func() { s.env.Quit(s.env.Prefs().QuitDown) }},
+		{fyne.KeyW, mod, func() { s.unlessSecret(s.win.Close) }},
+		{fyne.KeyQ, mod, func() { s.unlessSecret(func() { s.env.Quit(s.env.Prefs().QuitDown) }) }},
 	}
 	for _, k := range s.keys {
 		s.win.Canvas().AddShortcut(&desktop.CustomShortcut{KeyName: k.key, Modifier: k.mod}, func(fyne.Shortcut) { k.do() })

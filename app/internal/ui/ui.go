@@ -54,6 +54,7 @@ type Shell struct {
 	modals  []*modal // open, the last on top
 	keys    []binding
 	asking  bool // the system asks for an administrator's word
+	secret  bool // the root phrase is on show
 	news    bool // the words of welcome were said, or are not due
 }
 
