@@ -152,3 +152,25 @@ func TestNetnsRouteWider(t *testing.T) {
 	r2.kill()
 	leads("r1")
 }
+
+// TestNetnsRouteUserspace: a router that passes on in the helper itself is
+// reached by its own address in the subnet, as one is whose kernel does, and as
+// the policy says.
+func TestNetnsRouteUserspace(t *testing.T) {
+	_, x, at := office(t)
+	c, r1 := x.c, x.routers[0]
+	own := netip.MustParseAddr("10.77.0.1")
+	serveWho(t, r1.host, []netip.Addr{own})
+	r1.term()
+	r1.wrap = readOnlyProc
+	r1.start()
+	r1.kith("route", "add", "10.77.0.0/24")
+	until(t, "the offer is heard", patience, func() bool { return len(c.network().Routes) == 1 })
+	c.kith("route", "approve", "10.77.0.0/24")
+	c.kith("route", "accept", "10.77.0.0/24")
+	until(t, "the printer is reached", patience, func() bool { return x.who(at) == "r1" })
+	until(t, "the router is reached", patience, func() bool { return x.who(own) == c.network().Self.IPv4.String() })
+	c.reach(own.String(), patience)
+	r1.kith("up", "--shields")
+	until(t, "the shields are up", patience, func() bool { return x.who(own) == "" })
+}

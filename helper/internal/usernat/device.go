@@ -69,6 +69,8 @@ func wake(p netip.Prefix) {
 }
 
 // Write hands packets to the host, and those that are for elsewhere to the NAT.
+// The host's own address in a subnet that is offered is the host's, as it would be
+// if the kernel passed on.
 func (d *Device) Write(bufs [][]byte, offset int) (int, error) {
 	n := d.nat.Load()
 	if n == nil {
@@ -80,7 +82,7 @@ func (d *Device) Write(bufs [][]byte, offset int) (int, error) {
 	}
 	here, there := make([][]byte, 0, len(bufs)), make([][]byte, 0, len(bufs))
 	for _, b := range bufs {
-		if dst, ok := destination(b[offset:]); ok && !p.owns(dst) {
+		if dst, ok := destination(b[offset:]); ok && !p.owns(dst) && !p.hostIn(dst) {
 			there = append(there, b[offset:])
 			continue
 		}

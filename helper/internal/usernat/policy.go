@@ -60,6 +60,15 @@ func (p *policy) allows(src, dst netip.Addr) bool {
 	return p.Exit && (p.ExitLAN || !lan && !within(p.private, dst))
 }
 
+// hostIn tells whether an address is the host's own in a subnet that is offered.
+func (p *policy) hostIn(dst netip.Addr) bool {
+	if !slices.ContainsFunc(p.Routes, func(r nat.Route) bool { return r.Prefix.Contains(dst) }) {
+		return false
+	}
+	host, err := p.host()
+	return err == nil && slices.ContainsFunc(host, func(a netip.Prefix) bool { return a.Addr() == dst })
+}
+
 func (p *policy) host() ([]netip.Prefix, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
