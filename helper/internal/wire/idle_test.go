@@ -29,7 +29,8 @@ func TestIdleSession(t *testing.T) {
 		seg.SetFilter(nil)
 		turns = (a.wire.turns.Load() + b.wire.turns.Load() - turns) / 2
 		t.Logf("%d turns and %d datagrams a minute", turns/minutes, sent/minutes)
-		if turns > minutes*10 || sent > minutes*12 {
+		// Either end's keep-alive and its answer, where the two meet.
+		if turns > minutes*10 || sent > minutes*15 {
 			t.Errorf("%d turns and %d datagrams in %d minutes", turns, sent, minutes)
 		}
 
