@@ -260,7 +260,9 @@ func TestSimRelayOfTwo(t *testing.T) {
 		s.Start()
 		s.Create("first")
 		s.Create("second")
-		on := func(network, listen string) (ipc.Relay, error) { return s.relay(t, ipc.RelayRequest{Network: network, Listen: listen}) }
+		on := func(network, listen string) (ipc.Relay, error) {
+			return s.relay(t, ipc.RelayRequest{Network: network, Listen: listen})
+		}
 		if r, err := on("first", ""); err != nil || !r.On {
 			t.Fatalf("%+v, %v", r, err)
 		}
