@@ -110,7 +110,11 @@ func (n *network) tendVisits() {
 	wanted := map[roster.ID]bool{}
 	for i := range n.secrets.Visits {
 		w := &n.secrets.Visits[i]
-		if n.on == nil || n.me() == nil || n.leaving || !opens(w) || n.whyNoStay(w) != nil {
+		if !n.mayVisit() || len(w.Shares) == 0 || n.yields(w) {
+			continue
+		}
+		if n.whyNoStay(w) != nil {
+			n.askToYield(w)
 			continue
 		}
 		wanted[w.Network] = true
@@ -134,14 +138,38 @@ func (n *network) tendVisits() {
 	n.e.apply()
 }
 
-// opens tells whether anything of a friend's network may be reached still: if not, it
-// stands in nobody's way.
+// mayVisit tells whether this device may be anyone's guest by this network.
+func (n *network) mayVisit() bool { return n.on != nil && !n.leaving && n.me() != nil }
+
+// opens tells whether anything of a friend's network may be reached still.
 func opens(w *store.Visit) bool {
 	now := time.Now()
 	return slices.ContainsFunc(w.Shares, func(q store.VisitShare) bool {
 		v, err := guest.OpenView(q.Proof, w.Network, q.Share)
 		return err == nil && open(&q, v, now)
 	})
+}
+
+// yields tells whether another of this device's networks is to lead to a friend's:
+// in this one nothing is reached there any more. Without another it stays, and says
+// of each name why it leads nowhere.
+func (n *network) yields(w *store.Visit) bool {
+	return !opens(w) && slices.ContainsFunc(n.e.nets, func(o *network) bool {
+		if o == n || !o.mayVisit() {
+			return false
+		}
+		v := o.visitOf(w.Network)
+		return v != nil && opens(v)
+	})
+}
+
+// askToYield has another network let go of a friend's that this one is to lead to.
+func (n *network) askToYield(w *store.Visit) {
+	for _, o := range n.e.nets {
+		if v := o.visitOf(w.Network); o != n && o.stays[w.Network] != nil && v != nil && o.yields(v) {
+			n.e.post(o.tendVisits)
+		}
+	}
 }
 
 // forgottenAfter is how long a share is kept whose pass nobody renews any more.
