@@ -168,9 +168,7 @@ func (c *recoverCmd) Run(a *app) error {
 		return ipc.Errorf(ipc.CodeUsage, "--since and --dry-run go with --cut: say whom to remove")
 	}
 	if len(c.Cut) > 0 && !c.Yes && !c.DryRun && at == nil {
-		q := fmt.Sprintf("Remove %s and make this device an owner?", clean(strings.Join(c.Cut, ", ")))
-		// Piped in, the phrase leaves no way to be asked.
-		if err := a.confirm(q); err != nil {
+		if err := c.sure(a); err != nil {
 			return err
 		}
 	}
@@ -213,13 +211,14 @@ func (c *recoverCmd) preview(a *app, req ipc.RecoverRequest) (plan string, err e
 		if err != nil {
 			return "", err
 		}
-		a.printRemoval(a.err, ans.Removal, true)
-		if ans.Removal != nil {
-			plan = ans.Removal.Plan
-		}
+		plan = a.showPlan(ans.Removal)
 	}
-	// Piped in, the phrase leaves no way to be asked.
-	return plan, a.confirm(fmt.Sprintf("Remove %s and make this device an owner?", clean(strings.Join(c.Cut, ", "))))
+	return plan, c.sure(a)
+}
+
+// sure asks. Piped in, the phrase leaves no way to be asked.
+func (c *recoverCmd) sure(a *app) error {
+	return a.confirm(fmt.Sprintf("Remove %s and make this device an owner?", clean(strings.Join(c.Cut, ", "))))
 }
 
 func (c *recoverCmd) show(a *app) error {

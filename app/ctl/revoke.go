@@ -84,10 +84,7 @@ func (c *deviceRevokeCmd) Run(a *app) error {
 			if err != nil {
 				return err
 			}
-			a.printRemoval(a.err, ans.Removal, true)
-			if ans.Removal != nil {
-				req.Plan = ans.Removal.Plan
-			}
+			req.Plan = a.showPlan(ans.Removal)
 		}
 		q := fmt.Sprintf("Remove %s from the network? It can come back only with a new link.", clean(c.Device))
 		if err := a.confirm(q); err != nil {
@@ -108,6 +105,16 @@ func (c *deviceRevokeCmd) Run(a *app) error {
 	fmt.Fprintf(a.out, "Removed %s.\n", clean(ans.Device))
 	a.printRemoved(ans.Dropped, ans.Removal)
 	return nil
+}
+
+// showPlan shows what a removal would do before it is agreed to, and returns what
+// names that; "" for nothing.
+func (a *app) showPlan(r *ipc.Removal) string {
+	a.printRemoval(a.err, r, true)
+	if r == nil {
+		return ""
+	}
+	return r.Plan
 }
 
 type deviceReadmitCmd struct {

@@ -73,9 +73,11 @@ func (o *outlook) checks() []ipc.Check {
 }
 
 // idle is a check that does not apply, or of which nothing is known.
-func idle(c ipc.Check, why ...ipc.Finding) ipc.Check {
+func idle(c ipc.Check, why ...ipc.Finding) ipc.Check { return details(moot(c), "; ", why...) }
+
+func moot(c ipc.Check) ipc.Check {
 	c.OK, c.NA, c.Fix = true, true, ""
-	return details(c, "; ", why...)
+	return c
 }
 
 func (o *outlook) udp() ipc.Check {
@@ -129,7 +131,7 @@ func (o *outlook) nat() ipc.Check {
 	}
 	kinds := []ipc.Finding{natOf("IPv4", r.IPv4), natOf("IPv6", r.IPv6)}
 	if r.IPv4.NAT == wire.NATUnknown && r.IPv6.NAT == wire.NATUnknown {
-		c.OK, c.NA, c.Fix = true, true, ""
+		c = moot(c)
 	}
 	return details(c, ", ", kinds...)
 }

@@ -110,11 +110,11 @@ func (n *network) tendVisits() {
 	wanted := map[roster.ID]bool{}
 	for i := range n.secrets.Visits {
 		w := &n.secrets.Visits[i]
-		if !n.mayVisit() || len(w.Shares) == 0 || n.yields(w) {
+		if !n.mayVisit() || len(w.Shares) == 0 || n.makesWay(w) {
 			continue
 		}
 		if n.whyNoStay(w) != nil {
-			n.askToYield(w)
+			n.askToMakeWay(w)
 			continue
 		}
 		wanted[w.Network] = true
@@ -150,10 +150,10 @@ func opens(w *store.Visit) bool {
 	})
 }
 
-// yields tells whether another of this device's networks is to lead to a friend's:
+// makesWay tells whether another of this device's networks is to lead to a friend's:
 // in this one nothing is reached there any more. Without another it stays, and says
 // of each name why it leads nowhere.
-func (n *network) yields(w *store.Visit) bool {
+func (n *network) makesWay(w *store.Visit) bool {
 	return !opens(w) && slices.ContainsFunc(n.e.nets, func(o *network) bool {
 		if o == n || !o.mayVisit() {
 			return false
@@ -163,10 +163,10 @@ func (n *network) yields(w *store.Visit) bool {
 	})
 }
 
-// askToYield has another network let go of a friend's that this one is to lead to.
-func (n *network) askToYield(w *store.Visit) {
+// askToMakeWay has another network let go of a friend's that this one is to lead to.
+func (n *network) askToMakeWay(w *store.Visit) {
 	for _, o := range n.e.nets {
-		if v := o.visitOf(w.Network); o != n && o.stays[w.Network] != nil && v != nil && o.yields(v) {
+		if v := o.visitOf(w.Network); o != n && o.stays[w.Network] != nil && v != nil && o.makesWay(v) {
 			n.e.post(o.tendVisits)
 		}
 	}
