@@ -48,6 +48,6 @@ const (
 	FoundKept         FindingCode = "kept"          // their word
 	FoundDropper      FindingCode = "dropper"       // names
 	FoundOtherKey     FindingCode = "other-key"     // relay
-	FoundDropped      FindingCode = "dropped"       // n, kind: datagrams kept out
+	FoundDropped      FindingCode = "dropped"       // n, case: datagrams kept out
 	FoundCalls        FindingCode = "removed-calls" // device
 )
